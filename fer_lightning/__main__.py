@@ -1,0 +1,3 @@
+from fer_lightning.cli import main
+
+main()

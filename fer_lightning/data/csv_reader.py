@@ -1,0 +1,179 @@
+"""FER-2013 as text: fer2013.csv, icml_face_data.csv, train/val/test.csv, and the archive that holds the first.
+
+Every reader yields (pixels (n, 1, 48, 48) uint8, labels (n,), usage (n,), lossy) and raises DataError with file, line and reason.
+"""
+
+import gzip
+import tarfile
+import zlib
+from difflib import get_close_matches
+from itertools import islice
+from pathlib import PurePath
+
+import numpy as np
+
+from fer_lightning.data.faces import CLASSES, NO_LABEL, SIZE, SPLITS
+from fer_lightning.data.verdict import OFFICIAL_COUNTS
+from fer_lightning.errors import DataError
+
+COLUMNS = ("emotion", "pixels", "Usage")
+LABELS = {str(c).encode(): c for c in range(len(CLASSES))}
+USAGES = {split.encode(): s for s, split in enumerate(SPLITS)}
+PIXELS = SIZE * SIZE
+NO_SPLIT = -1
+
+# Kaggle's test.csv is PublicTest and then PrivateTest, without labels.
+PUBLIC, PRIVATE = (sum(OFFICIAL_COUNTS[split].values()) for split in SPLITS[1:])
+
+# Of 4 to 256 rows at once, 16 are fastest: larger temporaries leave the core's cache and are handed back to the system each time.
+BATCH = 16
+
+# Twice the longest right line, so that a file without line ends is not read into memory as one line.
+LINE_LIMIT = 20_000
+
+AGAIN = "Download the file again, or correct it."
+
+
+def read_table(path):
+    """A file with the columns emotion, pixels and Usage, in any order."""
+    with open(path, "rb") as stream:
+        yield from _parse(stream, path.name)
+
+
+def read_archive(path):
+    """The fer2013.csv inside fer2013.tar.gz, streamed. The archive is read to its end, where its checksum is."""
+    try:
+        with gzip.open(path) as stream:
+            with tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20) as archive:
+                member = next((m for m in archive if m.isfile() and PurePath(m.name).name == "fer2013.csv"), None)
+                if member is None:
+                    raise DataError(f"{path.name}: the archive holds no fer2013.csv. Download it again.")
+                yield from _parse(archive.extractfile(member), f"{path.name}/{member.name}")
+            while stream.read(1 << 20):
+                pass
+    except (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError) as error:
+        raise DataError(f"{path.name}: the archive is cut or damaged ({error}). Download it again.") from error
+
+
+def read_files(train, val, test):
+    """train.csv as Training, val.csv (or None) as PublicTest, test.csv as PrivateTest, where they have no column Usage that says more.
+
+    Without val.csv, a test.csv of 7,178 rows is Kaggle's: PublicTest, then PrivateTest. Only Kaggle's may lack labels.
+    """
+    for split, path in enumerate((train, val)):
+        if path:
+            with open(path, "rb") as stream:
+                yield from _parse(stream, path.name, ("emotion", "pixels"), split)
+    with open(test, "rb") as stream:
+        batches = list(_parse(stream, test.name, ("pixels",), NO_SPLIT))
+    pixels, labels, usage = (np.concatenate(part) for part in [*zip(*batches, strict=True)][:3])
+    if NO_SPLIT in usage:
+        if not val and len(usage) == PUBLIC + PRIVATE:
+            usage = np.repeat([1, 2], [PUBLIC, PRIVATE])
+        elif NO_LABEL in labels:
+            raise DataError(
+                f"{test.name}: {len(usage):,} pictures and no column emotion; only Kaggle's file of {PUBLIC + PRIVATE:,} may lack it."
+            )
+        else:
+            usage[:] = 2
+    yield pixels, labels, usage, False
+
+
+def _parse(stream, name, required=COLUMNS, split=NO_SPLIT):
+    """Batches of rows; `split` stands in for a column Usage."""
+    lines = enumerate(iter(lambda: stream.readline(LINE_LIMIT), b""), 1)
+    columns = _header(next(lines, (1, b""))[1], name, required)
+    rows = ((picture, *row) for picture, row in enumerate((row for row in lines if not row[1].isspace()), 1))
+    first = True
+    while batch := list(islice(rows, BATCH)):
+        yield _batch(batch, columns, name, split)
+        first = False
+    if first:
+        raise DataError(f"{name}: a header and no pictures. {AGAIN}")
+
+
+def _header(text, name, required):
+    if not text.strip():
+        raise DataError(f"{name}: the file is empty. {AGAIN}")
+    found = [cell.lower() for cell in _cells(text.removeprefix(b"\xef\xbb\xbf"))]
+    missing = [column for column in required if column.lower().encode() not in found]
+    unknown = set(found) - {column.lower().encode() for column in COLUMNS}
+    if missing or unknown or len(found) != len(set(found)):
+        raise DataError(
+            f"{name}, line 1: the columns must be {', '.join(required)}; missing: {', '.join(missing) or 'none'}; "
+            f"found: {', '.join(map(_show, found[:9]))}. {AGAIN}"
+        )
+    return found
+
+
+def _batch(rows, columns, name, split):
+    try:
+        pixels, labels, usage = zip(*[_row(text, columns, split) for _, _, text in rows], strict=True)
+        pixels = _fast(pixels)
+    except ValueError:
+        pixels, labels, usage = zip(*[_careful(row, columns, name, split) for row in rows], strict=True)
+    return np.asarray(pixels, np.uint8).reshape(-1, 1, SIZE, SIZE), np.array(labels), np.array(usage), False
+
+
+def _careful(row, columns, name, split):
+    picture, line, text = row
+    try:
+        field, label, usage = _row(text, columns, split)
+        return _plain(field), label, usage
+    except ValueError as error:
+        raise DataError(f"{name}, line {line} (picture {picture}): {error}. {AGAIN}") from None
+
+
+def _row(text, columns, split):
+    cells = _cells(text)
+    if len(cells) != len(columns):
+        raise ValueError(f"it has {len(cells)} columns rather than {len(columns)}")
+    cells = dict(zip(columns, cells, strict=True))
+    if b"emotion" in cells and cells[b"emotion"] not in LABELS:
+        raise ValueError(f"emotion is {_show(cells[b'emotion'])}; an emotion is 0 to {len(CLASSES) - 1}")
+    if b"usage" in cells and cells[b"usage"] not in USAGES:
+        near = get_close_matches(_show(cells[b"usage"]), SPLITS, 1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise ValueError(f"Usage is {_show(cells[b'usage'])}{hint}; a Usage is {', '.join(SPLITS)}")
+    return cells[b"pixels"], LABELS.get(cells.get(b"emotion"), NO_LABEL), USAGES.get(cells.get(b"usage"), split)
+
+
+def _cells(text):
+    cells = text.rstrip(b"\r\n").split(b",")
+    return [(cell[1:-1] if len(cell) > 1 and cell[:1] == cell[-1:] == b'"' else cell).strip(b" ") for cell in cells]
+
+
+def _plain(field):
+    """The pixels of one row: this is what a pixel field means; `_fast` gives the same or gives up."""
+    values = [value for value in field.split(b" ") if value]
+    for k, value in enumerate(values, 1):
+        if not (value.isdigit() and len(value) <= 3 and int(value) <= 255):
+            raise ValueError(f"pixel {k:,} is {_show(value)}; a pixel is 0 to 255")
+    if len(values) != PIXELS:
+        raise ValueError(f"it has {len(values):,} pixels rather than {PIXELS:,}")
+    return [int(value) for value in values]
+
+
+def _fast(fields):
+    """The pixels (n, 2304) of n rows with one space between values, all at once; ValueError where anything is unusual."""
+    text = np.frombuffer(b" ".join(fields) + b" ", np.uint8)
+    digits = text - np.uint8(ord("0"))  # whatever is no digit comes out above 9
+    ends = np.flatnonzero(text == ord(" "))
+    rows = np.cumsum([len(field) + 1 for field in fields]) - 1
+    if len(ends) != len(fields) * PIXELS or np.any(ends[PIXELS - 1 :: PIXELS] != rows):
+        raise ValueError
+    # At the front of the text, an index below 0 meets the last space.
+    ones, tens, hundreds = digits[ends - 1], digits[ends - 2], digits[ends - 3]
+    two = tens < 10
+    three = two & (hundreds < 10)
+    used = len(ends) + np.count_nonzero(two) + np.count_nonzero(three)
+    if ones.max() > 9 or not used == np.count_nonzero(digits < 10) == len(text) - len(ends):
+        raise ValueError
+    values = np.uint16(100) * (hundreds * three) + np.uint8(10) * (tens * two) + ones
+    if values.max() > 255:
+        raise ValueError
+    return values.astype(np.uint8)
+
+
+def _show(cell):
+    return repr(cell[:20])[1:] + ("..." if len(cell) > 20 else "")

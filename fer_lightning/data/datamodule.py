@@ -1,0 +1,101 @@
+"""The one LightningDataModule: uint8 batches, taken by index in one call from one tensor in memory."""
+
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
+
+from fer_lightning.data.faces import CLASSES
+
+
+class FERDataModule(LightningDataModule):
+    """Hands out (pixels (B, 1, 48, 48) uint8, labels (B,), rows (B,)); everything after that runs on the device.
+
+    faces, split: pictures and which of them train, select and test
+    seed:         the order of epoch e is a function of (seed, e) alone, so a resumed run sees the order it would have seen
+    """
+
+    def __init__(self, faces, split, batch_size=128, eval_batch_size=512, seed=0):
+        super().__init__()
+        self.pixels = torch.from_numpy(faces.pixels)
+        self.labels = torch.from_numpy(faces.labels)
+        self.split = split
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.seed = seed
+
+    @property
+    def class_counts(self):
+        """Training pictures per class, (7,)."""
+        return torch.bincount(self.labels[torch.from_numpy(self.split.train)], minlength=len(CLASSES))
+
+    def train_dataloader(self):
+        order = EpochPermutation(len(self.split.train), self.seed)
+        return self._loader(self.split.train, NoSingles(order, self.batch_size, drop_last=False))
+
+    def val_dataloader(self):
+        return self._eval_loader(self.split.val)
+
+    def test_dataloader(self):
+        return self._eval_loader(self.split.test)
+
+    def _eval_loader(self, index):
+        return self._loader(index, BatchSampler(range(len(index)), self.eval_batch_size, drop_last=False))
+
+    def _loader(self, index, batches):
+        # No worker processes: a batch is one indexing call (0.1 ms for 128 pictures), less than handing it between processes.
+        return DataLoader(Pictures(self.pixels, self.labels, index), batch_sampler=batches, collate_fn=lambda batch: batch)
+
+
+class Pictures(Dataset):
+    """The pictures of one part. A batch is taken in one call, not picture by picture."""
+
+    def __init__(self, pixels, labels, index):
+        self.pixels = pixels
+        self.labels = labels
+        self.rows = torch.as_tensor(index)
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitems__(self, positions):
+        rows = self.rows[positions]
+        return self.pixels[rows], self.labels[rows], rows
+
+
+class EpochPermutation(Sampler):
+    """All positions in an order that depends on the seed and the epoch only. Lightning tells it the epoch."""
+
+    def __init__(self, length, seed):
+        self.length = length
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __len__(self):
+        return self.length
+
+    def __iter__(self):
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        return iter(torch.randperm(self.length, generator=generator).tolist())
+
+
+class NoSingles(BatchSampler):
+    """Batches whose last one is never a single picture, which BatchNorm cannot train on: it joins the batch before."""
+
+    def __iter__(self):
+        held = None
+        for batch in super().__iter__():
+            if held is not None and len(batch) == 1:
+                held = held + batch
+                continue
+            if held is not None:
+                yield held
+            held = batch
+        if held is not None:
+            yield held
+
+    def __len__(self):
+        whole, rest = divmod(len(self.sampler), self.batch_size)
+        return whole + (rest > 1 or (rest == 1 and whole == 0))

@@ -1,0 +1,43 @@
+"""What every reader hands over: all pictures of a copy of FER-2013, their labels and their official split."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# The order of the published CSV. It is not alphabetical: folder editions sorted by name swap ids 4 to 6.
+CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+
+# The values of the CSV column `Usage`.
+SPLITS = ("Training", "PublicTest", "PrivateTest")
+
+SIZE = 48
+
+NO_LABEL = -1
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Pictures in the order of the copy they were read from.
+
+    pixels:      (N, 1, 48, 48) uint8, may be a memory map
+    labels:      (N,) int64, index into CLASSES; NO_LABEL where the copy has none
+    usage:       (N,) int64, index into SPLITS
+    source:      where they came from, for messages and records
+    verdict:     official | official-lossy | modified | synthetic | unknown
+    fingerprint: {split: hex digest of its pictures and labels, whatever their order}
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray
+    usage: np.ndarray
+    source: str
+    verdict: str
+    fingerprint: dict
+
+    @property
+    def counts(self):
+        """{split: {class: number of pictures}}, pictures without a label left out."""
+        return {
+            split: {name: int(np.sum((self.usage == s) & (self.labels == c))) for c, name in enumerate(CLASSES)}
+            for s, split in enumerate(SPLITS)
+        }

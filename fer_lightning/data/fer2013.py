@@ -1,0 +1,107 @@
+"""FER-2013 in whatever layout it lies. `python -m fer_lightning.data.fer2013 [ROOT]` says whether there is a copy: fer2013 or synthetic."""
+
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from fer_lightning.data import cache
+from fer_lightning.data.csv_reader import read_archive, read_files, read_table
+from fer_lightning.data.faces import NO_LABEL
+from fer_lightning.data.folder_reader import SPLIT_NAMES, list_pictures, read_folders, split_folders
+from fer_lightning.data.parquet_reader import read_parquet
+from fer_lightning.data.verdict import difference
+from fer_lightning.errors import DataError
+
+MISSING = """No copy of FER-2013 in {places}.
+Looked for fer2013.csv, icml_face_data.csv, fer2013.tar.gz, *.parquet, train/<class>/*.jpg or *.png, train.csv with test.csv.
+Where to get it (unpack a .zip first):
+  Kaggle, competition "Challenges in Representation Learning: Facial Expression Recognition Challenge": icml_face_data.csv, fer2013.tar.gz
+  Kaggle, folders of JPEG pictures: python -c "import kagglehub; print(kagglehub.dataset_download('msambare/fer2013'))"
+  Hugging Face, Parquet: hf download --repo-type dataset Aaryan333/fer2013_train_publicTest_privateTest --local-dir data/fer2013
+Say where it is with the environment variable FER2013_ROOT or the override data.root=...; data=synthetic runs without it."""
+
+
+def read(root, cache_dir=None, accept_modified=False):
+    """The Faces of the copy at `root`, a file or a folder; the layout is found by looking.
+
+    cache_dir: where the memory map is kept, by default fer_lightning/ in $XDG_CACHE_HOME or ~/.cache
+    accept_modified: take a copy that is not the published one too
+    DataError: no copy, a damaged copy, or one that is not the published one
+    """
+    root = Path(root).expanduser().absolute()
+    try:
+        found = _find(root)
+        if found is None:
+            raise DataError(MISSING.format(places=" or ".join(map(str, _places(root)))))
+        source, plan = found
+        faces = cache.load(source, *plan(source), cache_dir)
+    except OSError as error:
+        raise DataError(f"{root}: cannot be read ({error}).") from error
+    if faces.verdict in ("modified", "unknown") and not accept_modified:
+        unlabelled = np.sum(faces.labels == NO_LABEL)
+        raise DataError(
+            f"{source}: not the published FER-2013 (verdict: {faces.verdict}): {difference(faces.counts)}."
+            + (f" {unlabelled:,} pictures have no label." if unlabelled else "")
+            + " Get another copy, or use this one with data.accept_modified=true."
+        )
+    return faces
+
+
+def _places(root):
+    """torchvision keeps its copy in fer2013/, Hugging Face in data/."""
+    return [root, root / "fer2013", root / "data"]
+
+
+def _find(root):
+    """(file or folder, function that plans its reading) of the first layout, the more faithful ones before the others; or None."""
+    if root.is_file():
+        return root, _file
+    for folder in filter(Path.is_dir, _places(root)):
+        for name in ("fer2013.csv", "icml_face_data.csv", "fer2013.tar.gz"):
+            if (folder / name).is_file():
+                return folder / name, _file
+        if any(folder.glob("[!.]*.parquet")):
+            return folder, _parquet
+        if any(SPLIT_NAMES[split.name.lower()] == 0 and any(map(Path.is_dir, split.iterdir())) for split in split_folders(folder)):
+            return folder, _folders
+        if any((folder / name).is_file() for name in ("train.csv", "test.csv")):
+            return folder, _pair
+    return None
+
+
+def _file(path):
+    if path.name in ("train.csv", "val.csv", "test.csv"):
+        return _pair(path.parent)
+    for suffix, reader, argument in (
+        (".csv", read_table, path), (".tar.gz", read_archive, path), (".tgz", read_archive, path), (".parquet", read_parquet, [path]),
+    ):  # fmt: skip
+        if path.name.endswith(suffix):
+            return [path], partial(reader, argument)
+    raise DataError(f"{path}: not a .csv, .tar.gz or .parquet file. Unpack it, or name the folder it is in.")
+
+
+def _parquet(folder):
+    files = sorted(folder.glob("[!.]*.parquet"))
+    return files, partial(read_parquet, files)
+
+
+def _folders(folder):
+    files = list_pictures(folder)
+    return files, partial(read_folders, files)
+
+
+def _pair(folder):
+    train, val, test = (folder / f"{split}.csv" for split in ("train", "val", "test"))
+    for path in (train, test):
+        if not path.is_file():
+            raise DataError(f"{path}: missing, and the other of train.csv and test.csv is of no use without it.")
+    val = val if val.is_file() else None
+    return [path for path in (train, val, test) if path], partial(read_files, train, val, test)
+
+
+if __name__ == "__main__":
+    place = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("FER2013_ROOT") or "data"
+    print("fer2013" if _find(Path(place)) else "synthetic")

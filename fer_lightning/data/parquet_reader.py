@@ -1,0 +1,132 @@
+"""FER-2013 as the Parquet files of Hugging Face: pictures in one column, encoded or as lists, and classes in another."""
+
+import json
+import re
+from io import BytesIO
+
+import numpy as np
+
+from fer_lightning.data.faces import CLASSES, SIZE, SPLITS
+from fer_lightning.data.folder_reader import SPLIT_NAMES, class_index, decode
+from fer_lightning.data.verdict import OFFICIAL_COUNTS
+from fer_lightning.errors import DataError
+
+IMAGES = ("image", "img_bytes", "jpg")
+LABELS = ("label", "labels", "emotion", "cls")
+BATCH = 256
+
+# Integer labels follow the CSV or the alphabet: order[integer] is an index into CLASSES.
+ORDERS = (tuple(range(len(CLASSES))), tuple(CLASSES.index(name) for name in sorted(CLASSES)))
+
+
+def read_parquet(files):
+    """The pictures of all files, as (pixels (n, 1, 48, 48) uint8, labels (n,), usage (n,), lossy).
+
+    A column `usage` tells the split, or the name of the file: train-..., publicTest-..., validation-...
+    """
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        tables = [(file, ParquetFile(file)) for file in files]
+        usage = [_usage(*table) for table in tables]
+        _check_test(files[0].parent, np.concatenate(usage))
+        labels = _labels(tables, usage)
+        for (file, table), label, use in zip(tables, labels, usage, strict=True):
+            start = 0
+            for batch in table.iter_batches(BATCH, columns=[_column(file, table, IMAGES)]):
+                values = batch.column(0).to_pylist()
+                pictures = [_picture(value, f"{file.name}, row {k}") for k, value in enumerate(values, start + 1)]
+                part = slice(start, start + len(pictures))
+                yield np.stack([pixels[None] for pixels, _ in pictures]), label[part], use[part], any(lossy for _, lossy in pictures)
+                start = part.stop
+    except (ArrowException, OSError) as error:
+        raise DataError(f"{files[0].parent}: the Parquet files are damaged ({error}). Download them again.") from error
+
+
+def _column(file, table, names):
+    found = [name for name in table.schema_arrow.names if name in names]
+    if not found:
+        raise DataError(f"{file.name}: no column {', '.join(names)}; found: {', '.join(table.schema_arrow.names[:9])}.")
+    return found[0]
+
+
+def _values(table, column):
+    return table.read([column]).column(0).to_pylist()
+
+
+def _usage(file, table):
+    if "usage" in table.schema_arrow.names:
+        values = _values(table, "usage")
+        unknown = set(values) - set(SPLITS)
+        if unknown:
+            raise DataError(f"{file.name}: usage is {unknown.pop()!r}; a usage is {', '.join(SPLITS)}.")
+        return np.array([SPLITS.index(value) for value in values], np.int64)
+    name = re.split("[-_.]", file.name)[0].lower()
+    if name not in SPLIT_NAMES:
+        raise DataError(f"{file.name}: neither its name nor a column usage tells its split. Start the name with train, validation or test.")
+    return np.full(table.metadata.num_rows, SPLIT_NAMES[name])
+
+
+def _check_test(folder, usage):
+    both = sum(sum(OFFICIAL_COUNTS[split].values()) for split in SPLITS[1:])
+    if 1 not in usage and np.sum(usage == 2) == both:
+        raise DataError(
+            f"{folder}: which of the {both:,} pictures of test are PublicTest and which are PrivateTest cannot be told. These tell it: "
+            "fer2013.csv, icml_face_data.csv, folders of PublicTest_*.jpg and PrivateTest_*.jpg, publicTest-*.parquet."
+        )
+
+
+def _labels(tables, usage):
+    """An array of indices into CLASSES per table: by name where there are names, else by whichever order gives the published counts."""
+    labels, named = [], True
+    for file, table in tables:
+        column = _column(file, table, LABELS)
+        values, names = _values(table, column), _class_names(table, column)
+        top = len(names or CLASSES) - 1
+        if all(isinstance(value, str) for value in values):
+            values = [class_index(value, f"{file.name}, row {k}") for k, value in enumerate(values, 1)]
+        else:
+            for k, value in enumerate(values, 1):
+                if not (isinstance(value, int) and 0 <= value <= top):
+                    raise DataError(f"{file.name}, row {k}: {column} is {value!r}; it is a class name, or 0 to {top}.")
+            if names:
+                values = [class_index(names[value], file.name) for value in values]
+            else:
+                named = False
+        labels.append(np.array(values, np.int64))
+    if named:
+        return labels
+    together, splits = np.concatenate(labels), np.concatenate(usage)
+    for order in ORDERS:
+        if all(_published(np.take(order, together[splits == s]), s) for s in np.unique(splits)):
+            return [np.take(order, label) for label in labels]
+    raise DataError(
+        f"{tables[0][0].parent}: the order of the classes cannot be told: the files hold numbers without names, "
+        "and neither the order of the CSV nor the alphabet gives the published number of pictures of each class."
+    )
+
+
+def _published(labels, split):
+    return np.bincount(labels, minlength=len(CLASSES)).tolist() == list(OFFICIAL_COUNTS[SPLITS[split]].values())
+
+
+def _class_names(table, column):
+    """The names that Hugging Face's metadata give a column of integers, unless they are only its numbers again."""
+    try:
+        feature = json.loads(table.schema_arrow.metadata[b"huggingface"])["info"]["features"][column]
+        return None if all(name.isdigit() for name in feature["names"]) else feature["names"]
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return None
+
+
+def _picture(value, where):
+    """(pixels, lossy) of a struct {bytes, path}, of bytes, or of a list of 48 lists of 48."""
+    if isinstance(value, dict):
+        value = value.get("bytes")
+    if isinstance(value, bytes):
+        return decode(BytesIO(value), where), not value.startswith(b"\x89PNG")
+    pixels = np.array(value)
+    if pixels.shape != (SIZE, SIZE) or pixels.dtype.kind not in "iu" or pixels.min() < 0 or pixels.max() > 255:
+        raise DataError(f"{where}: not a picture: neither bytes nor {SIZE} lists of {SIZE} numbers from 0 to 255.")
+    return pixels.astype(np.uint8), False

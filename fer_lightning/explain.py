@@ -1,0 +1,43 @@
+"""Errors of Hydra and OmegaConf in one plain sentence that names what would have been right."""
+
+import sys
+
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from fer_lightning.errors import UserError, near
+
+
+def root_cause(error):
+    """The error that a target raised, where Hydra wrapped it while building an object."""
+    while isinstance(error, InstantiationException) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def explain(error):
+    """What is wrong, where, and what would be right; None for an error that no input of the user explains."""
+    cause = root_cause(error)
+    if isinstance(cause, UserError):
+        return str(cause)
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        return f"{group}={option}: there is no such option. {near(option, error.options)}"
+    if isinstance(error, ValueError) and "Config group override must be a string or a list" in str(error):
+        null = next((a for a in sys.argv[1:] if a.endswith("=null")), "a group set to null")
+        return f"{null}: a config group needs one of its options by name; where there is nothing to choose, the option is called none."
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return _composition(error)
+    return None
+
+
+def _composition(error):
+    """Hydra's own words, then the reason below them, then the near names of an unknown key."""
+    reason = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    lines = [str(error).strip()]
+    if reason is not error and str(reason).splitlines()[0] not in lines[0]:
+        lines.append(str(reason).splitlines()[0])
+    if isinstance(reason, ConfigAttributeError | ConfigKeyError) and reason.parent_node is not None:
+        key = str(reason.key)
+        lines.append(f"Did you mean {key.replace('/', '.')}?" if "/" in key else near(key, reason.parent_node.keys()))
+    return "\n".join(lines)

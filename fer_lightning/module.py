@@ -1,0 +1,103 @@
+"""The one LightningModule: a backbone and a head, their steps, their scores, their optimizer."""
+
+import torch
+from lightning import LightningModule
+from torch import nn
+
+from fer_lightning.errors import ConfigError
+from fer_lightning.inputs import prepare
+from fer_lightning.metrics import Predictions, score
+
+
+class FERModule(LightningModule):
+    """Trains any backbone that keeps the contract of `fer_lightning.backbones` with any head.
+
+    loss:      (logits, labels) -> scalar
+    optimizer: parameters -> torch optimizer; schedule: a `Schedule`
+    augment:   (B, 1, H, W) uint8 -> the same, in training only
+    freeze:    none | all; a frozen backbone has no gradient and its norms keep their statistics
+    seed:      augmentation and dropout of a batch are a function of (seed, batches seen so far) alone
+
+    Logs train/*, val/* and lr once an epoch. After a pass `val_predictions.compute()` and `test_predictions.compute()` hold its logits.
+    """
+
+    def __init__(self, backbone, head, loss, optimizer, schedule, augment=None, freeze="none", channels_last=True, seed=0):
+        super().__init__()
+        if freeze not in ("none", "all"):
+            raise ConfigError(f"backbone.freeze={freeze}: choose none or all.")
+        self.backbone = backbone
+        self.head = head
+        self.loss = loss
+        self.augment = augment or nn.Identity()
+        self.train_predictions = Predictions()
+        self.val_predictions = Predictions()
+        self.test_predictions = Predictions()
+        self._make_optimizer = optimizer
+        self._schedule = schedule
+        self._frozen = freeze == "all"
+        self._channels_last = channels_last
+        self._seed = seed
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
+        if self._frozen:
+            backbone.requires_grad_(False)
+        self.train()
+
+    def train(self, mode=True):
+        super().train(mode)
+        if self._frozen:
+            self.backbone.eval()
+        return self
+
+    def forward(self, pixels):
+        """(B, channels, size, size), prepared, to logits (B, 7)."""
+        return self.head(self.backbone(pixels))
+
+    def on_after_batch_transfer(self, batch, dataloader_idx):
+        pixels, labels, rows = batch
+        if self.trainer.training:
+            # Fixes the draws of augmentation and dropout for this batch, however often the run was interrupted before it.
+            torch.manual_seed(self._seed * 1_000_003 + self.trainer.fit_loop.epoch_loop.total_batch_idx + 1)
+            pixels = self.augment(pixels)
+        return prepare(pixels, self.backbone.input_spec, self._channels_last), labels, rows
+
+    def training_step(self, batch, batch_idx):
+        pixels, labels, rows = batch
+        logits = self(pixels)
+        loss = self.loss(logits.float(), labels)
+        self.train_predictions.update(logits, labels, rows)
+        self._rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        return loss
+
+    def validation_step(self, batch, batch_idx):
+        pixels, labels, rows = batch
+        self.val_predictions.update(self(pixels), labels, rows)
+
+    def test_step(self, batch, batch_idx):
+        pixels, labels, rows = batch
+        self.test_predictions.update(self(pixels), labels, rows)
+
+    def on_train_epoch_start(self):
+        self.train_predictions.reset()
+
+    def on_train_epoch_end(self):
+        self._log_scores("train", self.train_predictions)
+        self.log("lr", self._rate)  # the rate last used; the schedule has moved on
+
+    def on_validation_epoch_start(self):
+        self.val_predictions.reset()
+
+    def on_validation_epoch_end(self):
+        self._log_scores("val", self.val_predictions)
+
+    def _log_scores(self, part, predictions):
+        logits, labels, _ = predictions.compute()
+        self.log_dict({f"{part}/{name}": value for name, value in score(logits, labels).items()})
+
+    def configure_optimizers(self):
+        optimizer = self._make_optimizer([p for p in self.parameters() if p.requires_grad])
+        total = self.trainer.estimated_stepping_batches if self._schedule.interval == "step" else self.trainer.max_epochs
+        scheduler = {"scheduler": self._schedule.build(optimizer, total), "interval": self._schedule.interval}
+        if self._schedule.monitor:
+            scheduler["monitor"] = self._schedule.monitor
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}

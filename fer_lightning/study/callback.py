@@ -1,0 +1,88 @@
+"""What happens once per sweep: checks before the first job, the report after the last. Hydra calls it in the process that sweeps."""
+
+import json
+import sys
+import time
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra.experimental.callback import Callback
+from omegaconf import OmegaConf
+
+from fer_lightning.errors import ConfigError, UserError
+from fer_lightning.record import replace_file
+from fer_lightning.study import cells, sweep
+from fer_lightning.study.identity import digest, training_config
+
+LEDGER = "study.json"
+
+
+class StudyCallback(Callback):
+    """Announces the sweep to its jobs, writes study.json, and ends with the report."""
+
+    def on_multirun_start(self, config, **_):
+        with _stopping():
+            begin(config)
+
+    def on_multirun_end(self, config, **_):
+        from fer_lightning.report import report
+
+        with _stopping():
+            failed = report(Path(config.hydra.sweep.dir))
+            sweep.withdraw()
+        if failed:
+            sys.exit(1)
+
+
+def begin(config):
+    """Check all that can be checked before the first job and announce the sweep."""
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    overrides = params + list(config.hydra.overrides.task)
+    axes = cells.axes(overrides)
+    if "study" in axes:
+        raise ConfigError("One study per command: each names its own axes. Run them one after the other.")
+    # Other sweepers (optuna) choose their jobs as they go.
+    jobs = cells.expand(overrides) if config.hydra.sweeper._target_.endswith("BasicSweeper") else None
+    for job in jobs or [overrides]:
+        cells.refuse_merged_options(job)
+    settings = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    from fer_lightning.targets import check_targets
+
+    check_targets(settings)
+    base = training_config(settings, without=(*axes, "seed"))
+    name = config.study.name
+    if name == "adhoc":
+        # Sweeps of the same keys over other data or with another budget must not share a folder.
+        name = "-".join([*(axis.rsplit(".", 1)[-1] for axis in axes), digest(base)[:6]])
+    sweep.announce(sweep.Sweep(name, axes, len(jobs) if jobs else None, time.time()))
+    _write_ledger(Path(config.hydra.sweep.dir), {"study": name, "axes": axes, "jobs": jobs, "base": base, "command": sys.argv[1:]})
+
+
+def _write_ledger(folder, ledger):
+    """Write study.json, unless the folder holds a study with other settings."""
+    path = folder / LEDGER
+    if path.exists():
+        base = json.loads(path.read_text())["base"]
+        new = json.loads(json.dumps(ledger["base"]))
+        changed = [key for key in sorted(base.keys() | new.keys()) if base.get(key) != new.get(key)]
+        if changed:
+            differences = "; ".join(f"{key}: {base.get(key)} there, {new.get(key)} now" for key in changed[:8])
+            raise ConfigError(
+                f"{folder} holds this study with other settings ({differences}{'; ...' if len(changed) > 8 else ''}). "
+                "Choose another folder with hydra.sweep.dir=multirun/NAME, or remove that one."
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_file(path, json.dumps({"schema": 1} | ledger, indent=1) + "\n")
+
+
+@contextmanager
+def _stopping():
+    """Hydra turns an exception in a callback into a warning. These must stop the sweep."""
+    try:
+        yield
+    except UserError as error:
+        sys.exit(str(error))
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)

@@ -1,0 +1,76 @@
+"""The cells of a sweep: what the command and the study file span, which keys vary, and a readable name for each cell."""
+
+import hashlib
+import re
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from fer_lightning.errors import ConfigError
+
+# The only group of which several options may be chosen at once: they mirror the same record.
+MULTIPLE_CHOICE = ("logger",)
+
+LONGEST_NAME = 120
+
+
+def parse(overrides):
+    """Override strings to Hydra's parsed overrides; globs are resolved against the config folder."""
+    return OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(list(overrides))
+
+
+def group_options(key):
+    """The options of a config group, none where the key is no group."""
+    return GlobalHydra.instance().config_loader().get_group_options(key)
+
+
+def expand(overrides):
+    """All jobs that Hydra's own sweeper makes of these overrides: a list of lists of override strings."""
+    return BasicSweeper.split_arguments(parse(overrides), max_batch_size=None)[0]
+
+
+def axes(overrides):
+    """The keys that are swept, in the order of the command. `seed` repeats a cell rather than making a new one, so it comes last."""
+    last = {o.key_or_group: o for o in parse(overrides)}  # the command line comes after the study and wins
+    return sorted((key for key, o in last.items() if o.is_sweep_override()), key=lambda key: key == "seed")
+
+
+def refuse_merged_options(overrides):
+    """`head.act=[relu,gelu]` makes Hydra merge the two files, the last one winning: never what was meant.
+
+    The same happens to an axis that a study file writes as a YAML list.
+    """
+    for override in parse(overrides):
+        key = override.key_or_group
+        if isinstance(override.value(), list) and key not in MULTIPLE_CHOICE and group_options(key):
+            options = ",".join(str(option) for option in override.value())
+            raise ConfigError(
+                f"{key}=[{options}] chooses several options for one run. "
+                f"Write {key}={options} (without brackets, with --multirun) to run one job for each."
+            )
+
+
+def cell_name(values, groups=()):
+    """A folder and run name from the swept keys: options as they are, numbers with their key, the seed last (`relu-bn-lr0.1-s0`).
+
+    values: {key: value}; groups: the keys that are config groups.
+    """
+    parts = []
+    for key, value in values.items():
+        if key == "seed":
+            parts.append(f"s{value}")
+        else:
+            parts.append(str(value) if key in groups else f"{_short(key, values)}{value}")
+    name = "-".join(parts) or "default"
+    safe = re.sub(r"[^A-Za-z0-9.+_-]", "_", name).lstrip(".")[:LONGEST_NAME]
+    if safe == name:
+        return name
+    # Two names must not become one by what was replaced or cut off.
+    return f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+
+
+def _short(key, keys):
+    """The last word of a key, or all of it where two swept keys end in the same word."""
+    last = key.rsplit(".", 1)[-1]
+    return key if sum(other.rsplit(".", 1)[-1] == last for other in keys) > 1 else last

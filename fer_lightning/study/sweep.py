@@ -1,0 +1,35 @@
+"""What a job needs to know of the sweep it belongs to. It travels in an environment variable, so it reaches jobs in other processes."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+
+VARIABLE = "FER_LIGHTNING_SWEEP"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """study:   its name, also the name of its folder and of its group in W&B
+    axes:    the swept keys
+    jobs:    how many jobs there are, None where the sweeper decides as it goes
+    started: seconds since the epoch
+    """
+
+    study: str
+    axes: list
+    jobs: int | None
+    started: float
+
+
+def announce(sweep):
+    os.environ[VARIABLE] = json.dumps(asdict(sweep))
+
+
+def current():
+    """The sweep this process works for, or None in a single run."""
+    text = os.environ.get(VARIABLE)
+    return Sweep(**json.loads(text)) if text else None
+
+
+def withdraw():
+    os.environ.pop(VARIABLE, None)

@@ -1,0 +1,269 @@
+"""The composition root: a config becomes live objects, these are fitted and tested once, and the run folder is written."""
+
+import logging
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+from lightning import seed_everything
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch.utils.flop_counter import FlopCounterMode
+
+from fer_lightning import loggers as mirrors
+from fer_lightning.data.datamodule import FERDataModule
+from fer_lightning.data.faces import CLASSES
+from fer_lightning.data.twins import without_twin
+from fer_lightning.errors import ConfigError
+from fer_lightning.head import make_head
+from fer_lightning.inputs import prepare
+from fer_lightning.metrics import confusion, per_class, score
+from fer_lightning.module import FERModule
+from fer_lightning.progress import EpochRecord
+from fer_lightning.record import environment, read_metrics, write_predictions, write_result
+from fer_lightning.study.identity import training_config
+from fer_lightning.targets import check_targets
+
+log = logging.getLogger(__name__)
+
+# Remarks that hold for every run here and that no user can act on.
+NOISE = (
+    ".*does not have many workers.*",
+    ".*is smaller than the logging interval.*",
+    ".*exists and is not empty.*",
+    ".*LeafSpec.*is deprecated.*",
+    ".*WeightAveraging callback.*",
+    ".*overridden `on_after_batch_transfer`.*",
+)
+
+
+def train(cfg, folder, job, name, group):
+    """Train and test one job, and write its run folder.
+
+    folder:      the run folder, which exists
+    job:         what result.json says of the job: id, study, cell, seed, overrides
+    name, group: of the run in the loggers
+
+    Returns what result.json then holds. Raises UserError for what the user can mend, in the config or the data.
+    """
+    start = time.perf_counter()
+    _quieten()
+    folder = Path(folder)
+    check_targets(cfg)
+    seed_everything(cfg.seed, verbose=False)
+
+    faces = instantiate(cfg.data)
+    split = instantiate(cfg.protocol)(faces)
+    data = FERDataModule(faces, split, cfg.batch_size, cfg.eval_batch_size, cfg.seed)
+    sizes = [len(part) for part in (split.train, split.val, split.test)]
+    log.info("%s, verdict %s, protocol %s: %d train, %d val, %d test", faces.source, faces.verdict, split.protocol, *sizes)
+    module = build_module(cfg, data.class_counts)
+    record = {
+        "status": "running",
+        "job": job,
+        "protocol": split.protocol,
+        "data": {
+            "source": faces.source,
+            "verdict": faces.verdict,
+            "fingerprint": faces.fingerprint,
+            "counts": {part: _counts(faces.labels[getattr(split, part)]) for part in ("train", "val", "test")},
+        },
+        "model": {"backbone": cfg.backbone["_target_"], **describe(module)},
+        "environment": environment(),
+    }
+    write_result(folder, record)
+
+    loggers = [instantiate(node, folder=str(folder), name=name, group=group) for node in cfg.logger.values()]
+    succeeded = False
+    try:
+        for logger in loggers:
+            logger.log_hyperparams({"cell": job["cell"], "job": job["id"], **training_config(cfg), **record["model"]})
+        epochs = EpochRecord(folder)
+        trainer = build_trainer(cfg, loggers, [epochs, *build_callbacks(cfg, folder, has_val=len(split.val) > 0)])
+        trainer.fit(module, data)
+        fit_s = time.perf_counter() - start
+
+        test_start = time.perf_counter()
+        selected = load_selected(module, folder, cfg.monitor)
+        metrics = evaluate(build_trainer(cfg, [], []), module, data, faces, folder)
+        metrics["train"] = _epoch_scores(folder, selected["epoch"], "train")
+        test_s = time.perf_counter() - test_start
+        for logger in loggers:
+            logger.log_metrics(_summary(selected, metrics))
+        succeeded = True
+    finally:
+        mirrors.close(loggers, succeeded)
+    record |= {
+        "status": "done",
+        "selected": selected,
+        "metrics": metrics,
+        "stability": None,
+        "time": {
+            "fit_s": round(fit_s, 3),
+            "test_s": round(test_s, 3),
+            "total_s": round(time.perf_counter() - start, 3),
+            "images_per_s": round(epochs.images / epochs.seconds, 1),
+        },
+    }
+    write_result(folder, record)
+    return record
+
+
+def build_module(cfg, class_counts):
+    """The FERModule of a config. class_counts: training pictures per class, (7,)."""
+    backbone = instantiate({key: value for key, value in cfg.backbone.items() if key != "freeze"})
+    head = make_head(
+        backbone.num_features,
+        len(CLASSES),
+        cfg.head.hidden,
+        instantiate(cfg.head.norm),
+        instantiate(cfg.head.act),
+        cfg.head.dropout,
+    )
+    return FERModule(
+        backbone,
+        head,
+        instantiate(cfg.loss)(class_counts),
+        instantiate(cfg.optimizer),
+        instantiate(cfg.scheduler),
+        instantiate(cfg.augment),
+        cfg.backbone.freeze,
+        cfg.channels_last,
+        cfg.seed,
+    )
+
+
+def build_trainer(cfg, loggers, callbacks):
+    """A Lightning Trainer that says nothing the run folder or the screen does not already say."""
+    return instantiate(cfg.trainer, _partial_=True)(
+        callbacks=callbacks,
+        logger=loggers or False,
+        precision=pick_precision(cfg.precision),
+        enable_checkpointing=bool(callbacks),
+        enable_model_summary=False,
+        enable_progress_bar=bool(callbacks) and sys.stderr.isatty(),
+        num_sanity_val_steps=0,
+    )
+
+
+def build_callbacks(cfg, folder, has_val):
+    """Checkpoints, weight averaging and early stopping."""
+    checkpoints = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
+    callbacks = [ModelCheckpoint(**checkpoints, filename="last")]
+    if has_val:
+        # Not save_weights_only: Lightning then skips the callbacks' part and would save the weights before averaging.
+        callbacks.append(ModelCheckpoint(**checkpoints, filename="best", monitor=cfg.monitor, mode=cfg.mode))
+    if cfg.ema_decay is not None:
+        callbacks.append(WeightAveraging(multi_avg_fn=_warming_average(cfg.ema_decay)))
+    if cfg.patience is not None:
+        if not has_val:
+            raise ConfigError(f"patience={cfg.patience} needs a validation part to watch, and this protocol has none.")
+        callbacks.append(EarlyStopping(cfg.monitor, mode=cfg.mode, patience=cfg.patience))
+    return callbacks
+
+
+def _warming_average(decay):
+    """An exponential average that forgets the first steps faster, so that a run of 50 steps is not averaged over 200."""
+
+    def average(averaged, current, steps):
+        get_ema_multi_avg_fn(min(decay, (1 + steps.item()) / (10 + steps.item())))(averaged, current, steps)
+
+    return average
+
+
+def pick_precision(precision):
+    """`auto` is bf16-mixed where the hardware computes in bf16 by itself, else 32-true; anything else is Lightning's to judge."""
+    if precision != "auto":
+        return precision
+    if torch.cuda.is_available():
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = any(torch.cpu.get_capabilities().get(flag) for flag in ("avx512_bf16", "amx_bf16", "arm_bf16"))
+    return "bf16-mixed" if native else "32-true"
+
+
+def load_selected(module, folder, monitor):
+    """Load the weights of the selected epoch, or of the last one where no validation part selected one.
+
+    best.ckpt keeps these weights alone: the optimizer's state, twice the size, is of use in last.ckpt only.
+    Returns {epoch, monitor, value}.
+    """
+    best = folder / "checkpoints" / "best.ckpt"
+    selects = best.exists()
+    checkpoint = torch.load(best if selects else best.with_name("last.ckpt"), weights_only=True, map_location="cpu")
+    module.load_state_dict(checkpoint["state_dict"])
+    part = best.with_name(".best.ckpt")
+    torch.save({key: checkpoint[key] for key in ("state_dict", "epoch", "global_step")}, part)
+    os.replace(part, best)
+    value = _epoch_scores(folder, checkpoint["epoch"], "val").get(monitor.removeprefix("val/")) if selects else None
+    return {"epoch": checkpoint["epoch"], "monitor": monitor, "value": value}
+
+
+def evaluate(trainer, module, data, faces, folder):
+    """One pass over val and one over test; writes predictions.parquet. Returns {val: scores, test: scores}, None for an empty part."""
+    metrics, parts = {"val": None, "test": None}, {}
+    if len(data.split.val):
+        trainer.validate(module, data, verbose=False)
+        logits, labels, _ = parts["val"] = module.val_predictions.compute()
+        metrics["val"] = score(logits, labels)
+    if len(data.split.test):
+        trainer.test(module, data, verbose=False)
+        logits, labels, _ = parts["test"] = module.test_predictions.compute()
+        seen = np.concatenate([data.split.train, data.split.val])
+        clean = torch.from_numpy(without_twin(faces.pixels, data.split.test, seen)).to(logits.device)
+        metrics["test"] = score(logits, labels) | {
+            "accuracy_clean": score(logits[clean], labels[clean])["accuracy"],
+            "n": len(labels),
+            "n_clean": int(clean.sum()),
+            "per_class": per_class(logits, labels),
+            "confusion": confusion(logits, labels),
+        }
+    write_predictions(folder, parts)
+    return metrics
+
+
+@torch.no_grad()
+def describe(module):
+    """Parameters, trainable ones, and floating-point operations of one picture's forward pass (a multiply-add counts as two)."""
+    spec = module.backbone.input_spec
+    picture = prepare(torch.zeros(1, 1, 48, 48, dtype=torch.uint8), spec)
+    module.eval()
+    with FlopCounterMode(display=False) as flops:
+        module(picture)
+    module.train()
+    parameters = list(module.parameters())
+    return {
+        "parameters": sum(p.numel() for p in parameters),
+        "trainable": sum(p.numel() for p in parameters if p.requires_grad),
+        "flops": flops.get_total_flops(),
+        "input": [spec.channels, spec.size, spec.size],
+    }
+
+
+def _counts(labels):
+    return dict(zip(CLASSES, np.bincount(labels, minlength=len(CLASSES)).tolist(), strict=True))
+
+
+def _epoch_scores(folder, epoch, part):
+    """The scores of one part that metrics.csv holds for an epoch."""
+    row = next(row for row in read_metrics(folder) if row["epoch"] == epoch)
+    return {name.removeprefix(f"{part}/"): value for name, value in row.items() if name.startswith(f"{part}/")}
+
+
+def _summary(selected, metrics):
+    """What the loggers show of a finished run: all scores from the selected epoch."""
+    flat = {f"best/{part}_{name}": value for part in ("train", "val") for name, value in (metrics[part] or {}).items()}
+    flat |= {f"test/{name}": value for name, value in (metrics["test"] or {}).items() if isinstance(value, (int, float))}
+    return {"best/epoch": selected["epoch"], **flat}
+
+
+def _quieten():
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in NOISE:
+        warnings.filterwarnings("ignore", message)

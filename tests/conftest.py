@@ -1,0 +1,84 @@
+"""Every test runs on one thread, offline, with a cache of its own."""
+
+import logging
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CONF = ROOT / "conf"
+
+# Two threads beside another busy process run 3 to 80 times slower than alone; one hardly suffers.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["WANDB_MODE"] = "offline"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+# The compact CNN on a handful of drawn faces: a job of about a second.
+TINY = ["data=synthetic", "data.train=96", "data.val=32", "data.test=32", "trainer=smoke", "batch_size=32", "backbone.widths=[8,8,16]"]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capfd):
+    """Runs `python -m fer_lightning ARGS` inside this process, in tmp_path. Returns code and text (stdout and stderr)."""
+    from fer_lightning.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", ["fer_lightning", *args])
+        capfd.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else 1
+            if isinstance(error.code, str):
+                print(error.code, file=sys.stderr)
+        finally:
+            logging.shutdown()
+        out, err = capfd.readouterr()
+        return SimpleNamespace(code=code, text=out + err)
+
+    return run
+
+
+@pytest.fixture
+def process(tmp_path):
+    """Runs a Python module as a user would, in a process of its own, in tmp_path."""
+
+    def run(*args, **env):
+        command = [sys.executable, "-m", *map(str, args)]
+        done = subprocess.run(command, cwd=tmp_path, env=os.environ | env, capture_output=True, text=True, timeout=300)
+        return SimpleNamespace(code=done.returncode, text=done.stdout + done.stderr)
+
+    return run
+
+
+def compose(*overrides):
+    """The config of a job, as Hydra makes it."""
+    from hydra import compose, initialize_config_dir
+
+    import fer_lightning.cli  # noqa: F401  (schema and resolvers)
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", list(overrides))
+
+
+def options(group):
+    """All shipped options of a config group."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def squeeze(text):
+    return re.sub(r"\s+", " ", text)

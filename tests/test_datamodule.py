@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+import torch
+
+from fer_lightning.data.datamodule import EpochPermutation, FERDataModule, NoSingles
+from fer_lightning.data.faces import NO_LABEL, Faces
+from fer_lightning.data.protocols import Split, official, swapped
+from fer_lightning.data.twins import picture_ids, without_twin
+from fer_lightning.errors import DataError
+
+
+def make_faces(n=100, seed=0):
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (n, 1, 48, 48), dtype=np.uint8)
+    usage = np.repeat([0, 1, 2], [n - 20, 10, 10])
+    return Faces(pixels, rng.integers(0, 7, n), usage, "made up", "unknown", {})
+
+
+def batches(loader):
+    return [tuple(part.clone() for part in batch) for batch in loader]
+
+
+@pytest.mark.parametrize("n", [1, 2, 31, 32, 33, 64, 65, 96, 97])
+def test_no_batch_of_one(n):
+    sampler = NoSingles(range(n), 32, drop_last=False)
+    sizes = [len(batch) for batch in sampler]
+    assert sum(sizes) == n and len(sampler) == len(sizes)
+    assert n == 1 or min(sizes) > 1
+    assert max(sizes) <= 33
+
+
+def test_a_batch_is_the_pictures_of_its_rows():
+    faces = make_faces()
+    data = FERDataModule(faces, official(faces), batch_size=16, seed=3)
+    seen = []
+    for pixels, labels, rows in data.train_dataloader():
+        assert pixels.dtype == torch.uint8 and pixels.shape[1:] == (1, 48, 48)
+        assert np.array_equal(pixels.numpy(), faces.pixels[rows]) and np.array_equal(labels.numpy(), faces.labels[rows])
+        seen += rows.tolist()
+    assert sorted(seen) == list(range(80))
+
+
+def test_order_is_a_function_of_seed_and_epoch():
+    def order(seed, epoch):
+        sampler = EpochPermutation(50, seed)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    assert order(0, 0) == order(0, 0)
+    assert len({tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
+
+
+def test_evaluation_keeps_the_order():
+    faces = make_faces()
+    data = FERDataModule(faces, official(faces), eval_batch_size=7)
+    assert torch.cat([rows for _, _, rows in data.val_dataloader()]).tolist() == list(range(80, 90))
+    assert torch.cat([rows for _, _, rows in data.test_dataloader()]).tolist() == list(range(90, 100))
+
+
+def test_class_counts_are_those_of_the_training_part():
+    faces = make_faces()
+    data = FERDataModule(faces, official(faces))
+    assert data.class_counts.tolist() == np.bincount(faces.labels[:80], minlength=7).tolist()
+
+
+def test_official_and_swapped():
+    faces = make_faces()
+    first, second = official(faces), swapped(faces)
+    assert (first.protocol, second.protocol) == ("official", "swapped")
+    assert np.array_equal(first.val, second.test) and np.array_equal(first.test, second.val)
+    assert first.val.tolist() == list(range(80, 90))
+
+
+def test_a_test_part_without_labels_is_refused():
+    faces = make_faces()
+    faces.labels[95] = NO_LABEL
+    with pytest.raises(DataError, match="9 labelled pictures of 10 in PrivateTest"):
+        official(faces)
+
+
+def test_twins_are_equal_in_every_pixel():
+    faces = make_faces()
+    faces.pixels[90] = faces.pixels[5]
+    faces.pixels[91] = faces.pixels[85]
+    faces.pixels[92] = faces.pixels[6]
+    faces.pixels[92, 0, 47, 47] ^= 1
+    ids = picture_ids(faces.pixels)
+    assert len(np.unique(ids)) == 98 and ids[90] == ids[5]
+    split = Split("p", np.arange(80), np.arange(80, 90), np.arange(90, 100))
+    assert without_twin(faces.pixels, split.test, split.train).tolist() == [False] + [True] * 9
+    assert without_twin(faces.pixels, split.test, np.arange(90)).tolist() == [False, False] + [True] * 8

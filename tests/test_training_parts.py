@@ -1,0 +1,230 @@
+"""Optimizers and schedules, each shipped config, step by step against plain torch; freezing, bit by bit."""
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import compose, options
+from hydra.utils import instantiate
+from lightning import Trainer
+from torch import nn
+from torch.optim import lr_scheduler
+
+from fer_lightning.data.datamodule import FERDataModule
+from fer_lightning.data.faces import Faces
+from fer_lightning.data.protocols import Split
+from fer_lightning.errors import ConfigError
+from fer_lightning.inputs import InputSpec, prepare
+from fer_lightning.module import FERModule
+from fer_lightning.schedulers import Schedule, constant, plateau
+
+EPOCHS, BATCHES = 4, 3
+
+
+class Flat(nn.Module):
+    """The smallest thing that keeps the backbone contract, with a norm to freeze."""
+
+    num_features = 6
+    input_spec = InputSpec(size=48)
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 6, 9, stride=8, bias=False)  # a bias before a norm has no gradient but rounding errors
+        self.norm = nn.BatchNorm2d(6)
+
+    def forward(self, pixels):
+        return self.norm(self.conv(pixels)).mean((2, 3))
+
+
+def make_data(n=8 * BATCHES, batch_size=8):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (n + 8, 1, 48, 48), dtype=np.uint8)
+    faces = Faces(pixels, rng.integers(0, 7, n + 8), np.zeros(n + 8, np.int64), "made up", "unknown", {})
+    return FERDataModule(faces, Split("p", np.arange(n), np.arange(n, n + 8), np.arange(0)), batch_size=batch_size)
+
+
+def make_module(optimizer=None, schedule=None, **kwargs):
+    torch.manual_seed(0)
+    optimizer = optimizer or (lambda parameters: torch.optim.SGD(parameters, 0.1))
+    return FERModule(Flat(), nn.Linear(6, 7), nn.CrossEntropyLoss(), optimizer, schedule or constant(), **kwargs)
+
+
+def fit(module, data, epochs=EPOCHS, **kwargs):
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = Trainer(max_epochs=epochs, accelerator="cpu", num_sanity_val_steps=0, **quiet, **kwargs)
+    trainer.fit(module, data)
+    return trainer
+
+
+class Rates:
+    """Records the learning rate that each optimizer step uses."""
+
+    def __init__(self, make):
+        self.make = make
+        self.seen = []
+
+    def __call__(self, parameters):
+        optimizer = self.make(parameters)
+        optimizer.register_step_pre_hook(lambda optimizer, args, kwargs: self.seen.append(optimizer.param_groups[0]["lr"]))
+        return optimizer
+
+
+PLAIN_OPTIMIZERS = {
+    "sgd": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=5e-4),
+    "sgd_nesterov": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4),
+    "asgd": lambda p: torch.optim.ASGD(p, 0.01, weight_decay=1e-4),
+    "adam": lambda p: torch.optim.Adam(p, 0.001),
+    "amsgrad": lambda p: torch.optim.Adam(p, 0.001, amsgrad=True),
+    "adamw": lambda p: torch.optim.AdamW(p, 0.001, weight_decay=0.05),
+    "adadelta": lambda p: torch.optim.Adadelta(p, 1.0),
+    "adagrad": lambda p: torch.optim.Adagrad(p, 0.01),
+}
+
+
+def test_every_shipped_optimizer_and_schedule_is_checked_here():
+    assert options("optimizer") == sorted(PLAIN_OPTIMIZERS)
+    assert options("scheduler") == sorted(PLAIN_SCHEDULES)
+
+
+@pytest.mark.parametrize("name", PLAIN_OPTIMIZERS)
+def test_optimizer_takes_the_steps_of_plain_torch(name):
+    module, data = make_module(instantiate(compose(f"optimizer={name}").optimizer), channels_last=False), make_data()
+    fit(module, data)
+
+    plain = make_module()
+    optimizer = PLAIN_OPTIMIZERS[name](plain.parameters())
+    loader = data.train_dataloader()
+    for epoch in range(EPOCHS):
+        loader.batch_sampler.sampler.set_epoch(epoch)
+        for pixels, labels, _ in loader:
+            loss = F.cross_entropy(plain(prepare(pixels, InputSpec())), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    for (key, ours), theirs in zip(module.state_dict().items(), plain.state_dict().values(), strict=True):
+        torch.testing.assert_close(ours, theirs, msg=lambda text, key=key: f"{key}: {text}", rtol=1e-5, atol=1e-6)
+
+
+PLAIN_SCHEDULES = {
+    "constant": ("epoch", lambda o, total: lr_scheduler.ConstantLR(o, 1.0)),
+    "step": ("epoch", lambda o, total: lr_scheduler.StepLR(o, 2, 0.5)),
+    "cosine": ("step", lambda o, total: lr_scheduler.CosineAnnealingLR(o, total)),
+    "cosine_warm_restarts": ("epoch", lambda o, total: lr_scheduler.CosineAnnealingWarmRestarts(o, 2, 1, 1e-6)),
+    "one_cycle": (
+        "step",
+        lambda o, total: lr_scheduler.OneCycleLR(o, 0.1, total, pct_start=0.2, anneal_strategy="linear", cycle_momentum=False),
+    ),
+    "plateau": ("epoch", None),  # watches a metric: checked on its own below
+}
+SHORTER = {"step": ["scheduler.step_size=2"], "cosine_warm_restarts": ["scheduler.first_period=2"]}
+
+
+@pytest.mark.parametrize("name", [name for name, (_, plain) in PLAIN_SCHEDULES.items() if plain])
+def test_schedule_gives_the_rates_of_plain_torch(name):
+    cfg = compose(f"scheduler={name}", "optimizer=sgd", *SHORTER.get(name, []))
+    rates = Rates(instantiate(cfg.optimizer))
+    fit(make_module(rates, instantiate(cfg.scheduler)), make_data())
+
+    interval, plain = PLAIN_SCHEDULES[name]
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 0.1)
+    scheduler = plain(optimizer, EPOCHS * BATCHES if interval == "step" else EPOCHS)
+    expected = []
+    for _ in range(EPOCHS):
+        for _ in range(BATCHES):
+            expected.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            if interval == "step":
+                scheduler.step()
+        if interval == "epoch":
+            scheduler.step()
+    assert rates.seen == pytest.approx(expected, rel=1e-12)
+
+
+def test_plateau_lowers_the_rate_when_the_metric_stands_still():
+    rates = Rates(lambda parameters: torch.optim.SGD(parameters, 1.0))
+    module = make_module(rates, plateau("val/still", "max", factor=0.1, patience=1))
+    module.on_validation_epoch_end = lambda: module.log("val/still", 0.5)
+    fit(module, make_data(), epochs=6)
+
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 1.0)
+    scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, "max", 0.1, 1)
+    expected = []
+    for _ in range(6):
+        expected += [optimizer.param_groups[0]["lr"]] * BATCHES
+        scheduler.step(0.5)
+    assert rates.seen == pytest.approx(expected)
+    assert rates.seen[0] == 1.0 and rates.seen[-1] < 0.02
+
+
+def test_total_steps_count_accumulation():
+    seen = []
+    schedule = Schedule(lambda optimizer, total: seen.append(total) or lr_scheduler.ConstantLR(optimizer, 1.0), "step")
+    fit(make_module(schedule=schedule), make_data(), accumulate_grad_batches=2)
+    assert seen == [EPOCHS * 2]  # three batches an epoch, accumulated by two: two optimizer steps
+
+
+def test_wrong_interval_is_refused():
+    with pytest.raises(ConfigError, match="scheduler.interval=batch: choose step or epoch"):
+        constant(interval="batch")
+    with pytest.raises(ConfigError, match="must be epoch"):
+        plateau("val/loss", "min", 0.1, 2, interval="step")
+
+
+def test_a_frozen_backbone_keeps_every_bit_and_the_head_learns():
+    module = make_module(freeze="all")
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    fit(module, make_data())
+    changed = {key for key, value in module.state_dict().items() if not torch.equal(value, before[key])}
+    assert changed == {"head.weight", "head.bias"}  # no backbone weight, and no running mean, variance or count of its norm
+    assert all(p.grad is None for p in module.backbone.parameters())
+
+
+def test_an_unfrozen_backbone_learns_and_counts():
+    module = make_module()
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    fit(module, make_data())
+    assert all(not torch.equal(value, before[key]) for key, value in module.state_dict().items())
+
+
+def test_wrong_freeze_is_refused():
+    with pytest.raises(ConfigError, match="backbone.freeze=half: choose none or all"):
+        make_module(freeze="half")
+
+
+def test_equal_seeds_give_equal_weights_and_other_seeds_others():
+    class Noise(nn.Module):
+        def forward(self, pixels):
+            return torch.where(torch.rand(pixels.shape) < 0.3, 0, pixels)
+
+    def weights(seed):
+        module = make_module(augment=Noise(), seed=seed)
+        fit(module, make_data())
+        return torch.cat([p.flatten() for p in module.parameters()])
+
+    assert torch.equal(weights(0), weights(0))
+    assert not torch.equal(weights(0), weights(1))
+
+
+def test_a_last_batch_of_one_trains():
+    module = make_module()
+    module.head = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Linear(6, 7))
+    fit(module, make_data(n=17, batch_size=8), epochs=1)
+    assert module.trainer.global_step == 2
+
+
+def test_prepare_scales_resizes_and_expands():
+    pixels = torch.randint(0, 256, (2, 1, 48, 48), dtype=torch.uint8)
+    spec = InputSpec(size=48, channels=3, mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 1.0))
+    from torchvision.transforms.v2 import functional as tv
+
+    expected = tv.normalize(pixels.expand(-1, 3, -1, -1).float() / 255, spec.mean, spec.std)
+    torch.testing.assert_close(prepare(pixels, spec), expected)
+    resized = prepare(pixels, InputSpec(size=96, mean=(0.0,), std=(1 / 255,)))
+    wanted = tv.resize(pixels.float(), [96, 96], tv.InterpolationMode.BICUBIC, antialias=True).clamp(0, 255)
+    torch.testing.assert_close(resized, wanted, rtol=1e-4, atol=1e-2)
+
+
+def test_no_config_reaches_the_module():
+    assert not {"cfg", "config"} & set(inspect.signature(FERModule).parameters)
