@@ -69,8 +69,8 @@ def main(file):
     seconds = {name: statistics.median(s for s, _ in runs) for name, runs in figures.items()}
     for name, runs in figures.items():
         memory = statistics.median(m for _, m in runs)
-        spread = f"{min(runs)[0]:.3f} to {max(runs)[0]:.3f}"
-        print(f"{name:7} {seconds[name]:7.3f} s ({spread}), {memory:4.0f} MB, {seconds['pandas'] / seconds[name]:.1f} times as fast as pandas")
+        spread, ratio = f"{min(runs)[0]:.3f} to {max(runs)[0]:.3f}", seconds["pandas"] / seconds[name]
+        print(f"{name:7} {seconds[name]:7.3f} s ({spread}), {memory:4.0f} MB, {ratio:.1f} times as fast as pandas")
 
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ def main():
         if shows_traces or sentence is None:
             raise
         sys.exit(sentence)
+    finally:
+        sweep.withdraw()
 
 
 def job(cfg):

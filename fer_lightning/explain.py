@@ -22,7 +22,7 @@ def explain(error):
         return str(cause)
     if isinstance(error, MissingConfigException) and error.options:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        return f"{group}={option}: there is no such option. {near(option, error.options)}"
+        return f"{group}={option}: there is no such option. {near(option, error.options)} Choose one of: {', '.join(error.options)}."
     if isinstance(error, ValueError) and "Config group override must be a string or a list" in str(error):
         null = next((a for a in sys.argv[1:] if a.endswith("=null")), "a group set to null")
         return f"{null}: a config group needs one of its options by name; where there is nothing to choose, the option is called none."
@@ -33,9 +33,10 @@ def explain(error):
 
 def _composition(error):
     """Hydra's own words, then the reason below them, then the near names of an unknown key."""
-    reason = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    below = error.__cause__ or error.__context__
+    reason = below if isinstance(below, OmegaConfBaseException) else error
     lines = [str(error).strip()]
-    if reason is not error and str(reason).splitlines()[0] not in lines[0]:
+    if str(reason).splitlines()[0] not in lines[0]:
         lines.append(str(reason).splitlines()[0])
     if isinstance(reason, ConfigAttributeError | ConfigKeyError) and reason.parent_node is not None:
         key = str(reason.key)

@@ -6,8 +6,20 @@ from torchmetrics import Metric
 from torchmetrics.functional import classification as tm
 
 from fer_lightning.data.faces import CLASSES
+from fer_lightning.errors import ConfigError, near
 
 C = len(CLASSES)
+
+# What `score` gives, and whether more is better.
+DIRECTIONS = {
+    "loss": "min",
+    "accuracy": "max",
+    "macro_f1": "max",
+    "weighted_f1": "max",
+    "top2": "max",
+    "ece": "min",
+    "brier": "min",
+}
 
 
 class Predictions(Metric):
@@ -31,6 +43,17 @@ class Predictions(Metric):
     def compute(self):
         # After a gather over processes a state is one tensor already.
         return tuple(torch.cat(s) if isinstance(s, list) else s for s in (self.logits, self.labels, self.rows))
+
+
+def direction(key, monitor):
+    """min or max for a monitored score such as val/accuracy. Only validation scores select: the test part must not, train cannot.
+
+    key: the config key that names the monitor, for the ConfigError of an unknown one.
+    """
+    known = [f"val/{name}" for name in DIRECTIONS]
+    if monitor not in known:
+        raise ConfigError(f"{key}={monitor}: there is no such score. {near(monitor, known)}")
+    return DIRECTIONS[monitor.removeprefix("val/")]
 
 
 def score(logits, labels):

@@ -86,6 +86,8 @@ def _markdown_table(frame):
 
 def _show(heading, remarks, cells, unfinished, folder):
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)  # a log file has room; 80 columns would cut the table
     console.rule(heading)
     if len(cells):
         table = Table()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch.optim import lr_scheduler as torch_schedulers
 
 from fer_lightning.errors import ConfigError
+from fer_lightning.metrics import direction
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ def step(step_size: int, gamma: float, interval: str = "epoch"):
 
 def plateau(monitor: str, mode: str, factor: float, patience: int, min_lr: float = 0.0, interval: str = "epoch"):
     """Multiply by factor after `patience` epochs without a better `monitor` (S2-17, S3-16, S4-29)."""
+    if mode != direction("scheduler.monitor", monitor):
+        raise ConfigError(f"scheduler.mode={mode}: {monitor} is better the other way; set scheduler.mode={direction('', monitor)}.")
     if interval != "epoch":
         raise ConfigError("scheduler=plateau watches a metric that is known once an epoch: scheduler.interval must be epoch.")
 

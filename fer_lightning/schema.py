@@ -49,7 +49,6 @@ class Config:
     channels_last: bool = MISSING
     ema_decay: float | None = MISSING
     monitor: str = MISSING
-    mode: str = MISSING
     patience: int | None = MISSING
 
 

@@ -1,5 +1,6 @@
-"""Checks config nodes that name a `_target_` against the signature of what they name, before anything is built."""
+"""Checks a composed config before anything is built: nodes that name a `_target_` against its signature, all others against the schema."""
 
+import dataclasses
 import inspect
 import types
 import typing
@@ -17,32 +18,39 @@ SCALARS = (bool, int, float, str)
 
 
 def check_targets(cfg):
-    """Raise ConfigError, with the near name, for a key that its target has no argument for or a value of the wrong type."""
-    for key, node in _target_nodes(cfg):
-        try:
-            target = get_object(node["_target_"])
-        except Exception as error:
-            raise ConfigError(f"{key}._target_={node['_target_']} cannot be imported: {error}") from error
-        arguments = inspect.signature(target).parameters
-        if any(a.kind is a.VAR_KEYWORD for a in arguments.values()):
-            continue
-        hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
-        for name in node:
-            if name in RESERVED or name in BESIDE_TARGET.get(key, ()):
-                continue
-            if name not in arguments:
-                raise ConfigError(f"{key}.{name}: {node['_target_']} has no such argument. {near(name, arguments)}")
-            _check_type(f"{key}.{name}", node[name], hints.get(name))
+    """Raise ConfigError, with the near name, for a key that nothing reads or a value of the wrong type."""
+    for key, node in _nodes(cfg):
+        if "_target_" in node:
+            _check_arguments(key, node)
+        elif dataclasses.is_dataclass(schema := OmegaConf.get_type(node)):
+            # Hydra checks these itself, but lets `+key=value` past.
+            known = [field.name for field in dataclasses.fields(schema)]
+            for name in set(node) - set(known):
+                raise ConfigError(f"{key}.{name}: there is no such key. {near(name, known)}".lstrip("."))
 
 
-def _target_nodes(cfg, prefix=""):
-    for key in cfg:
-        if OmegaConf.is_missing(cfg, key) or not isinstance(cfg[key], DictConfig):
+def _nodes(cfg, key=""):
+    yield key, cfg
+    for name in cfg:
+        if not OmegaConf.is_missing(cfg, name) and isinstance(cfg[name], DictConfig):
+            yield from _nodes(cfg[name], f"{key}.{name}".lstrip("."))
+
+
+def _check_arguments(key, node):
+    try:
+        target = get_object(node["_target_"])
+    except Exception as error:
+        raise ConfigError(f"{key}._target_={node['_target_']} cannot be imported: {error}") from error
+    arguments = inspect.signature(target).parameters
+    if any(argument.kind is argument.VAR_KEYWORD for argument in arguments.values()):
+        return
+    hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    for name in node:
+        if name in RESERVED or name in BESIDE_TARGET.get(key, ()):
             continue
-        name = f"{prefix}{key}"
-        if "_target_" in cfg[key]:
-            yield name, cfg[key]
-        yield from _target_nodes(cfg[key], f"{name}.")
+        if name not in arguments:
+            raise ConfigError(f"{key}.{name}: {node['_target_']} has no such argument. {near(name, arguments)}")
+        _check_type(f"{key}.{name}", node[name], hints.get(name))
 
 
 def _check_type(key, value, hint):

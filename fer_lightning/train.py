@@ -22,7 +22,7 @@ from fer_lightning.data.twins import without_twin
 from fer_lightning.errors import ConfigError
 from fer_lightning.head import make_head
 from fer_lightning.inputs import prepare
-from fer_lightning.metrics import confusion, per_class, score
+from fer_lightning.metrics import confusion, direction, per_class, score
 from fer_lightning.module import FERModule
 from fer_lightning.progress import EpochRecord
 from fer_lightning.record import environment, read_metrics, write_predictions, write_result
@@ -153,17 +153,18 @@ def build_trainer(cfg, loggers, callbacks):
 
 def build_callbacks(cfg, folder, has_val):
     """Checkpoints, weight averaging and early stopping."""
+    mode = direction("monitor", cfg.monitor)
     checkpoints = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
     callbacks = [ModelCheckpoint(**checkpoints, filename="last")]
     if has_val:
         # Not save_weights_only: Lightning then skips the callbacks' part and would save the weights before averaging.
-        callbacks.append(ModelCheckpoint(**checkpoints, filename="best", monitor=cfg.monitor, mode=cfg.mode))
+        callbacks.append(ModelCheckpoint(**checkpoints, filename="best", monitor=cfg.monitor, mode=mode))
     if cfg.ema_decay is not None:
         callbacks.append(WeightAveraging(multi_avg_fn=_warming_average(cfg.ema_decay)))
     if cfg.patience is not None:
         if not has_val:
             raise ConfigError(f"patience={cfg.patience} needs a validation part to watch, and this protocol has none.")
-        callbacks.append(EarlyStopping(cfg.monitor, mode=cfg.mode, patience=cfg.patience))
+        callbacks.append(EarlyStopping(cfg.monitor, mode=mode, patience=cfg.patience))
     return callbacks
 
 

@@ -164,7 +164,7 @@ def test_a_folder_of_other_settings_is_refused(command):
 @pytest.mark.parametrize(
     ("args", "sentences"),
     [
-        (["trainer.max_epoch=2"], ["Could not override 'trainer.max_epoch'", "Did you mean max_epochs?"]),
+        (["trainer.max_epoch=2"], ["Could not override 'trainer.max_epoch'", "Did you mean max_epochs"]),
         (["sed=1"], ["Could not override 'sed'", "Did you mean seed?"]),
         (["+sed=1"], ["sed", "Did you mean seed?"]),
         (["seed=abc"], ["seed=abc", "could not be converted to Integer"]),

@@ -86,12 +86,12 @@ def test_training_leaves_the_config_as_it_was():
     ("override", "sentence"),
     [
         ("+optimizer.momentun=0.8", r"optimizer.momentun: torch.optim.SGD has no such argument. Did you mean momentum\?"),
-        ("+trainer.max_epoch=3", r"trainer.max_epoch: .* Did you mean max_epochs\?"),
+        ("+trainer.max_epoch=3", r"trainer.max_epoch: .* Did you mean max_epochs or"),
         ("+backbone.width=[4]", r"backbone.width: .* Did you mean widths\?"),
         ("+head.act.slope=1", "head.act.slope: torch.nn.GELU has no such argument"),
         ("optimizer.lr=fast", "optimizer.lr=fast: wants float or int, got str"),
         ("augment.shift=0.5", "augment.shift=0.5: wants int, got float"),
-        ("loss.label_smoothing=yes", "loss.label_smoothing=True: wants float or int, got bool"),
+        ("loss.label_smoothing=true", "loss.label_smoothing=True: wants float or int, got bool"),
         ("loss.max_weight=big", "loss.max_weight=big: wants float or int or null, got str"),
         ("backbone._target_=fer_lightning.backbones.compact.CompactCMM", "backbone._target_=.* cannot be imported"),
     ],
@@ -99,3 +99,9 @@ def test_training_leaves_the_config_as_it_was():
 def test_a_wrong_argument_is_refused_by_its_key(override, sentence):
     with pytest.raises(ConfigError, match=sentence):
         check_targets(compose(override))
+
+
+def test_an_added_key_that_nothing_reads_is_refused():
+    for override, sentence in [("+sed=1", "sed: .* Did you mean seed"), ("+head.dropuot=0.1", "head.dropuot: .* Did you mean dropout")]:
+        with pytest.raises(ConfigError, match=sentence):
+            check_targets(compose(override))

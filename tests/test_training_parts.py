@@ -144,8 +144,8 @@ def test_schedule_gives_the_rates_of_plain_torch(name):
 
 def test_plateau_lowers_the_rate_when_the_metric_stands_still():
     rates = Rates(lambda parameters: torch.optim.SGD(parameters, 1.0))
-    module = make_module(rates, plateau("val/still", "max", factor=0.1, patience=1))
-    module.on_validation_epoch_end = lambda: module.log("val/still", 0.5)
+    module = make_module(rates, plateau("val/accuracy", "max", factor=0.1, patience=1))
+    module.on_validation_epoch_end = lambda: module.log("val/accuracy", 0.5)
     fit(module, make_data(), epochs=6)
 
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 1.0)
@@ -170,6 +170,10 @@ def test_wrong_interval_is_refused():
         constant(interval="batch")
     with pytest.raises(ConfigError, match="must be epoch"):
         plateau("val/loss", "min", 0.1, 2, interval="step")
+    with pytest.raises(ConfigError, match="scheduler.monitor=val/acc: there is no such score. Did you mean val/accuracy"):
+        plateau("val/acc", "max", 0.1, 2)
+    with pytest.raises(ConfigError, match="set scheduler.mode=min"):
+        plateau("val/loss", "max", 0.1, 2)
 
 
 def test_a_frozen_backbone_keeps_every_bit_and_the_head_learns():

@@ -169,7 +169,7 @@ def _fast(fields):
     used = len(ends) + np.count_nonzero(two) + np.count_nonzero(three)
     if ones.max() > 9 or not used == np.count_nonzero(digits < 10) == len(text) - len(ends):
         raise ValueError
-    values = np.uint16(100) * (hundreds * three) + np.uint8(10) * (tens * two) + ones
+    values = (hundreds * three).astype(np.uint16) * 100 + tens * two * 10 + ones
     if values.max() > 255:
         raise ValueError
     return values.astype(np.uint8)

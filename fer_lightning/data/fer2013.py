@@ -11,7 +11,7 @@ from fer_lightning.data import cache
 from fer_lightning.data.csv_reader import read_archive, read_files, read_table
 from fer_lightning.data.faces import NO_LABEL
 from fer_lightning.data.folder_reader import SPLIT_NAMES, list_pictures, read_folders, split_folders
-from fer_lightning.data.parquet_reader import read_parquet
+from fer_lightning.data.parquet_reader import list_tables, read_parquet
 from fer_lightning.data.verdict import difference
 from fer_lightning.errors import DataError
 
@@ -63,7 +63,7 @@ def _find(root):
         for name in ("fer2013.csv", "icml_face_data.csv", "fer2013.tar.gz"):
             if (folder / name).is_file():
                 return folder / name, _file
-        if any(folder.glob("[!.]*.parquet")):
+        if list_tables(folder):
             return folder, _parquet
         if any(SPLIT_NAMES[split.name.lower()] == 0 and any(map(Path.is_dir, split.iterdir())) for split in split_folders(folder)):
             return folder, _folders
@@ -84,7 +84,7 @@ def _file(path):
 
 
 def _parquet(folder):
-    files = sorted(folder.glob("[!.]*.parquet"))
+    files = list_tables(folder)
     return files, partial(read_parquet, files)
 
 

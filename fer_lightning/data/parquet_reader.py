@@ -19,6 +19,11 @@ BATCH = 256
 ORDERS = (tuple(range(len(CLASSES))), tuple(CLASSES.index(name) for name in sorted(CLASSES)))
 
 
+def list_tables(folder):
+    """The Parquet files in `folder`, by split and name."""
+    return sorted(folder.glob("[!.]*.parquet"), key=lambda file: (SPLIT_NAMES.get(_split_name(file), len(SPLITS)), file.name))
+
+
 def read_parquet(files):
     """The pictures of all files, as (pixels (n, 1, 48, 48) uint8, labels (n,), usage (n,), lossy).
 
@@ -44,6 +49,10 @@ def read_parquet(files):
         raise DataError(f"{files[0].parent}: the Parquet files are damaged ({error}). Download them again.") from error
 
 
+def _split_name(file):
+    return re.split("[-_.]", file.name)[0].lower()
+
+
 def _column(file, table, names):
     found = [name for name in table.schema_arrow.names if name in names]
     if not found:
@@ -62,7 +71,7 @@ def _usage(file, table):
         if unknown:
             raise DataError(f"{file.name}: usage is {unknown.pop()!r}; a usage is {', '.join(SPLITS)}.")
         return np.array([SPLITS.index(value) for value in values], np.int64)
-    name = re.split("[-_.]", file.name)[0].lower()
+    name = _split_name(file)
     if name not in SPLIT_NAMES:
         raise DataError(f"{file.name}: neither its name nor a column usage tells its split. Start the name with train, validation or test.")
     return np.full(table.metadata.num_rows, SPLIT_NAMES[name])

@@ -30,7 +30,6 @@ class StudyCallback(Callback):
 
         with _stopping():
             failed = report(Path(config.hydra.sweep.dir))
-            sweep.withdraw()
         if failed:
             sys.exit(1)
 
