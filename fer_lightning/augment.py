@@ -3,39 +3,198 @@
 Draws come from the default generator, which `FERModule` seeds per batch: an epoch is reproducible and a resumed run sees the same draws.
 """
 
+import math
+from dataclasses import dataclass
+
 import torch
-from torch import nn
+import torch.nn.functional as F
+
+from fer_lightning import geometry
+from fer_lightning.crops import views
+from fer_lightning.data.faces import CLASSES, SIZE
+from fer_lightning.errors import ConfigError, near
+
+# Smallest and largest value of each number in a config, and what to call it.
+_PROBABILITY = (0, 1, "a probability")
+_LIMITS = {
+    **dict.fromkeys(("flip", "resized_crop", "erase"), _PROBABILITY),
+    **dict.fromkeys(("shift_p", "rotation_p", "zoom_p", "shear_p", "brightness_p", "contrast_p"), _PROBABILITY),
+    **dict.fromkeys(("shift_fraction", "brightness", "contrast"), (0, 1, "a fraction")),
+    "shift": (0, SIZE - 1, "a number of pixels"),
+    "zoom": (0, 0.9, "a zoom"),
+    "rotation": (0, 180, "an angle"),
+    "shear": (0, 80, "an angle of shear"),
+    "erase_value": (0, 255, "a grey level"),
+    "mixup": (0, math.inf, "a concentration"),
+}
+_CROPS = ("random", "five_crop", "ten_crop")
 
 
-class Augment(nn.Module):
-    """Flip and shift, each picture by its own draw. (B, 1, H, W) uint8 in and out.
+@dataclass(frozen=True, eq=False)
+class Augment:
+    """(pixels (B, 1, H, W) uint8 or float in 0..255, labels (B,)) -> (pixels, targets), each picture by its own draws, in this order:
 
-    flip:  probability of a mirror image, left to right
-    shift: largest shift in pixels, up and down and sideways; the border is filled by reflection
+    resized_crop  probability of a rectangle of resized_crop_area (a share) and _ratio (width / height), resized to resized_crop_size
+                  (null: the size of the picture). _inside: it is drawn up to ten times until it fits, else the picture stays whole
+                  (torchvision); without, it may reach beyond the picture, which then shrinks
+    flip          probability of a mirror image, left to right
+    rotation      largest angle in degrees, either way
+    shift         largest shift up or down and sideways, in whole pixels; shift_fraction: in fractions of the picture
+    shear         largest angle in degrees by which columns slide up or down
+    zoom          width and height are each scaled by a factor of their own in 1 +- zoom
+    brightness, contrast   a factor in 1 +- this, on the grey levels and on their distance from the picture's mean
+    crops         with a crop_size: random | five_crop | ten_crop, the last two five or ten pictures from one (S4-8): all first crops,
+                  then all second ones, the labels likewise
+    erase         probability of a rectangle of erase_area and erase_ratio with the grey level erase_value, for each crop (S4-9)
+    mixup         each picture and another one, lambda from Beta(mixup, mixup); targets are then (B', 7) probabilities, else class ids
+
+    X_p: probability with which a picture gets X at all. fill: what lies outside the picture: reflection | nearest | zeros.
+    Flip, crops, erasing and, with reflection, shift keep uint8; the rest gives float32. Raises ConfigError for what cannot be.
     """
 
-    def __init__(self, flip: float = 0.0, shift: int = 0):
-        super().__init__()
-        self.flip = flip
-        self.shift = shift
+    flip: float = 0.0
+    shift: int = 0
+    shift_fraction: float = 0.0
+    shift_p: float = 1.0
+    rotation: float = 0.0
+    rotation_p: float = 1.0
+    zoom: float = 0.0
+    zoom_p: float = 1.0
+    shear: float = 0.0
+    shear_p: float = 1.0
+    fill: str = "reflection"
+    resized_crop: float = 0.0
+    resized_crop_area: tuple = (0.7, 1.0)
+    resized_crop_ratio: tuple = (3 / 4, 4 / 3)
+    resized_crop_size: int | None = None
+    resized_crop_inside: bool = True
+    brightness: float = 0.0
+    brightness_p: float = 1.0
+    contrast: float = 0.0
+    contrast_p: float = 1.0
+    crops: str = "random"
+    crop_size: int | None = None
+    erase: float = 0.0
+    erase_area: tuple = (0.02, 0.33)
+    erase_ratio: tuple = (0.3, 3.3)
+    erase_value: int = 0
+    mixup: float = 0.0
 
-    def forward(self, pixels):
-        if not self.flip and not self.shift:
+    def __post_init__(self):
+        for name, (low, high, noun) in _LIMITS.items():
+            if not low <= getattr(self, name) <= high:
+                raise ConfigError(f"augment.{name}={getattr(self, name)}: {noun} is {low} to {high}.")
+        for name in ("resized_crop_area", "resized_crop_ratio", "erase_area", "erase_ratio"):
+            _check_range(f"augment.{name}", getattr(self, name))
+        for name, known in (("fill", geometry.FILLS), ("crops", _CROPS)):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"augment.{name}={getattr(self, name)}: there is no such choice. {near(getattr(self, name), known)}")
+        if self.crop_size is None and self.crops != "random":
+            raise ConfigError(f"augment.crops={self.crops} needs augment.crop_size, such as 40 (pixels).")
+        for name, largest in (("resized_crop_size", math.inf), ("crop_size", self.resized_crop_size or SIZE)):
+            size = getattr(self, name)
+            if size is not None and not 2 <= size <= largest:
+                raise ConfigError(f"augment.{name}={size}: a size is 2 to {largest} pixels.")
+
+    def __call__(self, pixels, labels=None):
+        pixels = self._crop(self._light(self._move(pixels)))
+        pixels = self._erase(pixels)
+        if labels is None:
             return pixels
-        # Both are a choice of rows and columns, so one gather does both: 0.5 ms for 128 pictures.
+        return self._mix(pixels, labels.repeat(len(pixels) // len(labels)))
+
+    @property
+    def _warps(self):
+        """Whether pixels fall between pixels, so that a gather does not do."""
+        between = self.rotation or self.zoom or self.shear or self.shift_fraction or self.resized_crop or self.resized_crop_size
+        return bool(between or (self.shift and self.fill != "reflection"))
+
+    def _move(self, pixels):
+        if not (self.flip or self.shift or self._warps):
+            return pixels
         batch, _, height, width = pixels.shape
-        device = pixels.device
-        rows = _reflect(torch.arange(height, device=device) + self._shifts(batch, device), height)
-        columns = _reflect(torch.arange(width, device=device) + self._shifts(batch, device), width)
-        mirrored = torch.rand(batch, 1, device=device) < self.flip
-        columns = torch.where(mirrored, width - 1 - columns, columns)
-        picture = torch.arange(batch, device=device)[:, None, None]
-        return pixels[picture, 0, rows[:, :, None], columns[:, None, :]][:, None]
+        up, left = torch.randint(-self.shift, self.shift + 1, (2, batch), device=pixels.device)
+        mirrored = torch.rand(batch, device=pixels.device) < self.flip
+        shifted = _chosen(pixels, self.shift_p)
+        up, left = up * shifted, left * shifted
+        if not self._warps:
+            return geometry.flip_and_shift(pixels, mirrored, left, up)
 
-    def _shifts(self, batch, device):
-        return torch.randint(-self.shift, self.shift + 1, (batch, 1), device=device)
+        frame = (self.resized_crop_size, self.resized_crop_size) if self.resized_crop_size else (height, width)
+        up, left = torch.stack([up, left]) + _draw(pixels, self.shift_fraction, 2) * pixels.new_tensor(frame)[:, None] * shifted
+        (angle,) = _draw(pixels, self.rotation) * _chosen(pixels, self.rotation_p)
+        (shear,) = _draw(pixels, self.shear) * _chosen(pixels, self.shear_p)
+        zoom_x, zoom_y = 1 + _draw(pixels, self.zoom, 2) * _chosen(pixels, self.zoom_p)
+        movement = geometry.affine(mirrored, angle, left, up, shear, zoom_x, zoom_y)
+        *box, fits = _draw_boxes(pixels, self.resized_crop_area, self.resized_crop_ratio, self.resized_crop_inside)
+        cropped = fits & _chosen(pixels, self.resized_crop)
+        box = [torch.where(cropped, side, whole) for side, whole in zip(box, (0, 0, height, width), strict=True)]
+        movement = geometry.from_box(*movement, *box, (height, width), frame)
+        return geometry.warp(pixels, *movement, frame, self.fill)
+
+    def _light(self, pixels):
+        if not (self.brightness or self.contrast):
+            return pixels
+        brightness, contrast = (
+            1 + (_draw(pixels, size) * _chosen(pixels, p)).view(-1, 1, 1, 1)
+            for size, p in ((self.brightness, self.brightness_p), (self.contrast, self.contrast_p))
+        )
+        pixels = (pixels.float() * brightness).clamp_(0, 255)
+        return torch.lerp(pixels.mean((1, 2, 3), keepdim=True), pixels, contrast).clamp_(0, 255)
+
+    def _crop(self, pixels):
+        if self.crop_size is None:
+            return pixels
+        if self.crops != "random":
+            return views(pixels, self.crops, self.crop_size)
+        top, left = (torch.randint(side - self.crop_size + 1, (len(pixels),), device=pixels.device) for side in pixels.shape[-2:])
+        return geometry.crop(pixels, top, left, self.crop_size)
+
+    def _erase(self, pixels):
+        if not self.erase:
+            return pixels
+        top, left, height, width, fits = _draw_boxes(pixels, self.erase_area, self.erase_ratio, inside=True)
+        height = height * (fits & _chosen(pixels, self.erase))
+        return geometry.erase(pixels, top, left, height, width, self.erase_value)
+
+    def _mix(self, pixels, labels):
+        if not self.mixup:
+            return pixels, labels
+        partner = torch.randperm(len(pixels), device=pixels.device)
+        concentration = pixels.new_full((len(pixels),), self.mixup, dtype=torch.float32)
+        share = torch.distributions.Beta(concentration, concentration).sample()[:, None]
+        targets = F.one_hot(labels, len(CLASSES)).float()
+        pixels = pixels.float()
+        return (torch.lerp(pixels[partner], pixels, share[..., None, None]), torch.lerp(targets[partner], targets, share))
 
 
-def _reflect(index, length):
-    """Fold an index that runs over either end back inside, without repeating the border (as F.pad's reflect)."""
-    return (length - 1) - ((length - 1) - index.abs()).abs()
+def _draw(pixels, largest, count=1):
+    """(count, B) in +-largest."""
+    return (2 * torch.rand(count, len(pixels), device=pixels.device) - 1) * largest
+
+
+def _chosen(pixels, p):
+    """(B,) bool, true with probability p."""
+    return torch.rand(len(pixels), device=pixels.device) < p
+
+
+def _draw_boxes(pixels, area, ratio, inside):
+    """One rectangle a picture: its top, left, height, width, and whether it may be used, (B,) each.
+
+    area: range of its share of the picture; ratio: range of width / height, even in the logarithm; inside: it must fit, and is the first
+    of ten that does (torchvision), else it may be larger than the picture.
+    """
+    shape, device = (10 if inside else 1, len(pixels)), pixels.device
+    area = (area[0] + (area[1] - area[0]) * torch.rand(shape, device=device)) * pixels[0].numel()
+    ratio = ratio[0] * (ratio[1] / ratio[0]) ** torch.rand(shape, device=device)
+    height, width = (area / ratio).sqrt(), (area * ratio).sqrt()
+    usable = (height <= pixels.shape[-2]) & (width <= pixels.shape[-1]) if inside else torch.ones_like(area, dtype=torch.bool)
+    first = usable.int().argmax(0, keepdim=True)
+    height, width, usable = (table.gather(0, first)[0] for table in (height, width, usable))
+    top, left = torch.rand(2, len(pixels), device=device)
+    return top * (pixels.shape[-2] - height), left * (pixels.shape[-1] - width), height, width, usable
+
+
+def _check_range(key, value):
+    if isinstance(value, (int, float, str)) or len(value) != 2 or not 0 < value[0] <= value[1]:
+        raise ConfigError(f"{key}={value}: give the smallest and the largest value, both above 0, such as [0.3, 0.9].")

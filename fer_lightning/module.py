@@ -4,27 +4,23 @@ import torch
 from lightning import LightningModule
 from torch import nn
 
-from fer_lightning.errors import ConfigError
 from fer_lightning.inputs import prepare
 from fer_lightning.metrics import Predictions, score
+from fer_lightning.phases import freeze
 
 
 class FERModule(LightningModule):
-    """Trains any backbone that keeps the contract of `fer_lightning.backbones` with any head.
+    """Trains any backbone that keeps the contract of `fer_lightning.backbones` with any head, one `Phase` at a time.
 
-    loss:      (logits, labels) -> scalar
-    optimizer: parameters -> torch optimizer; schedule: a `Schedule`
-    augment:   (B, 1, H, W) uint8 -> the same, in training only
-    freeze:    none | all; a frozen backbone has no gradient and its norms keep their statistics
-    seed:      augmentation and dropout of a batch are a function of (seed, batches seen so far) alone
+    loss:    (logits, labels) -> scalar
+    augment: (B, 1, H, W) uint8 -> the same, in training only
+    seed:    augmentation and dropout of a batch are a function of (seed, epoch, batch) alone
 
     Logs train/*, val/* and lr once an epoch. After a pass `val_predictions.compute()` and `test_predictions.compute()` hold its logits.
     """
 
-    def __init__(self, backbone, head, loss, optimizer, schedule, augment=None, freeze="none", channels_last=True, seed=0):
+    def __init__(self, backbone, head, loss, augment=None, channels_last=True, seed=0):
         super().__init__()
-        if freeze not in ("none", "all"):
-            raise ConfigError(f"backbone.freeze={freeze}: choose none or all.")
         self.backbone = backbone
         self.head = head
         self.loss = loss
@@ -32,21 +28,22 @@ class FERModule(LightningModule):
         self.train_predictions = Predictions()
         self.val_predictions = Predictions()
         self.test_predictions = Predictions()
-        self._make_optimizer = optimizer
-        self._schedule = schedule
-        self._frozen = freeze == "all"
+        self._still = []
         self._channels_last = channels_last
         self._seed = seed
         if channels_last:
             self.to(memory_format=torch.channels_last)
-        if self._frozen:
-            backbone.requires_grad_(False)
+
+    def enter(self, phase):
+        """Freeze what the phase freezes; the next fit builds its optimizer and schedule."""
+        self.phase = phase
+        self._still = freeze(self.backbone, phase.freeze)
         self.train()
 
     def train(self, mode=True):
         super().train(mode)
-        if self._frozen:
-            self.backbone.eval()
+        for module in self._still:
+            module.eval()
         return self
 
     def forward(self, pixels):
@@ -57,7 +54,8 @@ class FERModule(LightningModule):
         pixels, labels, rows = batch
         if self.trainer.training:
             # Fixes the draws of augmentation and dropout for this batch, however often the run was interrupted before it.
-            torch.manual_seed(self._seed * 1_000_003 + self.trainer.fit_loop.epoch_loop.total_batch_idx + 1)
+            batch_idx = self.trainer.fit_loop.epoch_loop.batch_idx
+            torch.manual_seed(hash((self._seed, self.current_epoch, batch_idx)) % 2**63)
             pixels = self.augment(pixels)
         return prepare(pixels, self.backbone.input_spec, self._channels_last), labels, rows
 
@@ -95,9 +93,12 @@ class FERModule(LightningModule):
         self.log_dict({f"{part}/{name}": value for name, value in score(logits, labels).items()})
 
     def configure_optimizers(self):
-        optimizer = self._make_optimizer([p for p in self.parameters() if p.requires_grad])
-        total = self.trainer.estimated_stepping_batches if self._schedule.interval == "step" else self.trainer.max_epochs
-        scheduler = {"scheduler": self._schedule.build(optimizer, total), "interval": self._schedule.interval}
-        if self._schedule.monitor:
-            scheduler["monitor"] = self._schedule.monitor
+        optimizer = self.phase.optimizer([p for p in self.parameters() if p.requires_grad])
+        schedule = self.phase.schedule
+        # Epochs count on from phase to phase; the schedule lasts as long as its phase.
+        per_epoch = self.trainer.estimated_stepping_batches // self.trainer.max_epochs if schedule.interval == "step" else 1
+        total = per_epoch * self.phase.epochs
+        scheduler = {"scheduler": schedule.build(optimizer, total), "interval": schedule.interval}
+        if schedule.monitor:
+            scheduler["monitor"] = schedule.monitor
         return {"optimizer": optimizer, "lr_scheduler": scheduler}

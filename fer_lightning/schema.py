@@ -19,14 +19,51 @@ class Head:
 
 
 @dataclass
+class Published:
+    """One cell of a paper's table: numbers as printed, in percent, trailing zeros kept; row: of the checklist."""
+
+    cell: dict[str, Any] = MISSING
+    row: str = MISSING
+    train_accuracy: str | None = None
+    val_accuracy: str | None = None
+    test_accuracy: str | None = None
+    macro_f1: str | None = None
+    weighted_f1: str | None = None
+    parameters_m: str | None = None
+    test_pass_ms: str | None = None
+    stability: str | None = None
+    per_class: dict[str, Any] | None = None
+    note: str | None = None
+
+
+@dataclass
 class Study:
-    """question: what the study asks; command: how to run it; cost: what that takes; published: the paper's numbers."""
+    """question: what it asks; command, cost: how to run it and what that takes
+    paper:     whose table it is; protocol, images: of the paper's numbers, images being what each accuracy is a share of
+    published: the paper's numbers; doubts: its texts that contradict its own table
+    """
 
     name: str = MISSING
     question: str = ""
     command: str = ""
     cost: str = ""
-    published: list[Any] = field(default_factory=list)
+    paper: str | None = None
+    protocol: str | None = None
+    images: int | None = None
+    published: list[Published] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Phase:
+    """See `fer_lightning.phases.Phase`; optimizer and scheduler are the root's where a phase has none of its own."""
+
+    epochs: int = MISSING
+    freeze: str = "none"
+    data: str = "train"
+    start: str = "last"
+    optimizer: Any = None
+    scheduler: Any = None
 
 
 @dataclass
@@ -39,10 +76,16 @@ class Config:
     loss: Any = MISSING
     optimizer: Any = MISSING
     scheduler: Any = MISSING
+    phases: dict[str, Phase] = field(default_factory=dict)
     trainer: Any = MISSING
     logger: Any = MISSING
+    recipe: Any = None
     study: Study = MISSING
     seed: int = MISSING
+    epochs: int = MISSING
+    pretrained: bool = MISSING
+    input_size: int | None = MISSING
+    prior_bias: bool = MISSING
     batch_size: int = MISSING
     eval_batch_size: int = MISSING
     precision: str = MISSING

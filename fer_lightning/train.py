@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -11,19 +10,15 @@ import numpy as np
 import torch
 from hydra.utils import instantiate
 from lightning import seed_everything
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fer_lightning import loggers as mirrors
+from fer_lightning.build import build_callbacks, build_checkpoints, build_module, build_phases, build_trainer
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.data.twins import without_twin
-from fer_lightning.errors import ConfigError
-from fer_lightning.head import make_head
 from fer_lightning.inputs import prepare
-from fer_lightning.metrics import confusion, direction, per_class, score
-from fer_lightning.module import FERModule
+from fer_lightning.metrics import confusion, per_class, score
 from fer_lightning.progress import EpochRecord
 from fer_lightning.record import environment, read_metrics, write_predictions, write_result
 from fer_lightning.study.identity import training_config
@@ -39,6 +34,7 @@ NOISE = (
     ".*LeafSpec.*is deprecated.*",
     ".*WeightAveraging callback.*",
     ".*overridden `on_after_batch_transfer`.*",
+    ".*in eval mode at the start of training.*",
 )
 
 
@@ -52,7 +48,7 @@ def train(cfg, folder, job, name, group):
     Returns what result.json then holds. Raises UserError for what the user can mend, in the config or the data.
     """
     start = time.perf_counter()
-    _quieten()
+    quieten()
     folder = Path(folder)
     check_targets(cfg)
     seed_everything(cfg.seed, verbose=False)
@@ -63,6 +59,8 @@ def train(cfg, folder, job, name, group):
     sizes = [len(part) for part in (split.train, split.val, split.test)]
     log.info("%s, verdict %s, protocol %s: %d train, %d val, %d test", faces.source, faces.verdict, split.protocol, *sizes)
     module = build_module(cfg, data.class_counts)
+    phases = build_phases(cfg)
+    module.enter(phases[0])
     record = {
         "status": "running",
         "job": job,
@@ -84,13 +82,12 @@ def train(cfg, folder, job, name, group):
         for logger in loggers:
             logger.log_hyperparams({"cell": job["cell"], "job": job["id"], **training_config(cfg), **record["model"]})
         epochs = EpochRecord(folder)
-        trainer = build_trainer(cfg, loggers, [epochs, *build_callbacks(cfg, folder, has_val=len(split.val) > 0)])
-        trainer.fit(module, data)
+        fit(cfg, module, data, phases, folder, loggers, epochs)
         fit_s = time.perf_counter() - start
 
         test_start = time.perf_counter()
-        selected = load_selected(module, folder, cfg.monitor)
-        metrics = evaluate(build_trainer(cfg, [], []), module, data, faces, folder)
+        selected = load_selected(module, folder, cfg.monitor if data.selects else None)
+        metrics = evaluate(build_trainer(cfg), module, data, faces, folder)
         metrics["train"] = _epoch_scores(folder, selected["epoch"], "train")
         test_s = time.perf_counter() - test_start
         for logger in loggers:
@@ -114,101 +111,45 @@ def train(cfg, folder, job, name, group):
     return record
 
 
-def build_module(cfg, class_counts):
-    """The FERModule of a config. class_counts: training pictures per class, (7,)."""
-    backbone = instantiate({key: value for key, value in cfg.backbone.items() if key != "freeze"})
-    head = make_head(
-        backbone.num_features,
-        len(CLASSES),
-        cfg.head.hidden,
-        instantiate(cfg.head.norm),
-        instantiate(cfg.head.act),
-        cfg.head.dropout,
-    )
-    return FERModule(
-        backbone,
-        head,
-        instantiate(cfg.loss)(class_counts),
-        instantiate(cfg.optimizer),
-        instantiate(cfg.scheduler),
-        instantiate(cfg.augment),
-        cfg.backbone.freeze,
-        cfg.channels_last,
-        cfg.seed,
-    )
-
-
-def build_trainer(cfg, loggers, callbacks):
-    """A Lightning Trainer that says nothing the run folder or the screen does not already say."""
-    return instantiate(cfg.trainer, _partial_=True)(
-        callbacks=callbacks,
-        logger=loggers or False,
-        precision=pick_precision(cfg.precision),
-        enable_checkpointing=bool(callbacks),
-        enable_model_summary=False,
-        enable_progress_bar=bool(callbacks) and sys.stderr.isatty(),
-        num_sanity_val_steps=0,
-    )
-
-
-def build_callbacks(cfg, folder, has_val):
-    """Checkpoints, weight averaging and early stopping."""
-    mode = direction("monitor", cfg.monitor)
-    checkpoints = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
-    callbacks = [ModelCheckpoint(**checkpoints, filename="last")]
-    if has_val:
-        # Not save_weights_only: Lightning then skips the callbacks' part and would save the weights before averaging.
-        callbacks.append(ModelCheckpoint(**checkpoints, filename="best", monitor=cfg.monitor, mode=mode))
-    if cfg.ema_decay is not None:
-        callbacks.append(WeightAveraging(multi_avg_fn=_warming_average(cfg.ema_decay)))
-    if cfg.patience is not None:
-        if not has_val:
-            raise ConfigError(f"patience={cfg.patience} needs a validation part to watch, and this protocol has none.")
-        callbacks.append(EarlyStopping(cfg.monitor, mode=mode, patience=cfg.patience))
-    return callbacks
-
-
-def _warming_average(decay):
-    """An exponential average that forgets the first steps faster, so that a run of 50 steps is not averaged over 200."""
-
-    def average(averaged, current, steps):
-        get_ema_multi_avg_fn(min(decay, (1 + steps.item()) / (10 + steps.item())))(averaged, current, steps)
-
-    return average
-
-
-def pick_precision(precision):
-    """`auto` is bf16-mixed where the hardware computes in bf16 by itself, else 32-true; anything else is Lightning's to judge."""
-    if precision != "auto":
-        return precision
-    if torch.cuda.is_available():
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = any(torch.cpu.get_capabilities().get(flag) for flag in ("avx512_bf16", "amx_bf16", "arm_bf16"))
-    return "bf16-mixed" if native else "32-true"
+def fit(cfg, module, data, phases, folder, loggers, epochs):
+    """Train phase after phase. Epochs count on, best.ckpt is the best of all phases that hold the validation part out."""
+    last, best = build_checkpoints(cfg, folder)
+    total = 0
+    for phase in phases:
+        if phase.start == "best" and Path(best.best_model_path).is_file():
+            module.load_state_dict(torch.load(best.best_model_path, weights_only=True, map_location="cpu")["state_dict"])
+        data.enter(phase)
+        module.enter(phase)
+        if len(phases) > 1:
+            log.info("phase %s: %d epochs, frozen: %s, on %s", phase.name, phase.epochs, phase.freeze, phase.data)
+        checkpoints = [last, best] if data.selects else [last]
+        callbacks = [epochs, *build_callbacks(cfg, data.selects), *checkpoints]
+        trainer = build_trainer(cfg, loggers, callbacks, total + phase.epochs)
+        trainer.fit_loop.epoch_progress.current.processed = trainer.fit_loop.epoch_progress.current.completed = total
+        trainer.fit(module, data)
+        total = trainer.current_epoch
 
 
 def load_selected(module, folder, monitor):
-    """Load the weights of the selected epoch, or of the last one where no validation part selected one.
+    """Load the weights of the epoch that the monitor selected; of the last epoch where it is None, for want of a validation part.
 
-    best.ckpt keeps these weights alone: the optimizer's state, twice the size, is of use in last.ckpt only.
+    best.ckpt then keeps these weights alone: the optimizer's state, twice the size, is of use in last.ckpt only.
     Returns {epoch, monitor, value}.
     """
     best = folder / "checkpoints" / "best.ckpt"
-    selects = best.exists()
-    checkpoint = torch.load(best if selects else best.with_name("last.ckpt"), weights_only=True, map_location="cpu")
+    checkpoint = torch.load(best if monitor else best.with_name("last.ckpt"), weights_only=True, map_location="cpu")
     module.load_state_dict(checkpoint["state_dict"])
     part = best.with_name(".best.ckpt")
     torch.save({key: checkpoint[key] for key in ("state_dict", "epoch", "global_step")}, part)
     os.replace(part, best)
-    value = _epoch_scores(folder, checkpoint["epoch"], "val").get(monitor.removeprefix("val/")) if selects else None
+    value = _epoch_scores(folder, checkpoint["epoch"], "val")[monitor.removeprefix("val/")] if monitor else None
     return {"epoch": checkpoint["epoch"], "monitor": monitor, "value": value}
 
 
 def evaluate(trainer, module, data, faces, folder):
     """One pass over val and one over test; writes predictions.parquet. Returns {val: scores, test: scores}, None for an empty part."""
     metrics, parts = {"val": None, "test": None}, {}
-    if len(data.split.val):
+    if data.selects:
         trainer.validate(module, data, verbose=False)
         logits, labels, _ = parts["val"] = module.val_predictions.compute()
         metrics["val"] = score(logits, labels)
@@ -263,7 +204,8 @@ def _summary(selected, metrics):
     return {"best/epoch": selected["epoch"], **flat}
 
 
-def _quieten():
+def quieten():
+    """Leave out the remarks of Lightning and torch that hold for every run."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in NOISE:

@@ -181,7 +181,7 @@ def test_a_folder_of_other_settings_is_refused(command):
         (["~head.act", "data=synthetic"], ["Missing mandatory value: head.act"]),
         (["data=fer2013", "data.root=nowhere"], ["No copy of FER-2013 in", "nowhere", "FER2013_ROOT", "data=synthetic"]),
         (["-m", "seed=0,1", "data=fer2013", "data.root=nowhere"], ["No copy of FER-2013 in"]),
-        ([*TINY, "backbone.freeze=half"], ["backbone.freeze=half: choose none or all"]),
+        ([*TINY, "backbone.freeze=half"], ["freeze=half: choose none, all or norms"]),
         ([*TINY, "patience=2", "monitor=val/acuracy"], ["val/acuracy", "val/accuracy"]),
     ],
 )

@@ -18,6 +18,7 @@ from fer_lightning.data.protocols import Split
 from fer_lightning.errors import ConfigError
 from fer_lightning.inputs import InputSpec, prepare
 from fer_lightning.module import FERModule
+from fer_lightning.phases import Phase
 from fer_lightning.schedulers import Schedule, constant, plateau
 
 EPOCHS, BATCHES = 4, 3
@@ -45,10 +46,12 @@ def make_data(n=8 * BATCHES, batch_size=8):
     return FERDataModule(faces, Split("p", np.arange(n), np.arange(n, n + 8), np.arange(0)), batch_size=batch_size)
 
 
-def make_module(optimizer=None, schedule=None, **kwargs):
+def make_module(optimizer=None, schedule=None, freeze="none", epochs=EPOCHS, **kwargs):
     torch.manual_seed(0)
     optimizer = optimizer or (lambda parameters: torch.optim.SGD(parameters, 0.1))
-    return FERModule(Flat(), nn.Linear(6, 7), nn.CrossEntropyLoss(), optimizer, schedule or constant(), **kwargs)
+    module = FERModule(Flat(), nn.Linear(6, 7), nn.CrossEntropyLoss(), **kwargs)
+    module.enter(Phase("whole", epochs, optimizer, schedule or constant(), freeze))
+    return module
 
 
 def fit(module, data, epochs=EPOCHS, **kwargs):
@@ -193,7 +196,7 @@ def test_an_unfrozen_backbone_learns_and_counts():
 
 
 def test_wrong_freeze_is_refused():
-    with pytest.raises(ConfigError, match="backbone.freeze=half: choose none or all"):
+    with pytest.raises(ConfigError, match="freeze=half: choose none, all or norms"):
         make_module(freeze="half")
 
 

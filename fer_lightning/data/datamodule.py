@@ -1,5 +1,6 @@
 """The one LightningDataModule: uint8 batches, taken by index in one call from one tensor in memory."""
 
+import numpy as np
 import torch
 from lightning import LightningDataModule
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
@@ -12,6 +13,7 @@ class FERDataModule(LightningDataModule):
 
     faces, split: pictures and which of them train, select and test
     seed:         the order of epoch e is a function of (seed, e) alone, so a resumed run sees the order it would have seen
+    selects:      whether there is a validation part and it is held out from training
     """
 
     def __init__(self, faces, split, batch_size=128, eval_batch_size=512, seed=0):
@@ -22,6 +24,14 @@ class FERDataModule(LightningDataModule):
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.seed = seed
+        self.train_index = split.train
+        self.selects = len(split.val) > 0
+
+    def enter(self, phase):
+        """Train on what the phase trains on."""
+        merges = phase.data == "train+val"
+        self.train_index = np.concatenate([self.split.train, self.split.val]) if merges else self.split.train
+        self.selects = len(self.split.val) > 0 and not merges
 
     @property
     def class_counts(self):
@@ -29,11 +39,11 @@ class FERDataModule(LightningDataModule):
         return torch.bincount(self.labels[torch.from_numpy(self.split.train)], minlength=len(CLASSES))
 
     def train_dataloader(self):
-        order = EpochPermutation(len(self.split.train), self.seed)
-        return self._loader(self.split.train, NoSingles(order, self.batch_size, drop_last=False))
+        order = EpochPermutation(len(self.train_index), self.seed)
+        return self._loader(self.train_index, NoSingles(order, self.batch_size, drop_last=False))
 
     def val_dataloader(self):
-        return self._eval_loader(self.split.val)
+        return self._eval_loader(self.split.val) if self.selects else []
 
     def test_dataloader(self):
         return self._eval_loader(self.split.test)

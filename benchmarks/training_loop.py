@@ -1,0 +1,112 @@
+"""The training loop of the compact net against a bare PyTorch loop: same net, batch, precision, augmentation, averaging, threads.
+
+    python benchmarks/training_loop.py [--images 12800] [--rounds 3]
+
+Each round runs one epoch of the bare loop, then one of the framework with its default callbacks and loggers, in one process; the
+ratio of a round is framework / bare images per second (1 = as fast). The bare loop has no validation, no record, no checkpoints;
+of the framework the time between the start of an epoch and its validation counts.
+"""
+
+import argparse
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import lightning
+import torch
+import torch.nn.functional as F
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.swa_utils import AveragedModel
+
+from fer_lightning.augment import Augment
+from fer_lightning.build import build_callbacks, build_checkpoints, build_module, build_phases, build_trainer, warming_average
+from fer_lightning.cli import CONF
+from fer_lightning.data.datamodule import FERDataModule
+from fer_lightning.inputs import InputSpec, prepare
+from fer_lightning.progress import EpochRecord
+from fer_lightning.record import environment
+from fer_lightning.train import quieten
+
+
+class Bare:
+    """What a good engineer writes without a framework: tensors, a permutation, autocast, step."""
+
+    def __init__(self, cfg, data, steps):
+        whole = build_module(cfg, data.class_counts)
+        self.net = torch.nn.Sequential(whole.backbone, whole.head)
+        self.average = AveragedModel(self.net, multi_avg_fn=warming_average(cfg.ema_decay), use_buffers=True)
+        self.optimizer = torch.optim.SGD(self.net.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
+        self.scheduler = OneCycleLR(self.optimizer, 0.1, steps, pct_start=0.2, anneal_strategy="linear", cycle_momentum=False)
+        self.augment = Augment(0.5, 4)
+        self.batch = cfg.batch_size
+        train = torch.from_numpy(data.split.train)
+        self.pixels, self.labels = data.pixels[train], data.labels[train]
+
+    def epoch(self):
+        self.net.train()
+        start = time.perf_counter()
+        for index in torch.randperm(len(self.pixels)).split(self.batch):
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = self.net(prepare(self.augment(self.pixels[index]), InputSpec(), channels_last=True))
+            loss = F.cross_entropy(logits.float(), self.labels[index], label_smoothing=0.1)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            self.scheduler.step()
+            self.average.update_parameters(self.net)
+        return len(self.pixels) / (time.perf_counter() - start)
+
+
+class Alternating(EpochRecord):
+    """Runs an epoch of the bare loop before each epoch of the framework, and keeps both rates."""
+
+    def __init__(self, folder, bare):
+        super().__init__(folder)
+        self.bare = bare
+        self.rates = []
+
+    def on_train_epoch_start(self, trainer, module):
+        self.bare_rate = self.bare.epoch()
+        super().on_train_epoch_start(trainer, module)
+
+    def on_train_epoch_end(self, trainer, module):
+        super().on_train_epoch_end(trainer, module)
+        self.rates.append((self._images / self._epoch_seconds, self.bare_rate))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=12800)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("overrides", nargs="*", help="config overrides, such as logger=csv")
+    arguments = parser.parse_args()
+    quieten()
+    rounds = arguments.rounds + 1  # the first warms up
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        sizes = [f"data.train={arguments.images}", "data.val=512", "data.test=7", f"trainer.max_epochs={rounds}"]
+        cfg = compose("config", ["data=synthetic", *sizes, *arguments.overrides])
+    faces = instantiate(cfg.data)
+    data = FERDataModule(faces, instantiate(cfg.protocol)(faces), cfg.batch_size, cfg.eval_batch_size, cfg.seed)
+    module = build_module(cfg, data.class_counts)
+    module.enter(build_phases(cfg)[0])
+    bare = Bare(cfg, data, rounds * len(data.train_dataloader()))
+    with tempfile.TemporaryDirectory() as folder:
+        loggers = [instantiate(node, folder=folder, name="benchmark", group="benchmark") for node in cfg.logger.values()]
+        record = Alternating(Path(folder), bare)
+        callbacks = [record, *build_callbacks(cfg, selects=True), *build_checkpoints(cfg, Path(folder))]
+        build_trainer(cfg, loggers, callbacks, rounds).fit(module, data)
+    rates = record.rates[1:]
+    ratios = [ours / theirs for ours, theirs in rates]
+    where = environment()
+    print(f"{where['device']}, {where['threads']} threads; Python {platform.python_version()}, torch {torch.__version__}, lightning {lightning.__version__}")
+    for ours, theirs in rates:
+        print(f"bare {theirs:7.0f} images/s   framework {ours:7.0f} images/s   ratio {ours / theirs:.3f}")
+    print(f"ratio framework / bare, median of {len(ratios)}: {statistics.median(ratios):.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""From a config to live objects: module, phases, trainer, callbacks."""
+
+import sys
+
+import torch
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from fer_lightning.data.faces import CLASSES
+from fer_lightning.head import make_head
+from fer_lightning.metrics import direction
+from fer_lightning.module import FERModule
+from fer_lightning.phases import Phase, share_epochs
+
+
+def build_module(cfg, class_counts):
+    """The FERModule of a config. class_counts: training pictures per class, (7,)."""
+    backbone = instantiate({key: value for key, value in cfg.backbone.items() if key != "freeze"})
+    head = make_head(
+        backbone.num_features,
+        len(CLASSES),
+        cfg.head.hidden,
+        instantiate(cfg.head.norm),
+        instantiate(cfg.head.act),
+        cfg.head.dropout,
+    )
+    return FERModule(
+        backbone,
+        head,
+        instantiate(cfg.loss)(class_counts),
+        instantiate(cfg.augment),
+        cfg.channels_last,
+        cfg.seed,
+    )
+
+
+def build_phases(cfg):
+    """The phases of a config; one phase with the root's optimizer, scheduler and freeze where it names none."""
+    if not cfg.phases:
+        return [Phase("whole", cfg.trainer.max_epochs, instantiate(cfg.optimizer), instantiate(cfg.scheduler), cfg.backbone.freeze)]
+    epochs = share_epochs([phase.epochs for phase in cfg.phases.values()], cfg.trainer.max_epochs)
+    return [
+        Phase(
+            name,
+            share,
+            instantiate(phase.optimizer or cfg.optimizer),
+            instantiate(phase.scheduler or cfg.scheduler),
+            phase.freeze,
+            phase.data,
+            phase.start,
+        )
+        for (name, phase), share in zip(cfg.phases.items(), epochs, strict=True)
+    ]
+
+
+def build_trainer(cfg, loggers=(), callbacks=(), max_epochs=None):
+    """A Lightning Trainer that says nothing the run folder or the screen does not already say.
+
+    max_epochs: the epoch at which a fit ends, counted from the start of the run; None for evaluation only.
+    """
+    fits = max_epochs is not None
+    return instantiate(cfg.trainer, _partial_=True)(
+        max_epochs=max_epochs or 0,
+        callbacks=list(callbacks),
+        logger=list(loggers) or False,
+        precision=pick_precision(cfg.precision),
+        enable_checkpointing=fits,
+        enable_model_summary=False,
+        enable_progress_bar=fits and sys.stderr.isatty(),
+        num_sanity_val_steps=0,
+    )
+
+
+def build_checkpoints(cfg, folder):
+    """(last, best): checkpoints/last.ckpt is everything needed to go on, best.ckpt has the weights that the monitor selects."""
+    where = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
+    # Not save_weights_only: Lightning then skips the callbacks' part and would save the weights before averaging.
+    best = ModelCheckpoint(**where, filename="best", monitor=cfg.monitor, mode=direction("monitor", cfg.monitor))
+    return ModelCheckpoint(**where, filename="last"), best
+
+
+def build_callbacks(cfg, selects):
+    """Weight averaging and early stopping, for one phase. selects: whether a validation part is held out from it."""
+    callbacks = []
+    if cfg.ema_decay is not None:
+        callbacks.append(WeightAveraging(multi_avg_fn=warming_average(cfg.ema_decay)))
+    if cfg.patience is not None and selects:
+        callbacks.append(EarlyStopping(cfg.monitor, mode=direction("monitor", cfg.monitor), patience=cfg.patience))
+    return callbacks
+
+
+def warming_average(decay):
+    """An exponential average that forgets the first steps faster, so that a run of 50 steps is not averaged over 200."""
+
+    def average(averaged, current, steps):
+        get_ema_multi_avg_fn(min(decay, (1 + steps.item()) / (10 + steps.item())))(averaged, current, steps)
+
+    return average
+
+
+def pick_precision(precision):
+    """`auto` is bf16-mixed where the hardware computes in bf16 by itself, else 32-true; anything else is Lightning's to judge."""
+    if precision != "auto":
+        return precision
+    if torch.cuda.is_available():
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = any(torch.cpu.get_capabilities().get(flag) for flag in ("avx512_bf16", "amx_bf16", "arm_bf16"))
+    return "bf16-mixed" if native else "32-true"
