@@ -50,9 +50,10 @@ class Bare:
         self.net.train()
         start = time.perf_counter()
         for index in torch.randperm(len(self.pixels)).split(self.batch):
+            pixels, labels = self.augment(self.pixels[index], self.labels[index])
             with torch.autocast("cpu", torch.bfloat16):
-                logits = self.net(prepare(self.augment(self.pixels[index]), InputSpec(), channels_last=True))
-            loss = F.cross_entropy(logits.float(), self.labels[index], label_smoothing=0.1)
+                logits = self.net(prepare(pixels, InputSpec(), channels_last=True))
+            loss = F.cross_entropy(logits.float(), labels, label_smoothing=0.1)
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()

@@ -27,7 +27,6 @@ _LIMITS = {
     "erase_value": (0, 255, "a grey level"),
     "mixup": (0, math.inf, "a concentration"),
 }
-_CROPS = ("random", "five_crop", "ten_crop")
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +84,9 @@ class Augment:
             if not low <= getattr(self, name) <= high:
                 raise ConfigError(f"augment.{name}={getattr(self, name)}: {noun} is {low} to {high}.")
         for name in ("resized_crop_area", "resized_crop_ratio", "erase_area", "erase_ratio"):
-            _check_range(f"augment.{name}", getattr(self, name))
-        for name, known in (("fill", geometry.FILLS), ("crops", _CROPS)):
+            if not _is_range(getattr(self, name)):
+                raise ConfigError(f"augment.{name}={getattr(self, name)}: give a smallest and a largest value above 0, such as [0.3, 0.9].")
+        for name, known in (("fill", geometry.FILLS), ("crops", ("random", "five_crop", "ten_crop"))):
             if getattr(self, name) not in known:
                 raise ConfigError(f"augment.{name}={getattr(self, name)}: there is no such choice. {near(getattr(self, name), known)}")
         if self.crop_size is None and self.crops != "random":
@@ -96,16 +96,13 @@ class Augment:
             if size is not None and not 2 <= size <= largest:
                 raise ConfigError(f"augment.{name}={size}: a size is 2 to {largest} pixels.")
 
-    def __call__(self, pixels, labels=None):
-        pixels = self._crop(self._light(self._move(pixels)))
-        pixels = self._erase(pixels)
-        if labels is None:
-            return pixels
+    def __call__(self, pixels, labels):
+        pixels = self._erase(self._crop(self._light(self._move(pixels))))
         return self._mix(pixels, labels.repeat(len(pixels) // len(labels)))
 
     @property
     def _warps(self):
-        """Whether pixels fall between pixels, so that a gather does not do."""
+        """Whether a gather does not do: pixels come from between pixels, or from a border that is not reflected."""
         between = self.rotation or self.zoom or self.shear or self.shift_fraction or self.resized_crop or self.resized_crop_size
         return bool(between or (self.shift and self.fill != "reflection"))
 
@@ -121,7 +118,8 @@ class Augment:
             return geometry.flip_and_shift(pixels, mirrored, left, up)
 
         frame = (self.resized_crop_size, self.resized_crop_size) if self.resized_crop_size else (height, width)
-        up, left = torch.stack([up, left]) + _draw(pixels, self.shift_fraction, 2) * pixels.new_tensor(frame)[:, None] * shifted
+        more_up, more_left = _draw(pixels, self.shift_fraction, 2) * shifted
+        up, left = up + more_up * frame[0], left + more_left * frame[1]
         (angle,) = _draw(pixels, self.rotation) * _chosen(pixels, self.rotation_p)
         (shear,) = _draw(pixels, self.shear) * _chosen(pixels, self.shear_p)
         zoom_x, zoom_y = 1 + _draw(pixels, self.zoom, 2) * _chosen(pixels, self.zoom_p)
@@ -135,10 +133,8 @@ class Augment:
     def _light(self, pixels):
         if not (self.brightness or self.contrast):
             return pixels
-        brightness, contrast = (
-            1 + (_draw(pixels, size) * _chosen(pixels, p)).view(-1, 1, 1, 1)
-            for size, p in ((self.brightness, self.brightness_p), (self.contrast, self.contrast_p))
-        )
+        brightness = 1 + (_draw(pixels, self.brightness) * _chosen(pixels, self.brightness_p)).view(-1, 1, 1, 1)
+        contrast = 1 + (_draw(pixels, self.contrast) * _chosen(pixels, self.contrast_p)).view(-1, 1, 1, 1)
         pixels = (pixels.float() * brightness).clamp_(0, 255)
         return torch.lerp(pixels.mean((1, 2, 3), keepdim=True), pixels, contrast).clamp_(0, 255)
 
@@ -161,11 +157,10 @@ class Augment:
         if not self.mixup:
             return pixels, labels
         partner = torch.randperm(len(pixels), device=pixels.device)
-        concentration = pixels.new_full((len(pixels),), self.mixup, dtype=torch.float32)
-        share = torch.distributions.Beta(concentration, concentration).sample()[:, None]
-        targets = F.one_hot(labels, len(CLASSES)).float()
-        pixels = pixels.float()
-        return (torch.lerp(pixels[partner], pixels, share[..., None, None]), torch.lerp(targets[partner], targets, share))
+        concentration = torch.full((len(pixels), 1), self.mixup, dtype=torch.float32, device=pixels.device)
+        share = torch.distributions.Beta(concentration, concentration, validate_args=False).sample()
+        pixels, targets = pixels.float(), F.one_hot(labels, len(CLASSES)).float()
+        return torch.lerp(pixels[partner], pixels, share[..., None, None]), torch.lerp(targets[partner], targets, share)
 
 
 def _draw(pixels, largest, count=1):
@@ -174,8 +169,8 @@ def _draw(pixels, largest, count=1):
 
 
 def _chosen(pixels, p):
-    """(B,) bool, true with probability p."""
-    return torch.rand(len(pixels), device=pixels.device) < p
+    """(B,) bool, true with probability p; nothing is drawn for a certainty."""
+    return True if p == 1 else torch.rand(len(pixels), device=pixels.device) < p
 
 
 def _draw_boxes(pixels, area, ratio, inside):
@@ -188,13 +183,16 @@ def _draw_boxes(pixels, area, ratio, inside):
     area = (area[0] + (area[1] - area[0]) * torch.rand(shape, device=device)) * pixels[0].numel()
     ratio = ratio[0] * (ratio[1] / ratio[0]) ** torch.rand(shape, device=device)
     height, width = (area / ratio).sqrt(), (area * ratio).sqrt()
-    usable = (height <= pixels.shape[-2]) & (width <= pixels.shape[-1]) if inside else torch.ones_like(area, dtype=torch.bool)
+    usable = (height <= pixels.shape[-2]) & (width <= pixels.shape[-1]) | (not inside)
     first = usable.int().argmax(0, keepdim=True)
     height, width, usable = (table.gather(0, first)[0] for table in (height, width, usable))
     top, left = torch.rand(2, len(pixels), device=device)
     return top * (pixels.shape[-2] - height), left * (pixels.shape[-1] - width), height, width, usable
 
 
-def _check_range(key, value):
-    if isinstance(value, (int, float, str)) or len(value) != 2 or not 0 < value[0] <= value[1]:
-        raise ConfigError(f"{key}={value}: give the smallest and the largest value, both above 0, such as [0.3, 0.9].")
+def _is_range(value):
+    try:
+        low, high = value
+        return 0 < low <= high
+    except (TypeError, ValueError):
+        return False

@@ -9,6 +9,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.head import make_head
+from fer_lightning.losses import prior_bias
 from fer_lightning.metrics import direction
 from fer_lightning.module import FERModule
 from fer_lightning.phases import Phase, share_epochs
@@ -25,21 +26,25 @@ def build_module(cfg, class_counts):
         instantiate(cfg.head.act),
         cfg.head.dropout,
     )
+    if cfg.prior_bias:
+        head[-1].bias.data.copy_(prior_bias(class_counts))
     return FERModule(
         backbone,
         head,
         instantiate(cfg.loss)(class_counts),
         instantiate(cfg.augment),
+        instantiate(cfg.evaluation).single,
         cfg.channels_last,
         cfg.seed,
     )
 
 
 def build_phases(cfg):
-    """The phases of a config; one phase with the root's optimizer, scheduler and freeze where it names none."""
+    """The phases of a config in the order of their names; one phase with the root's optimizer, scheduler and freeze where it names none."""
     if not cfg.phases:
         return [Phase("whole", cfg.trainer.max_epochs, instantiate(cfg.optimizer), instantiate(cfg.scheduler), cfg.backbone.freeze)]
-    epochs = share_epochs([phase.epochs for phase in cfg.phases.values()], cfg.trainer.max_epochs)
+    phases = sorted(cfg.phases.items())  # by name: the order in which Hydra merges them says nothing
+    epochs = share_epochs([phase.epochs for _, phase in phases], cfg.trainer.max_epochs)
     return [
         Phase(
             name,
@@ -50,7 +55,7 @@ def build_phases(cfg):
             phase.data,
             phase.start,
         )
-        for (name, phase), share in zip(cfg.phases.items(), epochs, strict=True)
+        for (name, phase), share in zip(phases, epochs, strict=True)
     ]
 
 

@@ -16,7 +16,7 @@ from fer_lightning.errors import ConfigError, DataError, UserError
 from fer_lightning.explain import explain, root_cause
 from fer_lightning.record import now, read_result, write_result
 from fer_lightning.study import sweep
-from fer_lightning.study.cells import cell_name, refuse_merged_options
+from fer_lightning.study.cells import cell_name, cell_values, refuse_merged_options
 from fer_lightning.study.identity import job_id
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def job(cfg):
         refuse_merged_options(overrides)
     except ConfigError as error:
         sys.exit(str(error))
-    cell = cell_values(cfg, context.runtime.choices)
+    cell = cell_values(cfg, context.runtime.choices, whole.axes if whole else ())
     description = {"id": job_id(cfg), "study": whole.study if whole else None, "cell": cell, "seed": cfg.seed, "overrides": overrides}
     heading = f"job {context.job.num + 1}/{whole.jobs or '?'}  {folder.name}" if whole else f"run {folder}"
     previous = read_result(folder)
@@ -109,16 +109,9 @@ def _eta(whole, number):
     return f"  ETA {time.strftime('%H:%M:%S', time.gmtime(left))}" if left < 86400 else f"  ETA {left / 3600:.0f} h"
 
 
-def cell_values(cfg, choices):
-    """{swept key: value} of a job, where a config group's value is the option chosen. The seed repeats a cell, it is not part of it."""
-    whole = sweep.current()
-    keys = [key for key in whole.axes if key != "seed"] if whole else []
-    return {key: choices[key] if key in choices else OmegaConf.select(cfg, key) for key in keys}
-
-
 def _cell(*, _root_):
     choices = _root_.hydra.runtime.choices
-    return cell_name(cell_values(_root_, choices) | {"seed": _root_.seed}, groups=choices)
+    return cell_name(cell_values(_root_, choices, sweep.current().axes) | {"seed": _root_.seed}, groups=choices)
 
 
 OmegaConf.register_new_resolver("sweep_study", lambda: sweep.current().study, replace=True)

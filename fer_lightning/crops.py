@@ -51,6 +51,11 @@ class Views:
             raise ConfigError(f"evaluation.size={self.size}: a size is 2 to {SIZE} pixels.")
 
     @property
+    def single(self):
+        """The one view that every score is given for, whatever else is asked for: the whole picture or the crop from its centre."""
+        return Views("none", self.size)
+
+    @property
     def count(self):
         """Views of one picture, V."""
         places, mirrored = KINDS[self.kind]

@@ -6,10 +6,10 @@ from torch import nn
 def make_head(num_features, num_classes, hidden=512, norm=nn.Identity, act=nn.ReLU, dropout=0.3):
     """A head from (B, num_features) to (B, num_classes) logits.
 
-    hidden: its width; None leaves one linear layer, without norm, act and dropout
+    hidden: its width; None leaves dropout and one linear layer
     norm:   called with the width
     act:    called without arguments
     """
     if hidden is None:
-        return nn.Linear(num_features, num_classes)
+        return nn.Sequential(nn.Dropout(dropout), nn.Linear(num_features, num_classes))
     return nn.Sequential(nn.Linear(num_features, hidden), norm(hidden), act(), nn.Dropout(dropout), nn.Linear(hidden, num_classes))

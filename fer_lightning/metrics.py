@@ -74,6 +74,11 @@ def score(logits, labels):
     }
 
 
+def accuracy(logits, labels, among=slice(None)):
+    """The share of right answers among the chosen pictures; among: a mask (N,)."""
+    return (logits.argmax(1) == labels)[among].float().mean().item()
+
+
 def per_class(logits, labels):
     """{class: {precision, recall, f1, support}}; 0 where a class was never predicted or never present."""
     table = {

@@ -2,7 +2,6 @@
 
 import torch
 from lightning import LightningModule
-from torch import nn
 
 from fer_lightning.inputs import prepare
 from fer_lightning.metrics import Predictions, score
@@ -13,18 +12,20 @@ class FERModule(LightningModule):
     """Trains any backbone that keeps the contract of `fer_lightning.backbones` with any head, one `Phase` at a time.
 
     loss:    (logits, labels) -> scalar
-    augment: (B, 1, H, W) uint8 -> the same, in training only
+    augment: (pixels (B, 1, H, W) uint8, labels (B,)) -> (pixels, targets), in training only; targets may be soft, and several a picture
+    views:   the `Views` that evaluation takes of each picture; may be replaced between passes
     seed:    augmentation and dropout of a batch are a function of (seed, epoch, batch) alone
 
     Logs train/*, val/* and lr once an epoch. After a pass `val_predictions.compute()` and `test_predictions.compute()` hold its logits.
     """
 
-    def __init__(self, backbone, head, loss, augment=None, channels_last=True, seed=0):
+    def __init__(self, backbone, head, loss, augment, views, channels_last=True, seed=0):
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.loss = loss
-        self.augment = augment or nn.Identity()
+        self.augment = augment
+        self.views = views
         self.train_predictions = Predictions()
         self.val_predictions = Predictions()
         self.test_predictions = Predictions()
@@ -56,24 +57,30 @@ class FERModule(LightningModule):
             # Fixes the draws of augmentation and dropout for this batch, however often the run was interrupted before it.
             batch_idx = self.trainer.fit_loop.epoch_loop.batch_idx
             torch.manual_seed(hash((self._seed, self.current_epoch, batch_idx)) % 2**63)
-            pixels = self.augment(pixels)
+            pixels, labels = self.augment(pixels, labels)
+        else:
+            pixels = self.views.expand(pixels)
         return prepare(pixels, self.backbone.input_spec, self._channels_last), labels, rows
 
     def training_step(self, batch, batch_idx):
-        pixels, labels, rows = batch
+        pixels, targets, rows = batch
         logits = self(pixels)
-        loss = self.loss(logits.float(), labels)
-        self.train_predictions.update(logits, labels, rows)
+        loss = self.loss(logits.float(), targets)
+        hard = targets if targets.ndim == 1 else targets.argmax(1)
+        self.train_predictions.update(logits, hard, rows.repeat(len(logits) // len(rows)))
         self._rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         return loss
 
     def validation_step(self, batch, batch_idx):
         pixels, labels, rows = batch
-        self.val_predictions.update(self(pixels), labels, rows)
+        self.val_predictions.update(self.views.merge(self(pixels)), labels, rows)
 
     def test_step(self, batch, batch_idx):
         pixels, labels, rows = batch
-        self.test_predictions.update(self(pixels), labels, rows)
+        self.test_predictions.update(self.views.merge(self(pixels)), labels, rows)
+
+    def on_test_epoch_start(self):
+        self.test_predictions.reset()
 
     def on_train_epoch_start(self):
         self.train_predictions.reset()

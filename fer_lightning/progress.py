@@ -26,7 +26,7 @@ class EpochRecord(Checkpoint):
         self._images = 0
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
-        self._images += len(batch[1])
+        self._images += len(batch[2])  # pictures, not the crops that augmentation may make of each
 
     def on_validation_start(self, trainer, module):
         self._stop_clock()

@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 
+from fer_lightning.analysis.published import audit, compare
 from fer_lightning.analysis.results import rank_cells, read_jobs
 from fer_lightning.errors import UserError
 from fer_lightning.record import replace_file
+from fer_lightning.screen import console
 
 TITLES = {
     "n": "seeds",
@@ -32,19 +33,45 @@ def report(folder):
     jobs = read_jobs(folder)
     done = jobs[jobs["status"] == "done"]
     unfinished = jobs[jobs["status"] != "done"]
-    ledger = folder / "study.json"
-    planned = len(json.loads(ledger.read_text())["jobs"] or jobs) if ledger.exists() else len(jobs)
+    ledger = _read_ledger(folder)
     cells = _display(rank_cells(jobs)) if len(done) else pd.DataFrame()
-    heading = f"{folder.name}: {len(done)} of {max(planned, len(jobs))} jobs done"
+    heading = f"{folder.name}: {len(done)} of {max(len(ledger['jobs'] or []), len(jobs))} jobs done"
     remarks = [
         f"Data: {_distinct(done, 'verdict')}. Protocol: {_distinct(done, 'protocol')}.",
         "Ranked by validation accuracy, mean over seeds; the test part never chooses. "
         "Test clean leaves out test pictures with a pixel-identical twin among those trained or selected on.",
     ]
     replace_file(folder / "results.csv", jobs.to_csv(index=False))
-    replace_file(folder / "report.md", _markdown(heading, remarks, cells, unfinished))
+    replace_file(folder / "report.md", _markdown(heading, remarks, cells, unfinished) + _published(jobs, ledger["study"]))
     _show(heading, remarks, cells, unfinished, folder)
     return len(unfinished)
+
+
+def _read_ledger(folder):
+    """study.json; run folders gathered by hand have none."""
+    path = folder / "study.json"
+    return json.loads(path.read_text()) if path.exists() else {"jobs": None, "study": {"published": [], "doubts": []}}
+
+
+def _published(jobs, study):
+    """The paper's numbers beside ours, and what is wrong with them."""
+    if not study["published"]:
+        return ""
+    table = compare(jobs, study)
+    parts = [f"## Published against measured\n\n{study['paper']}, protocol of the paper: {study['protocol']}."]
+    if len(table):
+        for column in ("measured", "sd", "low", "high"):
+            table[column] = ["" if pd.isna(value) else f"{100 * value:.2f}" for value in table[column]]
+        table["95 % interval"] = [f"{low} to {high}" if low else "" for low, high in zip(table.pop("low"), table.pop("high"))]
+        parts.append(_markdown_table(table.rename(columns={"verdict": "measured is"})))
+        parts.append(
+            "The interval is Student's for the mean over seeds; with one seed it is Wilson's over the test pictures. "
+            "Above and below: the whole interval lies on that side of the paper's number."
+        )
+    else:
+        parts.append("Nothing that the paper prints has been measured yet.")
+    parts += [f"- {sentence}" for sentence in audit(study) + study["doubts"]]
+    return "\n" + "\n\n".join(parts) + "\n"
 
 
 def _display(cells):
@@ -85,22 +112,20 @@ def _markdown_table(frame):
 
 
 def _show(heading, remarks, cells, unfinished, folder):
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=160)  # a log file has room; 80 columns would cut the table
-    console.rule(heading)
+    screen = console()
+    screen.rule(heading)
     if len(cells):
         table = Table()
         for column in cells:
             table.add_column(column, justify="right" if column in ("rank", *TITLES.values()) else "left")
         for row in cells.astype(str).values.tolist():
             table.add_row(*row)
-        console.print(table)
+        screen.print(table)
     for remark in remarks:
-        console.print(remark, highlight=False)
+        screen.print(remark, highlight=False)
     for job in unfinished.itertuples():
-        console.print(f"{job.status}: {job.name}  {job.error or ''}", style="red", markup=False)
-    console.print(f"Report: {folder / 'report.md'}   table: {folder / 'results.csv'}", soft_wrap=True, highlight=False)
+        screen.print(f"{job.status}: {job.name}  {job.error or ''}", style="red", markup=False)
+    screen.print(f"Report: {folder / 'report.md'}   table: {folder / 'results.csv'}", soft_wrap=True, highlight=False)
 
 
 def main():

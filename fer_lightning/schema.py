@@ -71,6 +71,7 @@ class Config:
     data: Any = MISSING
     protocol: Any = MISSING
     augment: Any = MISSING
+    evaluation: Any = MISSING
     backbone: Any = MISSING
     head: Head = MISSING
     loss: Any = MISSING

@@ -15,10 +15,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from fer_lightning import loggers as mirrors
 from fer_lightning.build import build_callbacks, build_checkpoints, build_module, build_phases, build_trainer
 from fer_lightning.data.datamodule import FERDataModule
-from fer_lightning.data.faces import CLASSES
+from fer_lightning.data.faces import CLASSES, SIZE
 from fer_lightning.data.twins import without_twin
 from fer_lightning.inputs import prepare
-from fer_lightning.metrics import confusion, per_class, score
+from fer_lightning.metrics import accuracy, confusion, per_class, score
 from fer_lightning.progress import EpochRecord
 from fer_lightning.record import environment, read_metrics, write_predictions, write_result
 from fer_lightning.study.identity import training_config
@@ -87,7 +87,7 @@ def train(cfg, folder, job, name, group):
 
         test_start = time.perf_counter()
         selected = load_selected(module, folder, cfg.monitor if data.selects else None)
-        metrics = evaluate(build_trainer(cfg), module, data, faces, folder)
+        metrics = evaluate(build_trainer(cfg), module, data, faces, instantiate(cfg.evaluation), folder)
         metrics["train"] = _epoch_scores(folder, selected["epoch"], "train")
         test_s = time.perf_counter() - test_start
         for logger in loggers:
@@ -146,34 +146,54 @@ def load_selected(module, folder, monitor):
     return {"epoch": checkpoint["epoch"], "monitor": monitor, "value": value}
 
 
-def evaluate(trainer, module, data, faces, folder):
-    """One pass over val and one over test; writes predictions.parquet. Returns {val: scores, test: scores}, None for an empty part."""
-    metrics, parts = {"val": None, "test": None}, {}
-    if data.selects:
-        trainer.validate(module, data, verbose=False)
-        logits, labels, _ = parts["val"] = module.val_predictions.compute()
-        metrics["val"] = score(logits, labels)
-    if len(data.split.test):
-        trainer.test(module, data, verbose=False)
-        logits, labels, _ = parts["test"] = module.test_predictions.compute()
+def evaluate(trainer, module, data, faces, views, folder):
+    """Score the weights as they are on val and test, and write predictions.parquet, from one view of each picture.
+
+    Where `views` asks for several, a second pass adds accuracy_<kind>, from all of them.
+    Returns {val: scores, test: scores}; None for a part without pictures or, of val, one that was trained on.
+    """
+    parts = _predict(trainer, module, data)
+    write_predictions(folder, parts)
+    metrics = {"val": None, "test": None} | {part: score(logits, labels) for part, (logits, labels, _) in parts.items()}
+    clean = {}
+    if "test" in parts:
+        logits, labels, _ = parts["test"]
         seen = np.concatenate([data.split.train, data.split.val])
-        clean = torch.from_numpy(without_twin(faces.pixels, data.split.test, seen)).to(logits.device)
-        metrics["test"] = score(logits, labels) | {
-            "accuracy_clean": score(logits[clean], labels[clean])["accuracy"],
+        clean["test"] = torch.from_numpy(without_twin(faces.pixels, data.split.test, seen)).to(logits.device)
+        metrics["test"] |= {
+            "accuracy_clean": accuracy(logits, labels, clean["test"]),
             "n": len(labels),
-            "n_clean": int(clean.sum()),
+            "n_clean": int(clean["test"].sum()),
             "per_class": per_class(logits, labels),
             "confusion": confusion(logits, labels),
         }
-    write_predictions(folder, parts)
+    if views.count > 1:
+        module.views = views
+        data.eval_batch_size = max(1, data.eval_batch_size // views.count)  # as many pictures at a time as before
+        for part, (logits, labels, _) in _predict(trainer, module, data).items():
+            metrics[part][f"accuracy_{views.kind}"] = accuracy(logits, labels)
+            if part in clean:
+                metrics[part][f"accuracy_{views.kind}_clean"] = accuracy(logits, labels, clean[part])
     return metrics
+
+
+def _predict(trainer, module, data):
+    """{part: (logits (N, 7), labels (N,), rows (N,))} of val and test, as far as there are such parts."""
+    parts = {}
+    if data.selects:
+        trainer.validate(module, data, verbose=False)
+        parts["val"] = module.val_predictions.compute()
+    if len(data.split.test):
+        trainer.test(module, data, verbose=False)
+        parts["test"] = module.test_predictions.compute()
+    return parts
 
 
 @torch.no_grad()
 def describe(module):
     """Parameters, trainable ones, and floating-point operations of one picture's forward pass (a multiply-add counts as two)."""
     spec = module.backbone.input_spec
-    picture = prepare(torch.zeros(1, 1, 48, 48, dtype=torch.uint8), spec)
+    picture = prepare(torch.zeros(1, 1, SIZE, SIZE, dtype=torch.uint8, device=next(module.parameters()).device), spec)
     module.eval()
     with FlopCounterMode(display=False) as flops:
         module(picture)

@@ -425,11 +425,11 @@ def test_transformers_hub_out_of_reach(no_network, pretrained):
 
 
 @pytest.mark.parametrize(
-    ("file", "width"), [("timm", 512), ("transformers", 768), ("beit_large", 1024), ("vit_base", 768), ("resnet50", 2048)]
+    ("file", "width"), [("timm", 512), ("transformers", 768), ("beit_large", 1024), ("vit_base", 768), ("resnet50_imagenet", 2048)]
 )
 def test_configs(file, width):
-    cfg = OmegaConf.load(CONF / f"{file}.yaml")
+    root = OmegaConf.create({"backbone": OmegaConf.load(CONF / f"{file}.yaml"), "pretrained": False, "input_size": None})
     with torch.device("meta"):
-        backbone = instantiate(cfg, pretrained=False)
+        backbone = instantiate(root.backbone)
     assert backbone.num_features == width
     assert backbone.input_spec.size == 224

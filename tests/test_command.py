@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -241,3 +242,42 @@ def test_help_and_config_import_nothing_heavy(flags, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "head.act" in done.stdout or "backbone:" in done.stdout
+
+
+def test_early_stopping_and_class_weights(command, tmp_path):
+    """A rate of zero stands still, so nothing gets better after the first epoch."""
+    done = command(*TINY, "logger=csv", "trainer.max_epochs=9", "optimizer.lr=0", "patience=2", "ema_decay=null", "monitor=val/accuracy")
+    assert done.code == 0, done.text
+    (folder,) = run_folders(tmp_path)
+    assert len(read_metrics(folder)) < 9
+    assert command(*TINY, "logger=csv", "loss.weights=balanced", "loss.max_weight=4", "trainer.gradient_clip_val=1.0").code == 0
+
+
+def test_tensorboard_mirrors_a_run(command, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    done = command(*TINY, "logger=[csv,tensorboard]")
+    assert done.code == 0, done.text
+    (folder,) = run_folders(tmp_path)
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    assert {"val/accuracy", "train/loss", "test/accuracy"} <= set(events.Tags()["scalars"])
+    logged = [event.value for event in events.Scalars("val/accuracy")]
+    assert logged == pytest.approx([row["val/accuracy"] for row in read_metrics(folder)])
+
+
+def test_ctrl_c_marks_the_job_and_stops_the_sweep(tmp_path):
+    cmd = [sys.executable, "-u", "-m", "fer_lightning", "-m", "seed=0,1", *TINY, "trainer.max_epochs=100000", "logger=csv"]
+    process = subprocess.Popen(cmd, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "epoch 2/" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    lines += process.stdout.read().splitlines()
+    assert process.wait(60) == 130
+    (folder,) = run_folders(tmp_path)
+    assert folder.name == "s0" and read_result(folder)["status"] == "interrupted"
+    assert not any("job 2/2" in line for line in lines)
+    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] >= 0

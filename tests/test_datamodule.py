@@ -3,10 +3,9 @@ import pytest
 import torch
 
 from fer_lightning.data.datamodule import EpochPermutation, FERDataModule, NoSingles
-from fer_lightning.data.faces import NO_LABEL, Faces
-from fer_lightning.data.protocols import Split, official, swapped
+from fer_lightning.data.faces import Faces
+from fer_lightning.data.protocols import Split, official
 from fer_lightning.data.twins import picture_ids, without_twin
-from fer_lightning.errors import DataError
 
 
 def make_faces(n=100, seed=0):
@@ -61,21 +60,6 @@ def test_class_counts_are_those_of_the_training_part():
     faces = make_faces()
     data = FERDataModule(faces, official(faces))
     assert data.class_counts.tolist() == np.bincount(faces.labels[:80], minlength=7).tolist()
-
-
-def test_official_and_swapped():
-    faces = make_faces()
-    first, second = official(faces), swapped(faces)
-    assert (first.protocol, second.protocol) == ("official", "swapped")
-    assert np.array_equal(first.val, second.test) and np.array_equal(first.test, second.val)
-    assert first.val.tolist() == list(range(80, 90))
-
-
-def test_a_test_part_without_labels_is_refused():
-    faces = make_faces()
-    faces.labels[95] = NO_LABEL
-    with pytest.raises(DataError, match="9 labelled pictures of 10 in PrivateTest"):
-        official(faces)
 
 
 def test_twins_are_equal_in_every_pixel():

@@ -5,7 +5,7 @@ from torch import nn
 
 from fer_lightning.errors import ConfigError
 from fer_lightning.head import make_head
-from fer_lightning.losses import class_weights, cross_entropy
+from fer_lightning.losses import class_weights, cross_entropy, prior_bias, squared_hinge
 
 TRAINING = torch.tensor([3995, 436, 4097, 7215, 4830, 3171, 4965])
 
@@ -55,3 +55,47 @@ def test_loss_is_torchs():
     expected = F.cross_entropy(logits, labels, weight=class_weights("balanced", TRAINING, 4.0), label_smoothing=0.06)
     assert torch.equal(loss(logits, labels), expected)
     assert torch.equal(cross_entropy(TRAINING)(logits, labels), F.cross_entropy(logits, labels))
+
+
+def test_cross_entropy_takes_probabilities():
+    logits, targets = torch.randn(32, 7), torch.rand(32, 7).softmax(1)
+    expected = F.cross_entropy(logits, targets, weight=class_weights("balanced", TRAINING), label_smoothing=0.1)
+    assert torch.equal(cross_entropy(TRAINING, 0.1, "balanced")(logits, targets), expected)
+    weighted = -(targets * logits.log_softmax(1) * class_weights("balanced", TRAINING)).sum(1).mean()
+    torch.testing.assert_close(cross_entropy(TRAINING, weights="balanced")(logits, targets), weighted)
+
+
+@pytest.mark.parametrize("weights", ["none", "balanced"])
+def test_squared_hinge_is_one_svm_a_class(weights):
+    logits, labels = torch.randn(32, 7, dtype=torch.float64) * 2, torch.randint(0, 7, (32,))
+    share = torch.ones(7) if weights == "none" else class_weights(weights, TRAINING, 4.0)
+    total = mass = 0.0
+    for row, label in zip(logits.tolist(), labels.tolist()):
+        for k, logit in enumerate(row):
+            total += share[label].item() * max(0.0, 1 - logit * (1 if k == label else -1)) ** 2
+        mass += share[label].item()
+    loss = squared_hinge(TRAINING, weights, 4.0)
+    assert loss(logits.float(), labels).item() == pytest.approx(total / mass, rel=1e-5)
+    assert loss(logits.float(), F.one_hot(labels, 7).float()).item() == pytest.approx(total / mass, rel=1e-5)
+
+
+def test_squared_hinge_of_mixed_targets_is_the_mixed_loss():
+    logits, first, second = torch.randn(1, 7), torch.tensor([2]), torch.tensor([5])
+    targets = 0.3 * F.one_hot(first, 7) + 0.7 * F.one_hot(second, 7)
+    loss = squared_hinge(TRAINING)
+    torch.testing.assert_close(loss(logits, targets), 0.3 * loss(logits, first) + 0.7 * loss(logits, second))
+    assert loss(torch.where(F.one_hot(first, 7) > 0, 1.5, -1.0), first) == 0
+
+
+def test_squared_hinge_has_a_gradient_and_nothing_to_save():
+    logits = torch.zeros(4, 7, requires_grad=True)
+    loss = squared_hinge(TRAINING, "balanced")
+    loss(logits, torch.arange(4)).backward()
+    assert (logits.grad[torch.arange(4), torch.arange(4)] < 0).all() and (logits.grad.sum() > 0)
+    assert not loss.state_dict()
+
+
+def test_prior_bias_answers_the_class_shares():
+    bias = prior_bias(TRAINING)
+    torch.testing.assert_close(bias.softmax(0), TRAINING / TRAINING.sum())
+    assert bias.isfinite().all() and prior_bias(torch.tensor([3, 0, 3, 3, 3, 3, 3])).isfinite().all()

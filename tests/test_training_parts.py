@@ -12,6 +12,8 @@ from lightning import Trainer
 from torch import nn
 from torch.optim import lr_scheduler
 
+from fer_lightning.augment import Augment
+from fer_lightning.crops import Views
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.data.faces import Faces
 from fer_lightning.data.protocols import Split
@@ -49,7 +51,8 @@ def make_data(n=8 * BATCHES, batch_size=8):
 def make_module(optimizer=None, schedule=None, freeze="none", epochs=EPOCHS, **kwargs):
     torch.manual_seed(0)
     optimizer = optimizer or (lambda parameters: torch.optim.SGD(parameters, 0.1))
-    module = FERModule(Flat(), nn.Linear(6, 7), nn.CrossEntropyLoss(), **kwargs)
+    augment = kwargs.pop("augment", Augment())
+    module = FERModule(Flat(), nn.Linear(6, 7), nn.CrossEntropyLoss(), augment, Views(), **kwargs)
     module.enter(Phase("whole", epochs, optimizer, schedule or constant(), freeze))
     return module
 
@@ -201,12 +204,11 @@ def test_wrong_freeze_is_refused():
 
 
 def test_equal_seeds_give_equal_weights_and_other_seeds_others():
-    class Noise(nn.Module):
-        def forward(self, pixels):
-            return torch.where(torch.rand(pixels.shape) < 0.3, 0, pixels)
+    def noise(pixels, labels):
+        return torch.where(torch.rand(pixels.shape) < 0.3, 0, pixels), labels
 
     def weights(seed):
-        module = make_module(augment=Noise(), seed=seed)
+        module = make_module(augment=noise, seed=seed)
         fit(module, make_data())
         return torch.cat([p.flatten() for p in module.parameters()])
 

@@ -31,11 +31,18 @@ def _row(folder):
     row["epoch"] = selected.get("epoch")
     row |= {f"val_{name}": (metrics.get("val") or {}).get(name) for name in SCORES if name != "accuracy_clean"}
     row |= {f"test_{name}": (metrics.get("test") or {}).get(name) for name in SCORES}
+    row |= {f"{part}_{name}": value for part in ("val", "test") for name, value in (metrics.get(part) or {}).items() if _is_view(name)}
+    row["test_n"] = (metrics.get("test") or {}).get("n")
     row["train_accuracy"] = (metrics.get("train") or {}).get("accuracy")
     row |= {name: result.get("model", {}).get(name) for name in ("parameters", "trainable", "flops")}
     row |= {name: result.get("time", {}).get(name) for name in ("fit_s", "test_s", "total_s", "images_per_s")}
     row["error"] = (result.get("error") or {}).get("message")
     return row
+
+
+def _is_view(name):
+    """accuracy_ten_crop and the like: scores from several views of each picture, where a run was asked for them."""
+    return name.startswith("accuracy_") and name != "accuracy_clean"
 
 
 def axes_of(jobs):

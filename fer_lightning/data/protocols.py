@@ -5,12 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from fer_lightning.data.faces import NO_LABEL, SPLITS
-from fer_lightning.errors import DataError
+from fer_lightning.data.twins import picture_ids
+from fer_lightning.errors import ConfigError, DataError, near
+
+NONE = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Indices into `Faces`; none in `test` where a protocol keeps no test set."""
+    """Indices into `Faces`; none in `val` or `test` where a protocol keeps no such part."""
 
     protocol: str
     train: np.ndarray
@@ -20,21 +23,113 @@ class Split:
 
 def official(faces):
     """Training / PublicTest / PrivateTest: the usual published split (P1)."""
-    return _by_usage(faces, "official", "Training", "PublicTest", "PrivateTest")
+    return Split("official", *_official_parts(faces, "official"))
 
 
 def swapped(faces):
     """Training / PrivateTest / PublicTest: what S4's code really does (P2)."""
-    return _by_usage(faces, "swapped", "Training", "PrivateTest", "PublicTest")
+    train, public, private = _official_parts(faces, "swapped")
+    return Split("swapped", train, private, public)
 
 
-def _by_usage(faces, protocol, *names):
-    parts = [np.flatnonzero(faces.usage == SPLITS.index(name)) for name in names]
-    for name, part in zip(names, parts, strict=True):
+def swapped_merged(faces):
+    """Training and PrivateTest / none / PublicTest: P2 with its validation part trained on too, as for S4's 73.28 (P3)."""
+    train, public, private = _official_parts(faces, "swapped_merged")
+    return Split("swapped_merged", _merge(train, private), NONE, public)
+
+
+def random_90_10(faces, val_part: str = "PublicTest"):
+    """Training and one official test part / val_part, the other one / no test: S1's 32,298 / 3,589 (P5). Nothing in it is random."""
+    train, public, private = _official_parts(faces, "random_90_10")
+    parts = {"PublicTest": (private, public), "PrivateTest": (public, private)}
+    if val_part not in parts:
+        raise ConfigError(f"protocol.val_part={val_part}: there is no such test part. {near(val_part, parts)}")
+    more, val = parts[val_part]
+    return Split(f"random_90_10_{val_part}", _merge(train, more), val, NONE)
+
+
+def random_70_15_15(faces, seed: int = 0, keep_twins_together: bool = True):
+    """70 / 15 / 15 % of all pictures, stratified: 25,121 / 5,383 / 5,383 (P4)."""
+    pool = _merge(*_official_parts(faces, "random_70_15_15"))
+    draw, suffix = _stratified(faces, seed, keep_twins_together)
+    size = round(0.15 * len(pool))
+    test, rest = draw(pool, size)
+    val, train = draw(rest, size)
+    return Split(f"random_70_15_15{suffix}", train, val, test)
+
+
+def train_875_125(faces, seed: int = 0, keep_twins_together: bool = True):
+    """87.5 / 12.5 % of Training, stratified / PublicTest and PrivateTest: 25,120 / 3,589 / 7,178 (P6)."""
+    pool, public, private = _official_parts(faces, "train_875_125")
+    draw, suffix = _stratified(faces, seed, keep_twins_together)
+    val, train = draw(pool, round(0.125 * len(pool)))
+    return Split(f"train_875_125{suffix}", train, val, _merge(public, private))
+
+
+def k_fold(faces, folds: int = 5, fold: int = 0, seed: int = 0, keep_twins_together: bool = True):
+    """The other folds of Training / fold number `fold` / PrivateTest, stratified (P7). Folds of one seed are disjoint."""
+    if folds < 2:
+        raise ConfigError(f"protocol.folds={folds}: two folds are the least.")
+    if not 0 <= fold < folds:
+        raise ConfigError(f"protocol.fold={fold}: folds are 0 to {folds - 1}.")
+    pool, _, private = _official_parts(faces, "k_fold")
+    draw, suffix = _stratified(faces, seed, keep_twins_together)
+    rest = pool
+    for drawn in range(fold + 1):
+        val, rest = draw(rest, round(len(rest) / (folds - drawn)))
+    return Split(f"k_fold{suffix}", np.setdiff1d(pool, val), val, private)
+
+
+def _official_parts(faces, protocol):
+    """The indices of Training, PublicTest and PrivateTest."""
+    parts = [np.flatnonzero(faces.usage == s) for s in range(len(SPLITS))]
+    for name, part in zip(SPLITS, parts, strict=True):
         labelled = int(np.sum(faces.labels[part] != NO_LABEL))
         if not labelled or labelled < len(part):
             raise DataError(
                 f"{faces.source} has {labelled} labelled pictures of {len(part)} in {name}, and protocol={protocol} needs them all. "
                 "Use an edition that has them: fer2013.csv, icml_face_data.csv or the folder edition."
             )
-    return Split(protocol, *parts)
+    return parts
+
+
+def _merge(*parts):
+    return np.sort(np.concatenate(parts))
+
+
+def _stratified(faces, seed, keep_twins_together):
+    """A function that draws pictures from a pool, and what the protocol's name then ends in.
+
+    Where identical pictures may be torn apart, 5 to 7 % of the held-out ones are trained on (A.3): such numbers are not comparable.
+    """
+    if seed < 0:
+        raise ConfigError(f"protocol.seed={seed}: a seed is 0 or more.")
+    rng = np.random.default_rng(seed)
+    groups = picture_ids(faces.pixels) if keep_twins_together else np.arange(len(faces.labels))
+    return lambda pool, size: draw_stratified(pool, size, faces.labels, groups, rng), "" if keep_twins_together else "_twins_apart"
+
+
+def draw_stratified(pool, size, labels, groups, rng):
+    """Draw `size` of the indices `pool`, of each class its share, and whole groups only.
+
+    A group goes by the label of its first picture. The size is exact where each class holds enough groups of one picture; else it falls
+    short by less than the largest group a class. Returns (drawn, rest), in the order of the pool.
+    """
+    _, first, group, counts = np.unique(groups[pool], return_index=True, return_inverse=True, return_counts=True)
+    classes = labels[pool][first]
+    quota = _shares(size, np.bincount(classes, weights=counts))
+    drawn = np.zeros(len(counts), bool)
+    for g in rng.permutation(len(counts)):
+        if counts[g] <= quota[classes[g]]:
+            drawn[g] = True
+            quota[classes[g]] -= counts[g]
+    chosen = drawn[group]
+    return pool[chosen], pool[~chosen]
+
+
+def _shares(size, counts):
+    """`size` dealt out in proportion to the counts, the largest remainders rounded up."""
+    exact = size * counts / counts.sum()
+    shares = np.floor(exact).astype(np.int64)
+    shares[np.argsort(shares - exact, kind="stable")[: size - shares.sum()]] += 1
+    return shares

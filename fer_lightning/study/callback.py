@@ -55,7 +55,8 @@ def begin(config):
         # Sweeps of the same keys over other data or with another budget must not share a folder.
         name = "-".join([*(axis.rsplit(".", 1)[-1] for axis in axes), digest(base)[:6]])
     sweep.announce(sweep.Sweep(name, axes, len(jobs) if jobs else None, time.time()))
-    _write_ledger(Path(config.hydra.sweep.dir), {"study": name, "axes": axes, "jobs": jobs, "base": base, "command": sys.argv[1:]})
+    about = OmegaConf.to_container(config.study) | {"name": name}
+    _write_ledger(Path(config.hydra.sweep.dir), {"study": about, "axes": axes, "jobs": jobs, "base": base, "command": sys.argv[1:]})
 
 
 def _write_ledger(folder, ledger):

@@ -6,6 +6,7 @@ import re
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 from fer_lightning.errors import ConfigError
 
@@ -49,6 +50,14 @@ def refuse_merged_options(overrides):
                 f"{key}=[{options}] chooses several options for one run. "
                 f"Write {key}={options} (without brackets, with --multirun) to run one job for each."
             )
+
+
+def cell_values(cfg, choices, axes):
+    """{swept key: value} of a job, where a config group's value is the option chosen. The seed repeats a cell, it is not part of it.
+
+    choices: of Hydra's groups, {group: option}
+    """
+    return {key: choices[key] if key in choices else OmegaConf.select(cfg, key) for key in axes if key != "seed"}
 
 
 def cell_name(values, groups=()):
