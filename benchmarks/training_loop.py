@@ -103,7 +103,8 @@ def main():
     rates = record.rates[1:]
     ratios = [ours / theirs for ours, theirs in rates]
     where = environment()
-    print(f"{where['device']}, {where['threads']} threads; Python {platform.python_version()}, torch {torch.__version__}, lightning {lightning.__version__}")
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}, lightning {lightning.__version__}"
+    print(f"{where['device']}, {where['threads']} threads; {versions}")
     for ours, theirs in rates:
         print(f"bare {theirs:7.0f} images/s   framework {ours:7.0f} images/s   ratio {ours / theirs:.3f}")
     print(f"ratio framework / bare, median of {len(ratios)}: {statistics.median(ratios):.3f}")

@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAv
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from fer_lightning.data.faces import CLASSES
+from fer_lightning.errors import ConfigError
 from fer_lightning.head import make_head
 from fer_lightning.losses import prior_bias
 from fer_lightning.metrics import direction
@@ -44,6 +45,8 @@ def build_phases(cfg):
     if not cfg.phases:
         return [Phase("whole", cfg.trainer.max_epochs, instantiate(cfg.optimizer), instantiate(cfg.scheduler), cfg.backbone.freeze)]
     phases = sorted(cfg.phases.items())  # by name: the order in which Hydra merges them says nothing
+    if phases[0][1].start == "best":
+        raise ConfigError(f"phase {phases[0][0]}: start=best: no phase comes before it. Phases run in the order of their names.")
     epochs = share_epochs([phase.epochs for _, phase in phases], cfg.trainer.max_epochs)
     return [
         Phase(
@@ -78,7 +81,7 @@ def build_trainer(cfg, loggers=(), callbacks=(), max_epochs=None):
 
 
 def build_checkpoints(cfg, folder):
-    """(last, best): checkpoints/last.ckpt is everything needed to go on, best.ckpt has the weights that the monitor selects."""
+    """(last, best) of one phase: last.ckpt is everything needed to go on, best.ckpt has the weights that the monitor selects."""
     where = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
     # Not save_weights_only: Lightning then skips the callbacks' part and would save the weights before averaging.
     best = ModelCheckpoint(**where, filename="best", monitor=cfg.monitor, mode=direction("monitor", cfg.monitor))

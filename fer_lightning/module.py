@@ -30,7 +30,7 @@ class FERModule(LightningModule):
         self.val_predictions = Predictions()
         self.test_predictions = Predictions()
         self._still = []
-        self._channels_last = channels_last
+        self.channels_last = channels_last
         self._seed = seed
         if channels_last:
             self.to(memory_format=torch.channels_last)
@@ -60,7 +60,7 @@ class FERModule(LightningModule):
             pixels, labels = self.augment(pixels, labels)
         else:
             pixels = self.views.expand(pixels)
-        return prepare(pixels, self.backbone.input_spec, self._channels_last), labels, rows
+        return prepare(pixels, self.backbone.input_spec, self.channels_last), labels, rows
 
     def training_step(self, batch, batch_idx):
         pixels, targets, rows = batch

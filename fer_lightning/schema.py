@@ -94,6 +94,7 @@ class Config:
     ema_decay: float | None = MISSING
     monitor: str = MISSING
     patience: int | None = MISSING
+    timed_passes: int = MISSING
 
 
 ConfigStore.instance().store(name="schema", node=Config)

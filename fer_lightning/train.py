@@ -13,7 +13,7 @@ from lightning import seed_everything
 from torch.utils.flop_counter import FlopCounterMode
 
 from fer_lightning import loggers as mirrors
-from fer_lightning.build import build_callbacks, build_checkpoints, build_module, build_phases, build_trainer
+from fer_lightning.build import build_callbacks, build_checkpoints, build_module, build_phases, build_trainer, pick_precision
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.data.faces import CLASSES, SIZE
 from fer_lightning.data.twins import without_twin
@@ -23,6 +23,7 @@ from fer_lightning.progress import EpochRecord
 from fer_lightning.record import environment, read_metrics, write_predictions, write_result
 from fer_lightning.study.identity import training_config
 from fer_lightning.targets import check_targets
+from fer_lightning.timing import timed_pass
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ NOISE = (
     ".*WeightAveraging callback.*",
     ".*overridden `on_after_batch_transfer`.*",
     ".*in eval mode at the start of training.*",
+    ".*Total length of `list` across ranks is zero.*",
 )
 
 
@@ -90,6 +92,9 @@ def train(cfg, folder, job, name, group):
         metrics = evaluate(build_trainer(cfg), module, data, faces, instantiate(cfg.evaluation), folder)
         metrics["train"] = _epoch_scores(folder, selected["epoch"], "train")
         test_s = time.perf_counter() - test_start
+        timed = {}
+        if cfg.timed_passes and len(split.test):
+            timed = timed_pass(module, data, cfg.timed_passes, pick_precision(cfg.precision) == "bf16-mixed")
         for logger in loggers:
             logger.log_metrics(_summary(selected, metrics))
         succeeded = True
@@ -105,6 +110,7 @@ def train(cfg, folder, job, name, group):
             "test_s": round(test_s, 3),
             "total_s": round(time.perf_counter() - start, 3),
             "images_per_s": round(epochs.images / epochs.seconds, 1),
+            **timed,
         },
     }
     write_result(folder, record)
@@ -112,18 +118,17 @@ def train(cfg, folder, job, name, group):
 
 
 def fit(cfg, module, data, phases, folder, loggers, epochs):
-    """Train phase after phase. Epochs count on, best.ckpt is the best of all phases that hold the validation part out."""
-    last, best = build_checkpoints(cfg, folder)
+    """Train phase after phase. Epochs count on; the weights that count in the end are selected within the last phase."""
     total = 0
     for phase in phases:
-        if phase.start == "best" and Path(best.best_model_path).is_file():
-            module.load_state_dict(torch.load(best.best_model_path, weights_only=True, map_location="cpu")["state_dict"])
+        if phase.start == "best":
+            load_selected(module, folder, cfg.monitor if data.selects else None)
         data.enter(phase)
         module.enter(phase)
         if len(phases) > 1:
             log.info("phase %s: %d epochs, frozen: %s, on %s", phase.name, phase.epochs, phase.freeze, phase.data)
-        checkpoints = [last, best] if data.selects else [last]
-        callbacks = [epochs, *build_callbacks(cfg, data.selects), *checkpoints]
+        last, best = build_checkpoints(cfg, folder)
+        callbacks = [epochs, *build_callbacks(cfg, data.selects), last, *([best] if data.selects else [])]
         trainer = build_trainer(cfg, loggers, callbacks, total + phase.epochs)
         trainer.fit_loop.epoch_progress.current.processed = trainer.fit_loop.epoch_progress.current.completed = total
         trainer.fit(module, data)

@@ -57,6 +57,15 @@ def test_one_run_leaves_a_whole_record(command, tmp_path):
     assert last["epoch"] == 1 and "optimizer_states" in last
 
 
+def test_several_views_and_a_timed_pass_stand_beside_the_single_crop(command, tmp_path):
+    done = command(*TINY, "logger=csv", "evaluation=ten_crop", "timed_passes=2", "augment=four_stage_vgg")
+    assert done.code == 0, done.text
+    result = read_result(run_folders(tmp_path)[0])
+    assert {"accuracy", "accuracy_clean", "accuracy_ten_crop", "accuracy_ten_crop_clean"} <= set(result["metrics"]["test"])
+    assert "accuracy_ten_crop" in result["metrics"]["val"]
+    assert result["time"]["test_pass_ms"] > 0 and result["time"]["passes"] == 2 and result["time"]["device"] in ("cpu", "cuda")
+
+
 def test_the_tested_weights_are_those_that_were_selected(command, tmp_path):
     """Averaged weights are what validation saw; a checkpoint of the weights before averaging would score otherwise."""
     assert command(*TINY, "trainer.max_epochs=4", "data.val=200").code == 0
@@ -232,13 +241,17 @@ def test_a_study_without_multirun_says_so(command, tmp_path):
 
 @pytest.mark.parametrize("flags", [["--help"], ["--cfg", "job"]])
 def test_help_and_config_import_nothing_heavy(flags, tmp_path):
-    code = (
-        "import sys; sys.argv = ['fer_lightning', *%r]\n"
-        "from fer_lightning.cli import main\n"
-        "try: main()\nexcept SystemExit: pass\n"
-        "heavy = {'torch', 'lightning', 'pandas', 'timm', 'transformers', 'wandb', 'numpy'} & set(sys.modules)\n"
-        "sys.exit(f'imported {heavy}' if heavy else 0)"
-    ) % (flags,)
+    code = f"""
+import sys
+sys.argv = ["fer_lightning", *{flags}]
+from fer_lightning.cli import main
+try:
+    main()
+except SystemExit:
+    pass
+heavy = {{"torch", "lightning", "pandas", "timm", "transformers", "wandb", "numpy"}} & set(sys.modules)
+sys.exit(f"imported {{heavy}}" if heavy else 0)
+"""
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "head.act" in done.stdout or "backbone:" in done.stdout

@@ -84,7 +84,7 @@ def test_two_phases_are_one_run(command, recipe, tmp_path):
     assert [row["epoch"] for row in rows] == list(range(10))
     assert [row["lr"] for row in rows] == pytest.approx([0.1] * 3 + [0.001] * 7)
     result = read_result(folder)
-    assert result["selected"]["epoch"] == max(rows, key=lambda row: row["val/accuracy"])["epoch"]
+    assert result["selected"]["epoch"] == max(rows[3:], key=lambda row: row["val/accuracy"])["epoch"]  # within the last phase
     assert result["metrics"]["val"]["accuracy"] == pytest.approx(result["selected"]["value"])
 
 
@@ -111,6 +111,8 @@ def test_the_second_phase_sees_more_pictures():
 def test_a_wrong_phase_is_refused(command, recipe):
     done = command(*recipe("phases:\n  head: {epochs: 1, freze: all}\n"))
     assert done.code == 1 and "freze" in done.text and "Did you mean freeze?" in done.text
+    done = command(*recipe("phases:\n  a: {epochs: 1, start: best}\n"))
+    assert done.code == 1 and "phase a: start=best: no phase comes before it" in done.text
     done = command(*recipe("phases:\n  a: {epochs: 1, freeze: half}\n"))
     assert done.code == 1 and "phase a: freeze=half: choose none, all or norms" in done.text
 

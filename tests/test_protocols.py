@@ -112,11 +112,11 @@ def test_the_seed_draws_the_split(protocol):
 
 
 @pytest.mark.parametrize("protocol", DRAWN)
-def test_twins_stay_together_unless_told_otherwise(protocol):
+def test_twins_are_kept_together_where_asked_for(protocol):
     faces = make_faces(twins=200)
-    together, apart = protocol(faces), protocol(faces, keep_twins_together=False)
+    together, apart = protocol(faces, keep_twins_together=True), protocol(faces)
     assert shared(faces, together.val, together.train) == 0 and shared(faces, apart.val, apart.train) > 5
-    assert apart.protocol == f"{together.protocol}_twins_apart"
+    assert together.protocol == f"{apart.protocol}_twins_together"
     if protocol is random_70_15_15:
         assert shared(faces, together.test, np.concatenate([together.train, together.val])) == 0
     assert np.abs(np.subtract(sizes(together), sizes(apart))).max() <= 3
@@ -190,11 +190,11 @@ def test_the_counts_of_the_checklist():
             split = protocol(faces)
             assert sizes(split) == counts, split.protocol
             if protocol in DRAWN:
-                apart = protocol(faces, keep_twins_together=False)
-                assert sizes(apart) == counts
-                assert shared(faces, split.val, split.train) == 0 and shared(faces, apart.val, apart.train) > 100
+                together = protocol(faces, keep_twins_together=True)
+                assert sizes(together) == counts
+                assert shared(faces, together.val, together.train) == 0 and shared(faces, split.val, split.train) > 100
                 share = np.bincount(faces.labels[split.val]) / np.bincount(faces.labels[split.train])
                 assert share.max() / share.min() < 1.03
         assert shared(faces, official(faces).test, official(faces).train) == 288  # A.3
-        split = random_70_15_15(faces)
+        split = random_70_15_15(faces, keep_twins_together=True)
         assert shared(faces, split.test, np.concatenate([split.train, split.val])) == 0

@@ -122,7 +122,9 @@ PLAIN_SCHEDULES = {
         "step",
         lambda o, total: lr_scheduler.OneCycleLR(o, 0.1, total, pct_start=0.2, anneal_strategy="linear", cycle_momentum=False),
     ),
-    "plateau": ("epoch", None),  # watches a metric: checked on its own below
+    "plateau": ("epoch", None),  # these watch a metric: checked on their own below
+    "plateau_tenth": ("epoch", None),
+    "plateau_third": ("epoch", None),
 }
 SHORTER = {"step": ["scheduler.step_size=2"], "cosine_warm_restarts": ["scheduler.first_period=2"]}
 

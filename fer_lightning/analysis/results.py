@@ -35,7 +35,7 @@ def _row(folder):
     row["test_n"] = (metrics.get("test") or {}).get("n")
     row["train_accuracy"] = (metrics.get("train") or {}).get("accuracy")
     row |= {name: result.get("model", {}).get(name) for name in ("parameters", "trainable", "flops")}
-    row |= {name: result.get("time", {}).get(name) for name in ("fit_s", "test_s", "total_s", "images_per_s")}
+    row |= {name: result.get("time", {}).get(name) for name in ("fit_s", "test_s", "total_s", "images_per_s", "test_pass_ms")}
     row["error"] = (result.get("error") or {}).get("message")
     return row
 

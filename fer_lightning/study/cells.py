@@ -33,8 +33,13 @@ def expand(overrides):
 
 def axes(overrides):
     """The keys that are swept, in the order of the command. `seed` repeats a cell rather than making a new one, so it comes last."""
-    last = {o.key_or_group: o for o in parse(overrides)}  # the command line comes after the study and wins
+    last = {_key(o): o for o in parse(overrides)}  # the command line comes after the study and wins
     return sorted((key for key, o in last.items() if o.is_sweep_override()), key=lambda key: key == "seed")
+
+
+def _key(override):
+    """scheduler@phases.tune.scheduler: a group with the package it lands in, as Hydra's choices name it."""
+    return f"{override.key_or_group}@{override.package}" if override.package else override.key_or_group
 
 
 def refuse_merged_options(overrides):
