@@ -26,6 +26,7 @@ def build_module(cfg, class_counts):
         instantiate(cfg.head.norm),
         instantiate(cfg.head.act),
         cfg.head.dropout,
+        cfg.head.order,
     )
     if cfg.prior_bias:
         head[-1].bias.data.copy_(prior_bias(class_counts))

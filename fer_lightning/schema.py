@@ -14,6 +14,7 @@ from omegaconf import MISSING
 class Head:
     hidden: int | None = MISSING
     dropout: float = MISSING
+    order: list[str] = MISSING
     norm: Any = MISSING
     act: Any = MISSING
 

@@ -27,6 +27,13 @@ def test_order_is_linear_norm_act_dropout_linear():
     assert head(torch.zeros(3, 8)).shape == (3, 7)
 
 
+def test_order_is_a_config_value():
+    head = make_head(8, 7, hidden=16, norm=nn.BatchNorm1d, act=nn.GELU, order=["dropout", "act", "norm"])
+    assert [type(layer) for layer in head] == [nn.Linear, nn.Dropout, nn.GELU, nn.BatchNorm1d, nn.Linear]
+    with pytest.raises(ConfigError, match=r"head.order=\['norm', 'act'\]: give norm, act, dropout, each once"):
+        make_head(8, 7, order=["norm", "act"])
+
+
 def test_balanced_weights_of_the_checklist():
     weights = class_weights("balanced", TRAINING)
     assert weights.tolist() == pytest.approx([1.027, 9.407, 1.001, 0.568, 0.849, 1.293, 0.826], abs=5e-4)  # A.1

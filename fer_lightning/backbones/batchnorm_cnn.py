@@ -6,6 +6,7 @@ from fer_lightning.backbones.choice import choose
 from fer_lightning.inputs import InputSpec
 
 POSITIONS = ("after_activation", "before_activation")
+ACTS = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU, "swish": nn.SiLU, "mish": nn.Mish}
 
 
 class BatchNormCNN(nn.Module):
@@ -17,6 +18,8 @@ class BatchNormCNN(nn.Module):
     bn_position: after_activation, as in the table | before_activation, as in S1's equation 11: before the block's second ReLU. The
                  layer of 128 has it before its ReLU in both.
 
+    act:         ReLU in the paper, which wants others tried (row S1-25): relu | leaky_relu | gelu | swish | mish
+
     S1 contradicts itself: its table gives block 3 kernels of 5x5 but counts of 3x3, which are taken (row S1-30), and pooling of
     stride 1 though the maps halve (row S1-31).
 
@@ -26,11 +29,12 @@ class BatchNormCNN(nn.Module):
     num_features = 128
     input_spec = InputSpec()
 
-    def __init__(self, batch_norm: bool = True, bn_position: str = "after_activation", dropout: float = 0.2):
+    def __init__(self, batch_norm: bool = True, bn_position: str = "after_activation", dropout: float = 0.2, act: str = "relu"):
         super().__init__()
+        act = ACTS[choose("act", act, ACTS)]
         position = choose("bn_position", bn_position, POSITIONS) if batch_norm else None
-        self.blocks = nn.Sequential(_block(1, 64, 5, position), _block(64, 128, 5, position), _block(128, 256, 3, position))
-        dense = [nn.Linear(256 * 6 * 6, 128), nn.BatchNorm1d(128), nn.Dropout(dropout), nn.ReLU()]
+        self.blocks = nn.Sequential(*(_block(*sizes, position, act) for sizes in ((1, 64, 5), (64, 128, 5), (128, 256, 3))))
+        dense = [nn.Linear(256 * 6 * 6, 128), nn.BatchNorm1d(128), nn.Dropout(dropout), act()]
         if not batch_norm:
             del dense[1]
         self.dense = nn.Sequential(nn.Flatten(), *dense)
@@ -43,12 +47,12 @@ class BatchNormCNN(nn.Module):
         return self.dense(self.blocks(x))
 
 
-def _block(in_channels, out_channels, kernel, bn_position):
+def _block(in_channels, out_channels, kernel, bn_position, act):
     layers = [
         nn.Conv2d(in_channels, out_channels, kernel, padding="same"),
-        nn.ReLU(),
+        act(),
         nn.Conv2d(out_channels, out_channels, kernel, padding="same"),
-        nn.ReLU(),
+        act(),
         nn.MaxPool2d(2),
     ]
     if bn_position:

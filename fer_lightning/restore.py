@@ -1,0 +1,32 @@
+"""A finished run as live objects again: its config, its data, its model with the weights that were selected."""
+
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from fer_lightning import schema  # noqa: F401  (the types that a saved config was checked with)
+from fer_lightning.build import build_module, build_phases
+from fer_lightning.data.datamodule import FERDataModule
+from fer_lightning.errors import UserError
+from fer_lightning.record import read_result
+from fer_lightning.targets import check_targets
+
+
+def restore(folder):
+    """(cfg, faces, data, module) of a run folder. UserError where it holds no finished run or its config no longer fits."""
+    folder = Path(folder)
+    result = read_result(folder)
+    if result is None or result["status"] != "done":
+        raise UserError(f"{folder} holds no finished run: {'no result.json' if result is None else 'its status is ' + result['status']}.")
+    cfg = OmegaConf.load(folder / ".hydra" / "config.yaml")
+    check_targets(cfg)
+    faces = instantiate(cfg.data)
+    data = FERDataModule(faces, instantiate(cfg.protocol)(faces), cfg.batch_size, cfg.eval_batch_size, cfg.seed)
+    if "pretrained" in cfg.backbone:  # the weights are the checkpoint's: none need to be fetched
+        cfg = OmegaConf.merge(cfg, {"backbone": {"pretrained": False}})
+    module = build_module(cfg, data.class_counts)
+    module.enter(build_phases(cfg)[-1])
+    module.load_state_dict(torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True, map_location="cpu")["state_dict"])
+    return cfg, faces, data, module.eval()
