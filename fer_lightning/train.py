@@ -162,9 +162,9 @@ def evaluate(trainer, module, data, faces, views, folder):
     metrics = {"val": None, "test": None} | {part: score(logits, labels) for part, (logits, labels, _) in parts.items()}
     clean = {}
     if "test" in parts:
-        logits, labels, _ = parts["test"]
+        logits, labels, rows = parts["test"]
         seen = np.concatenate([data.split.train, data.split.val])
-        clean["test"] = torch.from_numpy(without_twin(faces.pixels, data.split.test, seen)).to(logits.device)
+        clean["test"] = torch.from_numpy(without_twin(faces.pixels, rows.cpu().numpy(), seen)).to(logits.device)
         metrics["test"] |= {
             "accuracy_clean": accuracy(logits, labels, clean["test"]),
             "n": len(labels),

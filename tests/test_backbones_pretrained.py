@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import time
 from pathlib import Path
 
 import pytest
@@ -281,10 +280,8 @@ def test_timm_refuses_code(tmp_path, how):
 
 
 def test_timm_hub_out_of_reach(no_network):
-    start = time.monotonic()
     with pytest.raises(ConfigError, match=r"cannot get 'resnet10t': not in the cache.*could not be reached.*=/path/to/file.*=false"):
         TimmBackbone("resnet10t", pretrained=True)
-    assert time.monotonic() - start < 10  # 46 s if huggingface_hub has its way
     assert constants.HF_HUB_OFFLINE is False
 
 
@@ -415,10 +412,8 @@ def test_transformers_says_what_is_wrong(arguments, said):
 
 @pytest.mark.parametrize("pretrained", [True, False])
 def test_transformers_hub_out_of_reach(no_network, pretrained):
-    start = time.monotonic()
     with pytest.raises(ConfigError, match=r"cannot get 'microsoft/beit-base-patch16-224': not in the cache.*could not be reached.*Give a"):
         transformers_backbone("microsoft/beit-base-patch16-224", pretrained=pretrained)
-    assert time.monotonic() - start < 10
 
 
 # conf/backbone

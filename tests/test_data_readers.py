@@ -257,6 +257,7 @@ def test_parquet_with_pooled_test_or_nameless_split_is_refused(root, published):
         ({"image": [b"GIF89a"], "label": ["happy"]}, "train.parquet, row 1: the picture is damaged"),
         ({"image": [encode(PIXELS[0]), encode(PIXELS[0][:40])], "label": ["happy"] * 2}, "row 2: the picture is 48 x 40; FER-2013 is"),
         ({"image": [{"bytes": None, "path": "a.png"}], "label": ["happy"]}, "row 1: not a picture"),
+        ({"image": pa.array([], pa.binary()), "label": pa.array([], pa.string())}, "the Parquet files hold no pictures"),
         ({"image": [[[256] * 48] * 48], "label": ["happy"]}, "row 1: not a picture"),
         ({"image": [encode(PIXELS[0])], "label": ["happy"], "usage": ["train"]}, "usage is 'train'; a usage is Training, PublicTest"),
     ],

@@ -35,7 +35,7 @@ def read_parquet(files):
     try:
         tables = [(file, ParquetFile(file)) for file in files]
         usage = [_usage(*table) for table in tables]
-        _check_test(files[0].parent, np.concatenate(usage))
+        _check_usage(files[0].parent, np.concatenate(usage))
         labels = _labels(tables, usage)
         for (file, table), label, use in zip(tables, labels, usage, strict=True):
             start = 0
@@ -77,7 +77,9 @@ def _usage(file, table):
     return np.full(table.metadata.num_rows, SPLIT_NAMES[name])
 
 
-def _check_test(folder, usage):
+def _check_usage(folder, usage):
+    if not usage.size:
+        raise DataError(f"{folder}: the Parquet files hold no pictures.")
     both = sum(sum(OFFICIAL_COUNTS[split].values()) for split in SPLITS[1:])
     if 1 not in usage and np.sum(usage == 2) == both:
         raise DataError(

@@ -1,0 +1,36 @@
+"""The papers' recipes on the real FER-2013: one training step at the paper's batch size each, then val, test and the record."""
+
+import os
+from pathlib import Path
+
+import pytest
+from test_command import run_folders
+
+from fer_lightning.record import read_result
+
+TABLE = Path(os.environ.get("FER2013_ROOT") or Path(__file__).parents[1] / "data").absolute()
+TABLE = TABLE / "fer2013.csv" if TABLE.is_dir() else TABLE
+pytestmark = pytest.mark.skipif(not TABLE.is_file(), reason="no fer2013.csv in $FER2013_ROOT or data/")
+
+ONE_STEP = [f"+trainer.limit_{part}_batches=1" for part in ("train", "val", "test")]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "backbone", "batch", "protocol", "test_part"),
+    [
+        ("cnn_batchnorm", "batchnorm_cnn", None, "random_90_10_PublicTest", 0),
+        ("uniform_50", "resnet18", 64, "official", 3589),
+        ("uniform_50", "vgg11", 64, "official", 3589),
+        ("uniform_50", "mobilenet_v3_small", 64, "official", 3589),
+        ("four_stage_vgg", "four_stage_vgg", 64, "swapped", 3589),
+    ],
+)
+def test_one_step_at_the_papers_batch_size(command, tmp_path, recipe, backbone, batch, protocol, test_part):
+    args = [f"recipe={recipe}", f"backbone={backbone}", "data=fer2013", f"data.root={TABLE}", "trainer.max_epochs=1", "eval_batch_size=64"]
+    size = 40 if recipe == "four_stage_vgg" else 48
+    done = command(*args, *ONE_STEP, "timed_passes=0", "evaluation=single", f"evaluation.size={size}", "logger=csv")
+    assert done.code == 0, done.text
+    result = read_result(run_folders(tmp_path)[0])
+    assert (result["status"], result["protocol"], result["data"]["verdict"]) == ("done", protocol, "official")
+    assert sum(result["data"]["counts"]["test"].values()) == test_part
+    assert batch is None or f"batch_size: {batch}" in (run_folders(tmp_path)[0] / ".hydra" / "config.yaml").read_text().splitlines()
