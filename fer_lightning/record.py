@@ -12,6 +12,7 @@ import json
 import math
 import os
 import platform
+import shutil
 import socket
 import subprocess
 from datetime import UTC, datetime
@@ -56,6 +57,13 @@ def _plain(value):
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def clear(folder):
+    """Remove what an earlier, unfinished try at the same job left, so that its epochs are not taken for this one's."""
+    for name in (RESULT, METRICS, PREDICTIONS):
+        (Path(folder) / name).unlink(missing_ok=True)
+    shutil.rmtree(Path(folder) / "checkpoints", ignore_errors=True)
 
 
 def append_metrics(folder, row):

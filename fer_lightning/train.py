@@ -20,7 +20,7 @@ from fer_lightning.data.twins import without_twin
 from fer_lightning.inputs import prepare
 from fer_lightning.metrics import accuracy, confusion, per_class, score
 from fer_lightning.progress import EpochRecord
-from fer_lightning.record import environment, read_metrics, write_predictions, write_result
+from fer_lightning.record import clear, environment, read_metrics, write_predictions, write_result
 from fer_lightning.study.identity import training_config
 from fer_lightning.targets import check_targets
 from fer_lightning.timing import timed_pass
@@ -52,6 +52,7 @@ def train(cfg, folder, job, name, group):
     start = time.perf_counter()
     quieten()
     folder = Path(folder)
+    clear(folder)
     check_targets(cfg)
     seed_everything(cfg.seed, verbose=False)
 

@@ -294,3 +294,9 @@ def test_ctrl_c_marks_the_job_and_stops_the_sweep(tmp_path):
     assert folder.name == "s0" and read_result(folder)["status"] == "interrupted"
     assert not any("job 2/2" in line for line in lines)
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] >= 0
+    again = subprocess.run([arg.replace("100000", "2") for arg in cmd] + ["hydra.sweep.dir=" + str(folder.parent)], cwd=tmp_path)
+    assert again.returncode == 1  # the folder holds a study of other settings
+    (folder.parent / "study.json").unlink()
+    again = subprocess.run([arg.replace("100000", "2") for arg in cmd] + ["hydra.sweep.dir=" + str(folder.parent)], cwd=tmp_path)
+    assert again.returncode == 0
+    assert [row["epoch"] for row in read_metrics(folder)] == [0, 1]  # none of the interrupted try
