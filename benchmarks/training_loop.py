@@ -96,7 +96,7 @@ def main():
     module.enter(build_phases(cfg)[0])
     bare = Bare(cfg, data, rounds * len(data.train_dataloader()))
     with tempfile.TemporaryDirectory() as folder:
-        loggers = [instantiate(node, folder=folder, name="benchmark", group="benchmark") for node in cfg.logger.values()]
+        loggers = [instantiate(node, folder=folder, name="benchmark", group="benchmark", labels=[]) for node in cfg.logger.values()]
         record = Alternating(Path(folder), bare)
         callbacks = [record, *build_callbacks(cfg, selects=True), *build_checkpoints(cfg, Path(folder))]
         build_trainer(cfg, loggers, callbacks, rounds).fit(module, data)

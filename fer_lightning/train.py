@@ -79,7 +79,8 @@ def train(cfg, folder, job, name, group):
     }
     write_result(folder, record)
 
-    loggers = [instantiate(node, folder=str(folder), name=name, group=group) for node in cfg.logger.values()]
+    about = {"folder": str(folder), "name": name, "group": group, "labels": [split.protocol, faces.verdict]}
+    loggers = [instantiate(node, **about) for node in cfg.logger.values()]
     succeeded = False
     try:
         for logger in loggers:

@@ -109,16 +109,40 @@ def test_the_grid_ends_in_a_ranking(grid):
     assert json.loads((study / "study.json").read_text())["axes"] == ["head.act", "head.norm"]
 
 
+def of_type(records, kind):
+    return [record[kind] for record in records if record["type"] == kind]
+
+
 def test_each_job_has_a_wandb_run_of_its_own(grid):
     root, _, _ = grid
     ids = set()
     for folder in run_folders(root):
         records = inspect_wandb(folder)
-        text = json.dumps(records)
-        (run,) = [r for r in records if r["type"] == "run"] if "type" in records[0] else [None]
-        ids.add(json.dumps(run))
-        assert folder.name in text and "head.act" in text and "val/accuracy" in text and "test/accuracy" in text
+        (run,) = of_type(records, "run")
+        ids.add(run["run_id"])
+        assert (run["display_name"], run["run_group"], run["job_type"]) == (folder.name, folder.parent.name, "train")
+        assert run["tags"] == ["official", "synthetic"]
+        assert of_type(records, "exit")[0]["exit_code"] == 0
+        config = {key: value for part in of_type(records, "config") for key, value in part["update"].items()}
+        result = read_result(folder)
+        assert config["cell"] == result["job"]["cell"] and config["optimizer.lr"] == 0.1
+        assert config["parameters"] == result["model"]["parameters"]
+        history = [part["item"] for part in of_type(records, "history")]
+        rows = read_metrics(folder)
+        assert [item["val/accuracy"] for item in history if "val/accuracy" in item] == pytest.approx([row["val/accuracy"] for row in rows])
+        assert [item["train/loss"] for item in history if "train/loss" in item] == pytest.approx([row["train/loss"] for row in rows])
+        summary = {key: value for part in of_type(records, "summary") for key, value in part["update"].items()}
+        assert summary["test/accuracy"] == pytest.approx(result["metrics"]["test"]["accuracy"])
+        assert summary["best/val_accuracy"] == pytest.approx(result["metrics"]["val"]["accuracy"])
     assert len(ids) == 8
+
+
+def test_a_failed_job_closes_its_wandb_run_as_failed(command, tmp_path):
+    done = command("-m", "seed=0,1", "optimizer.weight_decay=-1", *TINY)  # which torch refuses once the fit begins
+    assert done.code == 1 and "0 of 2 jobs done" in done.text
+    folders = run_folders(tmp_path)
+    assert len(folders) == 2 and {read_result(folder)["status"] for folder in folders} == {"failed"}
+    assert {of_type(inspect_wandb(folder), "exit")[0]["exit_code"] for folder in folders} == {1}
 
 
 def test_the_same_command_again_keeps_what_is_done(grid):
