@@ -12,7 +12,7 @@ TABLE = Path(os.environ.get("FER2013_ROOT") or Path(__file__).parents[1] / "data
 TABLE = TABLE / "fer2013.csv" if TABLE.is_dir() else TABLE
 pytestmark = pytest.mark.skipif(not TABLE.is_file(), reason="no fer2013.csv in $FER2013_ROOT or data/")
 
-ONE_STEP = [f"+trainer.limit_{part}_batches=1" for part in ("train", "val", "test")]
+ONE_STEP = [f"trainer.limit_{part}_batches=1" for part in ("train", "val", "test")]
 
 
 @pytest.mark.parametrize(
