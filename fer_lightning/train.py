@@ -162,26 +162,30 @@ def evaluate(trainer, module, data, faces, views, folder):
     parts = _predict(trainer, module, data)
     write_predictions(folder, parts)
     metrics = {"val": None, "test": None} | {part: score(logits, labels) for part, (logits, labels, _) in parts.items()}
-    clean = {}
     if "test" in parts:
         logits, labels, rows = parts["test"]
-        seen = np.concatenate([data.split.train, data.split.val])
-        clean["test"] = torch.from_numpy(without_twin(faces.pixels, rows.cpu().numpy(), seen)).to(logits.device)
+        clean = _clean(faces, data.split, rows)
         metrics["test"] |= {
-            "accuracy_clean": accuracy(logits, labels, clean["test"]),
+            "accuracy_clean": accuracy(logits, labels, clean),
             "n": len(labels),
-            "n_clean": int(clean["test"].sum()),
+            "n_clean": int(clean.sum()),
             "per_class": per_class(logits, labels),
             "confusion": confusion(logits, labels),
         }
     if views.count > 1:
         module.views = views
         data.eval_batch_size = max(1, data.eval_batch_size // views.count)  # as many pictures at a time as before
-        for part, (logits, labels, _) in _predict(trainer, module, data).items():
+        for part, (logits, labels, rows) in _predict(trainer, module, data).items():
             metrics[part][f"accuracy_{views.kind}"] = accuracy(logits, labels)
-            if part in clean:
-                metrics[part][f"accuracy_{views.kind}_clean"] = accuracy(logits, labels, clean[part])
+            if part == "test":
+                metrics[part][f"accuracy_{views.kind}_clean"] = accuracy(logits, labels, _clean(faces, data.split, rows))
     return metrics
+
+
+def _clean(faces, split, rows):
+    """Which of the test pictures `rows` (N,) have no identical twin among those the run trained or selected on. (N,) bool."""
+    seen = np.concatenate([split.train, split.val])
+    return torch.from_numpy(without_twin(faces.pixels, rows.cpu().numpy(), seen)).to(rows.device)
 
 
 def _predict(trainer, module, data):
