@@ -1,6 +1,5 @@
 """The real FER-2013, where there is a copy: its verdict, its pictures against a plain reading, the other layouts, the cache, the memory."""
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -12,17 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import ROOT, TABLE, needs_fer2013
 from PIL import Image
 
 from fer_lightning.data import cache, fer2013
 from fer_lightning.data.faces import CLASSES, NO_LABEL, SPLITS
 from fer_lightning.data.verdict import FINGERPRINTS, OFFICIAL_COUNTS, verdict
 
-REPOSITORY = Path(__file__).parents[1]
-TABLE = Path(os.environ.get("FER2013_ROOT") or REPOSITORY / "data").absolute()
-TABLE = TABLE / "fer2013.csv" if TABLE.is_dir() else TABLE
-
-pytestmark = pytest.mark.skipif(not TABLE.is_file(), reason="no fer2013.csv in $FER2013_ROOT or data/")
+pytestmark = needs_fer2013
 
 
 @pytest.fixture
@@ -86,7 +82,7 @@ def test_the_cache_is_the_same_and_opens_no_table(faces, cache_dir, monkeypatch)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
 def test_the_first_read_stays_below_150_mb(folder):
     code = "import sys; from fer_lightning.data.fer2013 import read; read(*sys.argv[1:]); print(open('/proc/self/status').read())"
-    status = subprocess.run([sys.executable, "-c", code, TABLE, folder], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    status = subprocess.run([sys.executable, "-c", code, TABLE, folder], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
     assert peak < 150 * 1024
 

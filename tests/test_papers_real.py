@@ -1,16 +1,13 @@
 """The papers' recipes on the real FER-2013: one training step at the paper's batch size each, then val, test and the record."""
 
-import os
-from pathlib import Path
 
 import pytest
+from conftest import TABLE, needs_fer2013
 from test_command import run_folders
 
 from fer_lightning.record import read_result
 
-TABLE = Path(os.environ.get("FER2013_ROOT") or Path(__file__).parents[1] / "data").absolute()
-TABLE = TABLE / "fer2013.csv" if TABLE.is_dir() else TABLE
-pytestmark = pytest.mark.skipif(not TABLE.is_file(), reason="no fer2013.csv in $FER2013_ROOT or data/")
+pytestmark = needs_fer2013
 
 ONE_STEP = [f"trainer.limit_{part}_batches=1" for part in ("train", "val", "test")]
 

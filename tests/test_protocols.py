@@ -1,12 +1,10 @@
 """Splits by name: their sizes, their shares of each class, and that no picture is on two sides."""
 
-import os
 import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import compose, options
+from conftest import TABLE, compose, needs_fer2013, options
 from hydra.utils import instantiate
 from hypothesis import given
 from hypothesis import strategies as st
@@ -169,11 +167,9 @@ def test_a_test_part_without_labels_is_refused():
         random_70_15_15(faces)
 
 
-TABLE = Path(os.environ.get("FER2013_ROOT") or Path(__file__).parents[1] / "data").absolute()
-TABLE = TABLE / "fer2013.csv" if TABLE.is_dir() else TABLE
 
 
-@pytest.mark.skipif(not TABLE.is_file(), reason="no fer2013.csv in $FER2013_ROOT or data/")
+@needs_fer2013
 def test_the_counts_of_the_checklist():
     with tempfile.TemporaryDirectory() as cache:
         faces = fer2013.read(TABLE, cache)
