@@ -16,17 +16,26 @@ from fer_lightning.targets import check_targets
 
 def restore(folder):
     """(cfg, faces, data, module) of a run folder. UserError where it holds no finished run or its config no longer fits."""
+    cfg, module = restore_module(folder)
+    faces = instantiate(cfg.data)
+    data = FERDataModule(faces, instantiate(cfg.protocol)(faces), cfg.batch_size, cfg.eval_batch_size, cfg.seed)
+    return cfg, faces, data, module
+
+
+def restore_module(folder):
+    """(cfg, module) of a run folder, for which its data need not be there. UserError as for `restore`."""
     folder = Path(folder)
     result = read_result(folder)
     if result is None or result["status"] != "done":
         raise UserError(f"{folder} holds no finished run: {'no result.json' if result is None else 'its status is ' + result['status']}.")
+    weights = folder / "checkpoints" / "best.ckpt"
+    if not weights.is_file():
+        raise UserError(f"{weights} is missing: the weights of this run were removed, so it can be reported but not run again.")
     cfg = OmegaConf.load(folder / ".hydra" / "config.yaml")
     check_targets(cfg)
-    faces = instantiate(cfg.data)
-    data = FERDataModule(faces, instantiate(cfg.protocol)(faces), cfg.batch_size, cfg.eval_batch_size, cfg.seed)
     if "pretrained" in cfg.backbone:  # the weights are the checkpoint's: none need to be fetched
         cfg = OmegaConf.merge(cfg, {"backbone": {"pretrained": False}})
-    module = build_module(cfg, data.class_counts)
+    module = build_module(cfg, torch.tensor(list(result["data"]["counts"]["train"].values())))
     module.enter(build_phases(cfg)[-1])
-    module.load_state_dict(torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True, map_location="cpu")["state_dict"])
-    return cfg, faces, data, module.eval()
+    module.load_state_dict(torch.load(weights, weights_only=True, map_location="cpu")["state_dict"])
+    return cfg, module.eval()
