@@ -31,7 +31,7 @@ _LIMITS = {
 
 @dataclass(frozen=True, eq=False)
 class Augment:
-    """(pixels (B, 1, H, W) uint8 or float in 0..255, labels (B,)) -> (pixels, targets), each picture by its own draws, in this order:
+    """(pixels (B, 1, H, W) uint8 or float in 0..255, labels (B,) or (B, 7)) -> (pixels, targets), by draws of each picture's own, in order:
 
     resized_crop  probability of a rectangle of resized_crop_area (a share) and _ratio (width / height), resized to resized_crop_size
                   (null: the size of the picture). _inside: it is drawn up to ten times until it fits, else the picture stays whole
@@ -45,7 +45,7 @@ class Augment:
     crops         with a crop_size: random | five_crop | ten_crop, the last two five or ten pictures from one (S4-8): all first crops,
                   then all second ones, the labels likewise
     erase         probability of a rectangle of erase_area and erase_ratio with the grey level erase_value, for each crop (S4-9)
-    mixup         each picture and another one, lambda from Beta(mixup, mixup); targets are then (B', 7) probabilities, else class ids
+    mixup         each picture and another one, lambda from Beta(mixup, mixup); targets are then (B', 7) probabilities, else like the labels
 
     X_p: probability with which a picture gets X at all. fill: what lies outside the picture: reflection | nearest | zeros.
     Flip, crops, erasing and, with reflection, shift keep uint8; the rest gives float32. Raises ConfigError for what cannot be.
@@ -98,7 +98,7 @@ class Augment:
 
     def __call__(self, pixels, labels):
         pixels = self._erase(self._crop(self._light(self._move(pixels))))
-        return self._mix(pixels, labels.repeat(len(pixels) // len(labels)))
+        return self._mix(pixels, torch.cat([labels] * (len(pixels) // len(labels))))
 
     @property
     def _warps(self):
@@ -159,7 +159,7 @@ class Augment:
         partner = torch.randperm(len(pixels), device=pixels.device)
         concentration = torch.full((len(pixels), 1), self.mixup, dtype=torch.float32, device=pixels.device)
         share = torch.distributions.Beta(concentration, concentration, validate_args=False).sample()
-        pixels, targets = pixels.float(), F.one_hot(labels, len(CLASSES)).float()
+        pixels, targets = pixels.float(), (F.one_hot(labels, len(CLASSES)) if labels.ndim == 1 else labels).float()
         return torch.lerp(pixels[partner], pixels, share[..., None, None]), torch.lerp(targets[partner], targets, share)
 
 

@@ -6,10 +6,13 @@ from lightning import LightningDataModule
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
 from fer_lightning.data.faces import CLASSES
+from fer_lightning.data.ferplus import distribution
 
 
 class FERDataModule(LightningDataModule):
     """Hands out (pixels (B, 1, 48, 48) uint8, labels (B,), rows (B,)); everything after that runs on the device.
+
+    In training the labels are (B, 7) probabilities where the faces' label set is ferplus_votes.
 
     faces, split: pictures and which of them train, select and test
     seed:         the order of epoch e is a function of (seed, e) alone, so a resumed run sees the order it would have seen
@@ -20,6 +23,7 @@ class FERDataModule(LightningDataModule):
         super().__init__()
         self.pixels = torch.from_numpy(faces.pixels)
         self.labels = torch.from_numpy(faces.labels)
+        self.targets = torch.from_numpy(distribution(faces.votes)) if faces.label_set == "ferplus_votes" else self.labels
         self.split = split
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
@@ -35,12 +39,13 @@ class FERDataModule(LightningDataModule):
 
     @property
     def class_counts(self):
-        """Training pictures per class, (7,)."""
-        return torch.bincount(self.labels[torch.from_numpy(self.split.train)], minlength=len(CLASSES))
+        """Training pictures per class, (7,); of probabilities their sums."""
+        targets = self.targets[torch.from_numpy(self.split.train)]
+        return torch.bincount(targets, minlength=len(CLASSES)) if targets.ndim == 1 else targets.sum(0)
 
     def train_dataloader(self):
         order = EpochPermutation(len(self.train_index), self.seed)
-        return self._loader(self.train_index, NoSingles(order, self.batch_size, drop_last=False))
+        return self._loader(self.train_index, NoSingles(order, self.batch_size, drop_last=False), self.targets)
 
     def val_dataloader(self):
         return self._eval_loader(self.split.val) if self.selects else []
@@ -49,11 +54,11 @@ class FERDataModule(LightningDataModule):
         return self._eval_loader(self.split.test)
 
     def _eval_loader(self, index):
-        return self._loader(index, BatchSampler(range(len(index)), self.eval_batch_size, drop_last=False))
+        return self._loader(index, BatchSampler(range(len(index)), self.eval_batch_size, drop_last=False), self.labels)
 
-    def _loader(self, index, batches):
+    def _loader(self, index, batches, labels):
         # No worker processes: a batch is one indexing call (0.1 ms for 128 pictures), less than handing it between processes.
-        return DataLoader(Pictures(self.pixels, self.labels, index), batch_sampler=batches, collate_fn=lambda batch: batch)
+        return DataLoader(Pictures(self.pixels, labels, index), batch_sampler=batches, collate_fn=lambda batch: batch)
 
 
 class Pictures(Dataset):

@@ -14,6 +14,9 @@ SIZE = 48
 
 NO_LABEL = -1
 
+# Whose labels, and what trains: FER-2013's own; the FER+ majority; that, with the shares of the FER+ votes as targets of training.
+LABEL_SETS = ("fer", "ferplus_majority", "ferplus_votes")
+
 
 @dataclass(frozen=True)
 class Faces:
@@ -25,6 +28,8 @@ class Faces:
     source:      where they came from, for messages and records
     verdict:     official | official-lossy | modified | synthetic | unknown
     fingerprint: {split: hex digest of its pictures and labels, whatever their order}
+    label_set:   which of LABEL_SETS the labels are; verdict and fingerprint are always of the copy's own
+    votes:       (N, 10) uint8, FER+ votes in the order of `ferplus.OPTIONS`, where there are any
     """
 
     pixels: np.ndarray
@@ -33,6 +38,8 @@ class Faces:
     source: str
     verdict: str
     fingerprint: dict
+    label_set: str = "fer"
+    votes: np.ndarray | None = None
 
     @property
     def counts(self):

@@ -9,11 +9,12 @@ import numpy as np
 
 from fer_lightning.data import cache
 from fer_lightning.data.csv_reader import read_archive, read_files, read_table
-from fer_lightning.data.faces import NO_LABEL
+from fer_lightning.data.faces import LABEL_SETS, NO_LABEL
+from fer_lightning.data.ferplus import FILE, attach, relabel
 from fer_lightning.data.folder_reader import SPLIT_NAMES, list_pictures, read_folders, split_folders
 from fer_lightning.data.parquet_reader import list_tables, read_parquet
 from fer_lightning.data.verdict import difference
-from fer_lightning.errors import DataError
+from fer_lightning.errors import ConfigError, DataError, near
 
 MISSING = """No copy of FER-2013 in {places}.
 Looked for fer2013.csv, icml_face_data.csv, fer2013.tar.gz, *.parquet, train/<class>/*.jpg or *.png, train.csv with test.csv.
@@ -24,13 +25,17 @@ Where to get it (unpack a .zip first):
 Say where it is with the environment variable FER2013_ROOT or the override data.root=...; data=synthetic runs without it."""
 
 
-def read(root, cache_dir=None, accept_modified=False):
+def read(root, cache_dir=None, accept_modified=False, labels="fer", ferplus=None):
     """The Faces of the copy at `root`, a file or a folder; the layout is found by looking.
 
     cache_dir: where the memory map is kept, by default fer_lightning/ in $XDG_CACHE_HOME or ~/.cache
     accept_modified: take a copy that is not the published one too
-    DataError: no copy, a damaged copy, or one that is not the published one
+    labels: fer | ferplus_majority | ferplus_votes; with the last two, pictures without a clear majority have no label
+    ferplus: the file of FER+ votes, by default fer2013new.csv beside the copy; with labels=fer it may be missing
+    DataError: no copy, a damaged copy, or one that is not the published one; votes that are missing, damaged or of other pictures
     """
+    if labels not in LABEL_SETS:
+        raise ConfigError(f"data.labels={labels}: there is no such choice. {near(labels, LABEL_SETS)}")
     root = Path(root).expanduser().absolute()
     try:
         found = _find(root)
@@ -47,7 +52,9 @@ def read(root, cache_dir=None, accept_modified=False):
             + (f" {unlabelled:,} pictures have no label." if unlabelled else "")
             + " Get another copy, or use this one with data.accept_modified=true."
         )
-    return faces
+    beside = [place / FILE for place in _places(root.parent if root.is_file() else root)]
+    faces = attach(faces, [Path(ferplus).expanduser().absolute()] if ferplus else beside, needed=bool(ferplus) or labels != "fer")
+    return faces if labels == "fer" else relabel(faces, labels)
 
 
 def _places(root):

@@ -23,19 +23,19 @@ class Split:
 
 def official(faces):
     """Training / PublicTest / PrivateTest: the usual published split (P1)."""
-    return Split("official", *_official_parts(faces, "official"))
+    return _split(faces, "official", *_official_parts(faces, "official"))
 
 
 def swapped(faces):
     """Training / PrivateTest / PublicTest: what S4's code really does (P2)."""
     train, public, private = _official_parts(faces, "swapped")
-    return Split("swapped", train, private, public)
+    return _split(faces, "swapped", train, private, public)
 
 
 def swapped_merged(faces):
     """Training and PrivateTest / none / PublicTest: P2 with its validation part trained on too, as for S4's 73.28 (P3)."""
     train, public, private = _official_parts(faces, "swapped_merged")
-    return Split("swapped_merged", _merge(train, private), NONE, public)
+    return _split(faces, "swapped_merged", _merge(train, private), NONE, public)
 
 
 def random_90_10(faces, val_part: str = "PublicTest"):
@@ -45,7 +45,7 @@ def random_90_10(faces, val_part: str = "PublicTest"):
     if val_part not in parts:
         raise ConfigError(f"protocol.val_part={val_part}: there is no such test part. {near(val_part, parts)}")
     more, val = parts[val_part]
-    return Split(f"random_90_10_{val_part}", _merge(train, more), val, NONE)
+    return _split(faces, f"random_90_10_{val_part}", _merge(train, more), val, NONE)
 
 
 def random_70_15_15(faces, seed: int = 0, keep_twins_together: bool = False):
@@ -55,7 +55,7 @@ def random_70_15_15(faces, seed: int = 0, keep_twins_together: bool = False):
     size = round(0.15 * len(pool))
     test, rest = draw(pool, size)
     val, train = draw(rest, size)
-    return Split(f"random_70_15_15{suffix}", train, val, test)
+    return _split(faces, f"random_70_15_15{suffix}", train, val, test)
 
 
 def train_875_125(faces, seed: int = 0, keep_twins_together: bool = False):
@@ -63,7 +63,7 @@ def train_875_125(faces, seed: int = 0, keep_twins_together: bool = False):
     pool, public, private = _official_parts(faces, "train_875_125")
     draw, suffix = _stratified(faces, seed, keep_twins_together)
     val, train = draw(pool, round(0.125 * len(pool)))
-    return Split(f"train_875_125{suffix}", train, val, _merge(public, private))
+    return _split(faces, f"train_875_125{suffix}", train, val, _merge(public, private))
 
 
 def k_fold(faces, folds: int = 5, fold: int = 0, seed: int = 0, keep_twins_together: bool = False):
@@ -77,20 +77,25 @@ def k_fold(faces, folds: int = 5, fold: int = 0, seed: int = 0, keep_twins_toget
     rest = pool
     for drawn in range(fold + 1):
         val, rest = draw(rest, round(len(rest) / (folds - drawn)))
-    return Split(f"k_fold{suffix}", np.setdiff1d(pool, val), val, private)
+    return _split(faces, f"k_fold{suffix}", np.setdiff1d(pool, val), val, private)
 
 
 def _official_parts(faces, protocol):
-    """The indices of Training, PublicTest and PrivateTest."""
+    """The indices of Training, PublicTest and PrivateTest; without the pictures that FER+ gives no label, but of FER-2013's own all."""
     parts = [np.flatnonzero(faces.usage == s) for s in range(len(SPLITS))]
-    for name, part in zip(SPLITS, parts, strict=True):
-        labelled = int(np.sum(faces.labels[part] != NO_LABEL))
-        if not labelled or labelled < len(part):
+    labelled = [part[faces.labels[part] != NO_LABEL] for part in parts]
+    for name, part, kept in zip(SPLITS, parts, labelled, strict=True):
+        if not len(kept) or (faces.label_set == "fer" and len(kept) < len(part)):
             raise DataError(
-                f"{faces.source} has {labelled} labelled pictures of {len(part)} in {name}, and protocol={protocol} needs them all. "
+                f"{faces.source} has {len(kept)} labelled pictures of {len(part)} in {name}, and protocol={protocol} needs them all. "
                 "Use an edition that has them: fer2013.csv, icml_face_data.csv or the folder edition."
             )
-    return parts
+    return labelled
+
+
+def _split(faces, protocol, *parts):
+    """The Split by its name, which ends in _ferplus where the labels are of FER+: the two are different tasks, their numbers never mix."""
+    return Split(protocol if faces.label_set == "fer" else f"{protocol}_ferplus", *parts)
 
 
 def _merge(*parts):
