@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import torch
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
@@ -13,6 +14,7 @@ from fer_lightning.head import make_head
 from fer_lightning.losses import prior_bias
 from fer_lightning.metrics import direction
 from fer_lightning.module import FERModule
+from fer_lightning.monitor import StabilityMonitor
 from fer_lightning.phases import Phase, share_epochs
 
 
@@ -97,6 +99,17 @@ def build_callbacks(cfg, selects):
     if cfg.patience is not None and selects:
         callbacks.append(EarlyStopping(cfg.monitor, mode=direction("monitor", cfg.monitor), patience=cfg.patience))
     return callbacks
+
+
+def build_monitor(cfg, data, folder):
+    """The StabilityMonitor of a run. Its probe is drawn from the training part, by the seed."""
+    for key in ("probe", "sharpness_every"):
+        value = cfg.stability[key]
+        if value is not None and value < 1:
+            raise ConfigError(f"stability.{key}={value}: give a whole number, 1 or more{' (or null: never)' if key != 'probe' else ''}.")
+    train = data.split.train
+    probe = np.random.default_rng(cfg.seed).choice(train, min(cfg.stability.probe, len(train)), replace=False)
+    return StabilityMonitor(folder, data.pixels[probe], data.targets[probe], cfg.batch_size, cfg.stability.sharpness_every)
 
 
 def warming_average(decay):

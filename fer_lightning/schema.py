@@ -9,6 +9,8 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from fer_lightning.analysis.settings import Analysis
+
 
 @dataclass
 class Head:
@@ -42,6 +44,7 @@ class Study:
     """question: what it asks; command, cost: how to run it and what that takes
     paper:     whose table it is; protocol, images: of the paper's numbers, images being what each accuracy is a share of
     published: the paper's numbers; doubts: its texts that contradict its own table
+    analysis:  what is tested and how, registered before the first run
     """
 
     name: str = MISSING
@@ -53,6 +56,7 @@ class Study:
     images: int | None = None
     published: list[Published] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    analysis: Analysis = field(default_factory=Analysis)
 
 
 @dataclass
@@ -65,6 +69,14 @@ class Phase:
     start: str = "last"
     optimizer: Any = None
     scheduler: Any = None
+
+
+@dataclass
+class Stability:
+    """See `fer_lightning.monitor`."""
+
+    probe: int = MISSING
+    sharpness_every: int | None = MISSING
 
 
 @dataclass
@@ -96,6 +108,8 @@ class Config:
     monitor: str = MISSING
     patience: int | None = MISSING
     timed_passes: int = MISSING
+    near_twins: float | None = MISSING
+    stability: Stability = MISSING
 
 
 ConfigStore.instance().store(name="schema", node=Config)

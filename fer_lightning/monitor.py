@@ -1,0 +1,168 @@
+"""The Lightning callback that watches how stable a training is, without touching it."""
+
+import math
+from contextlib import contextmanager
+
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch.nn.utils import get_total_norm
+
+from fer_lightning import stability
+from fer_lightning.inputs import prepare
+from fer_lightning.record import write_steps
+from fer_lightning.sharpness import edge_ratio, predictiveness
+from fer_lightning.units import inactive_units
+
+SHARPNESS = {"eos": edge_ratio, "pred": predictiveness}
+
+
+class StabilityMonitor(Callback):
+    """Keeps loss, unclipped gradient norm and rate of every step, measures a probe once an epoch, and sums a run up.
+
+    folder:          the run folder, for steps.parquet
+    pixels, targets: the probe: (N, 1, 48, 48) uint8 training pictures, never augmented, and what training wants of them
+    batch_size:      how many of them at a time
+    sharpness_every: measure `eos` and `pred` after every so many epochs; None: never
+
+    One object watches a run through all its phases. Logged each epoch as stability/*: spk and gnv of the run so far; dead, dormant, gap
+    (points) and the median grad_norm of this epoch; eos and pred where they are asked for, NaN in between. A training is the same, bit by
+    bit, with the monitor and without: the probe is passed in eval mode and draws no random number.
+
+    Which weights: the steps and the units (dead, dormant, eos, pred) are those of the network as it trains, which is live when the epoch
+    ends. The training accuracy is measured on the probe in the middle of validation, hence with the weights that are validated, averaged
+    where weights are averaged; so `gap` compares one network with itself. It is an accuracy on the probe, not on the whole training part.
+
+    What is frozen is not watched: behind a frozen backbone the probe passes through the head alone, on features taken once a phase.
+    """
+
+    def __init__(self, folder, pixels, targets, batch_size, sharpness_every=None):
+        self.folder = folder
+        self.pixels = pixels
+        self.targets = targets
+        self.batch_size = batch_size
+        self.sharpness_every = sharpness_every
+        self.steps = pd.DataFrame()
+        self.epochs = []
+        self._phase = -1
+        self._losses, self._norms, self._lrs, self._parts = [], [], [], []
+        self._validated = {}
+
+    def on_train_start(self, trainer, module):
+        self._phase += 1
+        self._clip_at = trainer.gradient_clip_val if trainer.gradient_clip_algorithm != "value" else None
+        self._inputs, self._targets = self.pixels.to(module.device), self.targets.to(module.device)
+        self._head_only = not any(p.requires_grad for p in module.backbone.parameters())
+        if self._head_only:
+            with _looking(trainer, module), torch.no_grad():
+                features = [module.backbone(_prepared(module, pixels)) for pixels in self._inputs.split(self.batch_size)]
+            self._inputs = torch.cat(features)
+
+    def on_before_optimizer_step(self, trainer, module, optimizer):
+        # Unscaled and not yet clipped. Tensors stay on the device until the epoch ends: reading one makes the device wait.
+        # Of the optimizer's parameters alone: what a later phase froze may hold an old gradient.
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        self._norms.append(get_total_norm(gradients).float())
+        self._rates = [float(group["lr"]) for group in optimizer.param_groups]
+        self._lrs.append(self._rates[0])
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        self._parts.append(outputs["loss"])
+        if len(self._norms) > len(self._losses):  # the step is taken: with accumulated gradients, after several batches
+            # Lightning divides the loss of each batch by how many make up a step.
+            self._losses.append(torch.stack(self._parts).mean().float() * trainer.accumulate_grad_batches)
+            self._parts.clear()
+
+    def on_validation_batch_start(self, trainer, module, batch, batch_idx, dataloader_idx=0):
+        if batch_idx == 0:
+            with trainer.precision_plugin.forward_context():
+                logits = torch.cat([self._forward(module, inputs) for inputs in self._inputs.split(self.batch_size)])
+            hits = logits.argmax(1) == (self._targets if self._targets.ndim == 1 else self._targets.argmax(1))
+            self._validated = {"train_accuracy": 100 * hits.float().mean().item()}
+
+    def on_validation_end(self, trainer, module):
+        scores = trainer.callback_metrics
+        self._validated |= {"val_loss": scores["val/loss"].item(), "val_accuracy": 100 * scores["val/accuracy"].item()}
+
+    def on_train_epoch_end(self, trainer, module):
+        new = self._gather(trainer)
+        epoch = dict.fromkeys(("val_loss", "val_accuracy", "train_accuracy"), math.nan) | self._validated
+        self._validated = {}
+        with _looking(trainer, module):
+            net = module.head if self._head_only else module
+            batches = self._inputs.split(self.batch_size)
+            epoch["dead"], epoch["dormant"] = inactive_units(lambda inputs: self._forward(module, inputs), net, batches)
+        if self.sharpness_every:
+            epoch |= self._sharpness(trainer, module)
+        self.epochs.append(epoch)
+        write_steps(self.folder, self.steps)
+
+        count = stability.counted(self.steps["phase"].to_numpy(), self.steps["lr"].to_numpy())
+        so_far = {
+            "spk": stability.spike_rate(self.steps["spike"].to_numpy()[count]),
+            "gnv": stability.gradient_volatility(self.steps["residual"].to_numpy()[count]),
+            "dead": epoch["dead"],
+            "dormant": epoch["dormant"],
+            "gap": epoch["train_accuracy"] - epoch["val_accuracy"],
+            "grad_norm": float(new["grad_norm"].median()),
+        }
+        so_far |= {name: epoch[name] for name in SHARPNESS if name in epoch}
+        # NaN where there is no number yet: metrics.csv has the columns of its first row.
+        module.log_dict({f"stability/{name}": math.nan if value is None else value for name, value in so_far.items()})
+
+    def summary(self):
+        """All measures of the run so far and their label; see `fer_lightning.stability.summary`."""
+        return stability.summary(self.steps, pd.DataFrame(self.epochs), self._clip_at)
+
+    def _gather(self, trainer):
+        """The steps of the epoch, judged, as a frame; they join the steps of the run."""
+        loss, norm = torch.stack([torch.stack(self._losses), torch.stack(self._norms)]).cpu().numpy()
+        new = pd.DataFrame({"phase": self._phase, "epoch": trainer.current_epoch, "loss": loss, "grad_norm": norm, "lr": self._lrs})
+        if getattr(trainer.precision_plugin, "scaler", None):
+            # Half precision: where the scaled gradient overflows, no step is taken, and the scale is halved.
+            new = new[new["grad_norm"] < math.inf].copy()
+        self._losses, self._norms, self._lrs = [], [], []
+        before = self.steps[self.steps["phase"] == self._phase] if len(self.steps) else self.steps
+        phase = pd.concat([before, new])
+        new["spike"], new["residual"] = stability.judge(phase["loss"], phase["grad_norm"], since=len(before))
+        self.steps = pd.concat([self.steps, new], ignore_index=True)
+        return new
+
+    def _sharpness(self, trainer, module):
+        """eos and pred of this epoch; NaN where it is not its turn. In full precision: second derivatives are small differences."""
+        if (trainer.current_epoch + 1) % self.sharpness_every:
+            return dict.fromkeys(SHARPNESS, math.nan)
+
+        def losses():
+            for inputs, targets in zip(self._inputs.split(self.batch_size), self._targets.split(self.batch_size)):
+                yield module.loss(self._forward(module, inputs).float(), targets) * len(inputs) / len(self._inputs)
+
+        with _evaluating(module):
+            return {name: measure(losses, trainer.optimizers[0], self._rates) for name, measure in SHARPNESS.items()}
+
+    def _forward(self, module, inputs):
+        """Logits (B, 7) of a batch of the probe."""
+        return module.head(inputs) if self._head_only else module(_prepared(module, inputs))
+
+
+def _prepared(module, pixels):
+    return prepare(module.views.expand(pixels), module.backbone.input_spec, module.channels_last)
+
+
+@contextmanager
+def _evaluating(module):
+    """Every submodule in eval mode, and back in the mode it was in."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+@contextmanager
+def _looking(trainer, module):
+    """Eval mode, in the precision of training."""
+    with _evaluating(module), trainer.precision_plugin.forward_context():
+        yield

@@ -1,0 +1,107 @@
+"""How near the edge of stability an optimizer works (Cohen et al. 2021, 2022), and how far its gradient holds (Santurkar et al. 2018).
+
+losses: a function without arguments that yields the loss in parts whose sum it is, so that the graph of one part at a time is held
+rates:  the learning rate of each of the optimizer's parameter groups
+"""
+
+import logging
+from functools import reduce
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.utils import get_total_norm
+
+log = logging.getLogger(__name__)
+
+STEPS = 15
+
+
+def edge_ratio(losses, optimizer, rates):
+    """The largest curvature that the optimizer meets over the largest at which its steps stay stable: 1 is the edge.
+
+    NaN for an optimizer whose edge is not known here (it is for SGD, Adam and AdamW), and, with a remark, for a network with a function
+    that torch has no second derivative of, such as the gates of MobileNetV3.
+
+    The curvature is the largest eigenvalue of D^1/2 H D^1/2 by 15 steps of power iteration, where H is the Hessian of the loss and D
+    holds the rate of each parameter, for Adam divided by its sqrt(v) + eps.
+    """
+    if not isinstance(optimizer, (torch.optim.SGD, torch.optim.Adam)):
+        return float("nan")
+    try:
+        return _curvature(losses, optimizer, rates) / edge(optimizer.param_groups[0])
+    except RuntimeError as error:
+        if "is not implemented" not in str(error):
+            raise
+        log.warning("eos is not measured: %s", error)
+        return float("nan")
+
+
+def _curvature(losses, optimizer, rates):
+    parameters, rate, divisor = zip(*_stepped(optimizer, rates))
+    root = [(r / d) ** 0.5 for r, d in zip(rate, divisor)]
+    generator = torch.Generator().manual_seed(0)
+    vector = [torch.randn(p.shape, generator=generator).to(p) for p in parameters]
+    for _ in range(STEPS):
+        length = get_total_norm(vector)
+        vector = [v / length for v in vector]
+        product = hessian_vector(losses, parameters, [s * v for s, v in zip(root, vector)])
+        product = [s * p for s, p in zip(root, product)]
+        curvature = sum((v * p).sum() for v, p in zip(vector, product))
+        vector = product
+    return curvature.item()
+
+
+def edge(group):
+    """Rate times curvature beyond which the steps of a parameter group grow: (2 + 2 mu) / (1 - d), with Nesterov (2 + 2 mu) / (1 + 2 mu).
+
+    mu: the momentum; d: its dampening. Adam's first moment is a momentum beta_1 with the dampening beta_1.
+    """
+    momentum, dampening = (group["momentum"], group["dampening"]) if "momentum" in group else (group["betas"][0], group["betas"][0])
+    return (2 + 2 * momentum) / (1 + 2 * momentum if group.get("nesterov") else 1 - dampening)
+
+
+def predictiveness(losses, optimizer, rates):
+    """|g' - g| / |g|, where g' is the gradient after a plain gradient step at the optimizer's rates. The parameters stay as they were."""
+    parameters, rate, _ = zip(*_stepped(optimizer, rates))
+    kept = [p.detach().clone() for p in parameters]
+    before = _gradient(losses, parameters)
+    try:
+        with torch.no_grad():
+            for p, r, g in zip(parameters, rate, before):
+                p.sub_(r * g)
+        after = _gradient(losses, parameters)
+    finally:
+        with torch.no_grad():
+            for p, value in zip(parameters, kept):
+                p.copy_(value)
+    return (get_total_norm([a - b for a, b in zip(after, before)]) / get_total_norm(before)).item()
+
+
+def hessian_vector(losses, parameters, vector):
+    """The Hessian of the loss with respect to the parameters, times a vector of their shapes."""
+
+    def product(loss):
+        gradient = torch.autograd.grad(loss, parameters, create_graph=True, materialize_grads=True)
+        return torch.autograd.grad(sum((g * v).sum() for g, v in zip(gradient, vector)), parameters, materialize_grads=True)
+
+    with sdpa_kernel(SDPBackend.MATH):  # the faster kernels of attention have no second derivative
+        return _sum(product(loss) for loss in losses())
+
+
+def _gradient(losses, parameters):
+    return _sum(torch.autograd.grad(loss, parameters, materialize_grads=True) for loss in losses())
+
+
+def _sum(parts):
+    return reduce(lambda total, part: [a + b for a, b in zip(total, part)], parts)
+
+
+def _stepped(optimizer, rates):
+    """Each parameter that the optimizer steps, its rate, and what its step is divided by: 1, for Adam sqrt(v) + eps with unbiased v."""
+    for group, rate in zip(optimizer.param_groups, rates):
+        for p in group["params"]:
+            if "betas" not in group:
+                yield p, rate, 1.0
+            elif state := optimizer.state[p]:  # none where no gradient ever came: the network does not use it
+                square = state["max_exp_avg_sq" if group["amsgrad"] else "exp_avg_sq"]
+                yield p, rate, (square / (1 - group["betas"][1] ** float(state["step"]))).sqrt() + group["eps"]
