@@ -4,6 +4,9 @@ import hashlib
 
 import numpy as np
 
+# In grey levels. The published copy has 13 pictures below it, twelve black ones and one with 0.6; the next one has 4.1.
+BLANK_SD = 1.0
+
 
 def picture_ids(pixels):
     """One integer a picture, equal exactly where all pixels are equal. pixels: (N, 1, 48, 48). Returns (N,)."""
@@ -13,5 +16,14 @@ def picture_ids(pixels):
 
 def without_twin(pixels, index, others):
     """Which of the pictures `index` have no identical twin among the pictures `others`. Returns (len(index),) bool."""
-    ids = picture_ids(pixels)
+    return without_sibling(picture_ids(pixels), index, others)
+
+
+def without_sibling(ids, index, others):
+    """Which of the pictures `index` share their id with none of the pictures `others`. Returns (len(index),) bool."""
     return ~np.isin(ids[index], ids[others])
+
+
+def blank(pixels):
+    """Which pictures show nothing: a standard deviation of the grey levels below BLANK_SD. pixels: (N, 1, 48, 48). Returns (N,) bool."""
+    return np.array([picture.std() < BLANK_SD for picture in pixels], bool)
