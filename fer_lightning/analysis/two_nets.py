@@ -1,0 +1,146 @@
+"""Two trained nets on the same pictures: whether they differ, by how much, and where.
+
+Tests and intervals here speak of these two nets and of other pictures like these; of other trainings of the same methods they say nothing.
+Fagerland, Lydersen, Laake (2014), Recommended tests and confidence intervals for paired binomial proportions, is the source of the choice.
+"""
+
+from math import sqrt
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, stats
+
+# Two-sided tests at 5 % and intervals of 95 %; a power of 80 %.
+Z = stats.norm.ppf(0.975)
+Z_POWER = stats.norm.ppf(0.8)
+RESAMPLES = 10_000
+
+KINDS = ("right -> wrong", "wrong -> right", "wrong -> other wrong")
+
+
+def mcnemar(only_first, only_second):
+    """Two-sided mid-p value of McNemar's exact test, from the two counts of pictures that only one of the nets has right."""
+    n, fewer = only_first + only_second, min(only_first, only_second)
+    return float(min(1.0, 2 * stats.binom.cdf(fewer, n, 0.5) - stats.binom.pmf(fewer, n, 0.5)))
+
+
+def score_interval(only_first, only_second, n):
+    """Tango's (1998) 95 % score interval for the difference second - first of two paired shares of n pictures. (low, high), fractions.
+
+    It inverts McNemar's test: it holds exactly the differences that a score test does not reject.
+    """
+    gap = only_second - only_first
+
+    def distance(difference, sign):
+        # The share of pictures that only the first has right, most likely under this difference: the root of a quadratic.
+        b = (2 * n - gap) * difference - only_first - only_second
+        c = -only_first * difference * (1 - difference)
+        share = (sqrt(max(0.0, b * b - 8 * n * c)) - b) / (4 * n)
+        return gap - n * difference - sign * Z * sqrt(max(0.0, n * (2 * share + difference * (1 - difference))))
+
+    # With no discordant picture the estimate itself is a root of both sides, and the wrong one.
+    low, high = gap / n - 1e-9, gap / n + 1e-9
+    return (
+        -1.0 if low <= -1 else optimize.brentq(distance, -1, low, args=(1,)),
+        1.0 if high >= 1 else optimize.brentq(distance, high, 1, args=(-1,)),
+    )
+
+
+def detectable(discordant, n):
+    """(least difference that McNemar's test would call significant, the one it would find with a power of 80 %), fractions.
+
+    discordant: the share of the n pictures that exactly one of the nets has right.
+    """
+    error = sqrt(discordant / n)
+    return float(Z * error), float((Z + Z_POWER) * error)
+
+
+def bootstrap(outcomes, statistic):
+    """95 % percentile interval of a statistic over redrawn pictures. (low, high)
+
+    outcomes:  (N, ...) what is known of each picture
+    statistic: of the distinct outcomes (K, ...) and how often each was drawn (R, K), to (R,)
+
+    Pictures with the same outcome are exchangeable, so the counts of the outcomes are drawn rather than pictures.
+    """
+    distinct, counts = np.unique(outcomes, axis=0, return_counts=True)
+    drawn = np.random.default_rng(0).multinomial(len(outcomes), counts / len(outcomes), size=RESAMPLES)
+    return tuple(float(q) for q in np.quantile(statistic(distinct, drawn), [0.025, 0.975]))
+
+
+def mean_interval(values):
+    """Bootstrap interval of a mean over pictures; values: (N,)."""
+    return bootstrap(values, lambda distinct, drawn: drawn @ distinct / len(values))
+
+
+def macro_f1(labels, predicted, counts):
+    """Mean F1 of the classes that are present or predicted, fractions. labels, predicted: (K,); counts: (..., K). Returns (...)."""
+    hits, either = [], []
+    for c in np.union1d(labels, predicted):
+        hits.append(counts @ ((labels == c) & (predicted == c)))
+        either.append(counts @ ((labels == c).astype(int) + (predicted == c)))
+    hits, either = np.array(hits), np.array(either)
+    return np.sum(2 * hits / np.maximum(either, 1), axis=0) / np.sum(either > 0, axis=0)
+
+
+def judge(labels, first, second):
+    """What can be said of two nets from their predicted classes (N,) on the same pictures. Fractions; differences are second - first."""
+    n = len(labels)
+    right = first == labels, second == labels
+    only_first, only_second = int(np.sum(right[0] & ~right[1])), int(np.sum(right[1] & ~right[0]))
+    discordant = (only_first + only_second) / n
+    low, high = score_interval(only_first, only_second, n)
+    significant, powered = detectable(discordant, n)
+
+    def f1_gap(distinct, drawn):
+        return macro_f1(distinct[:, 0], distinct[:, 2], drawn) - macro_f1(distinct[:, 0], distinct[:, 1], drawn)
+
+    f1 = [float(macro_f1(labels, predicted, np.ones(n, int))) for predicted in (first, second)]
+    f1_low, f1_high = bootstrap(np.stack([labels, first, second], axis=1), f1_gap)
+    return {
+        "n": n,
+        "accuracy": {
+            "a": float(right[0].mean()),
+            "b": float(right[1].mean()),
+            "difference": (only_second - only_first) / n,
+            "low": low,
+            "high": high,
+            "only_a": only_first,
+            "only_b": only_second,
+            "discordant": discordant,
+            "p": mcnemar(only_first, only_second),
+            "significant_from": significant,
+            "power_80_from": powered,
+        },
+        "macro_f1": {"a": f1[0], "b": f1[1], "difference": f1[1] - f1[0], "low": f1_low, "high": f1_high},
+        "churn": float(np.mean(first != second)),
+    }
+
+
+def kinds(labels, first, second):
+    """(N,) one of KINDS for each picture, None where both nets say the same class."""
+    right, wrong, other = KINDS
+    choices = [first == second, first == labels, second == labels]
+    return np.select(choices, np.array([None, right, wrong], dtype=object), default=other)
+
+
+def changes_by_class(labels, first, second, names):
+    """A row a class: its pictures, how many changed in which way, and what that leaves; the last row is their sum."""
+    kind = kinds(labels, first, second)
+    table = pd.DataFrame({"class": names, "pictures": [int(np.sum(labels == c)) for c in range(len(names))]})
+    for name in KINDS:
+        table[name] = [int(np.sum((labels == c) & (kind == name))) for c in range(len(names))]
+    table["net"] = table[KINDS[1]] - table[KINDS[0]]
+    table.loc[len(table)] = ["all", *table.drop(columns="class").sum()]
+    return table
+
+
+def flows(labels, first, second, names):
+    """Where changed pictures went: a row for every label with the classes that the two nets gave it, the most frequent first."""
+    moved = first != second
+    table = pd.DataFrame({"label": labels[moved], "a": first[moved], "b": second[moved]})
+    table = table.groupby(["label", "a", "b"]).size().rename("pictures").reset_index()
+    table = table.sort_values("pictures", ascending=False, kind="stable", ignore_index=True)
+    for column in ("label", "a", "b"):
+        table[column] = [names[c] for c in table[column]]
+    return table
