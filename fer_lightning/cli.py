@@ -73,7 +73,8 @@ def _run(cfg, folder, description, whole):
     try:
         from fer_lightning.train import train  # torch and lightning: 4 s that --help and --cfg do without
 
-        result = train(cfg, folder, description, name=folder.name, group=whole.study if whole else "single")
+        shared = folder.parent / sweep.SHARED if whole and whole.shares else None
+        result = train(cfg, folder, description, name=folder.name, group=whole.study if whole else "single", shared=shared)
         test = result["metrics"]["test"]
         scores = f"test accuracy {test['accuracy']:.4f}, clean {test['accuracy_clean']:.4f}" if test else "no test part"
         log.info("done in %.0f s, epoch %d selected: %s", time.perf_counter() - start, result["selected"]["epoch"] + 1, scores)

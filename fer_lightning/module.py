@@ -7,14 +7,19 @@ from fer_lightning.inputs import prepare
 from fer_lightning.metrics import Predictions, score
 from fer_lightning.phases import freeze
 
+# What is drawn for a batch.
+AUGMENTATION, DROPOUT = range(2)
+
 
 class FERModule(LightningModule):
     """Trains any backbone that keeps the contract of `fer_lightning.backbones` with any head, one `Phase` at a time.
 
     loss:    (logits, labels) -> scalar
-    augment: (pixels (B, 1, H, W) uint8, labels (B,)) -> (pixels, targets), in training only; targets may be soft, and several a picture
+    augment: (pixels (B, 1, H, W) uint8, labels (B,) or (B, 7)) -> (pixels, targets), in training only; they may be soft, several a picture
     views:   the `Views` that evaluation takes of each picture; may be replaced between passes
     seed:    augmentation and dropout of a batch are a function of (seed, epoch, batch) alone
+
+    `features`, where it is set, are the `Features` of a backbone that stands still: it is then asked once for each picture.
 
     Logs train/*, val/* and lr once an epoch. After a pass `val_predictions.compute()` and `test_predictions.compute()` hold its logits.
     """
@@ -26,6 +31,7 @@ class FERModule(LightningModule):
         self.loss = loss
         self.augment = augment
         self.views = views
+        self.features = None
         self.train_predictions = Predictions()
         self.val_predictions = Predictions()
         self.test_predictions = Predictions()
@@ -47,24 +53,55 @@ class FERModule(LightningModule):
             module.eval()
         return self
 
-    def forward(self, pixels):
-        """(B, channels, size, size), prepared, to logits (B, 7)."""
-        return self.head(self.backbone(pixels))
+    def forward(self, inputs):
+        """Logits (B, 7) of prepared pictures (B, channels, size, size), or of the features (B, num_features) the backbone has of them."""
+        return self.head(inputs if inputs.ndim == 2 else self.backbone(inputs))
 
     def on_after_batch_transfer(self, batch, dataloader_idx):
         pixels, labels, rows = batch
         if self.trainer.training:
-            # Fixes the draws of augmentation and dropout for this batch, however often the run was interrupted before it.
-            batch_idx = self.trainer.fit_loop.epoch_loop.batch_idx
-            torch.manual_seed(hash((self._seed, self.current_epoch, batch_idx)) % 2**63)
-            pixels, labels = self.augment(pixels, labels)
+            self._seed_draws(AUGMENTATION)
+            inputs, labels = self._training_inputs(pixels, labels, rows)
         else:
-            pixels = self.views.expand(pixels)
-        return prepare(pixels, self.backbone.input_spec, self.channels_last), labels, rows
+            views = self.views.expand(pixels)
+            # Features are kept of whole pictures only.
+            if self.features is None or views.shape != pixels.shape:
+                inputs = self._prepare(views)
+            else:
+                inputs = self.features.still(pixels, views, rows, self._ask)
+        return inputs, labels, rows
+
+    def _training_inputs(self, pixels, labels, rows):
+        if self.features is None:
+            pixels, labels = self.augment(pixels, labels)
+            return self._prepare(pixels), labels
+        if self.features.flips_only:
+            flipped, labels = self.augment(pixels, labels)
+            return self.features.still(pixels, flipped, rows, self._ask), labels
+        known = self.features.recall_epoch(self.current_epoch, rows)
+        if known is None:
+            pixels, labels = self.augment(pixels, labels)
+            known = self._ask(pixels), labels
+            self.features.keep_epoch(rows, *known)
+        return known
+
+    def _prepare(self, pixels):
+        return prepare(pixels, self.backbone.input_spec, self.channels_last)
+
+    def _ask(self, pixels):
+        """The features of pictures from a backbone that stands still."""
+        with torch.no_grad(), self.trainer.precision_plugin.forward_context():
+            return self.backbone(self._prepare(pixels))
+
+    def _seed_draws(self, kind):
+        """Fix the draws of this batch, however often the run was interrupted before it and whether or not it needed augmentation."""
+        batch_idx = self.trainer.fit_loop.epoch_loop.batch_idx
+        torch.manual_seed(hash((self._seed, self.current_epoch, batch_idx, kind)) % 2**63)
 
     def training_step(self, batch, batch_idx):
-        pixels, targets, rows = batch
-        logits = self(pixels)
+        inputs, targets, rows = batch
+        self._seed_draws(DROPOUT)
+        logits = self(inputs)
         loss = self.loss(logits.float(), targets)
         hard = targets if targets.ndim == 1 else targets.argmax(1)
         self.train_predictions.update(logits, hard, rows.repeat(len(logits) // len(rows)))
@@ -72,12 +109,12 @@ class FERModule(LightningModule):
         return loss
 
     def validation_step(self, batch, batch_idx):
-        pixels, labels, rows = batch
-        self.val_predictions.update(self.views.merge(self(pixels)), labels, rows)
+        inputs, labels, rows = batch
+        self.val_predictions.update(self.views.merge(self(inputs)), labels, rows)
 
     def test_step(self, batch, batch_idx):
-        pixels, labels, rows = batch
-        self.test_predictions.update(self.views.merge(self(pixels)), labels, rows)
+        inputs, labels, rows = batch
+        self.test_predictions.update(self.views.merge(self(inputs)), labels, rows)
 
     def on_test_epoch_start(self):
         self.test_predictions.reset()
@@ -86,6 +123,8 @@ class FERModule(LightningModule):
         self.train_predictions.reset()
 
     def on_train_epoch_end(self):
+        if self.features is not None:
+            self.features.save_epoch()
         self._log_scores("train", self.train_predictions)
         self.log("lr", self._rate)  # the rate last used; the schedule has moved on
 

@@ -1,6 +1,7 @@
 """What happens once per sweep: checks before the first job, the report after the last. Hydra calls it in the process that sweeps."""
 
 import json
+import shutil
 import sys
 import time
 import traceback
@@ -10,12 +11,15 @@ from pathlib import Path
 from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 
+from fer_lightning.analysis.settings import registered
 from fer_lightning.errors import ConfigError, UserError
 from fer_lightning.record import replace_file
 from fer_lightning.study import cells, sweep
 from fer_lightning.study.identity import digest, training_config
+from fer_lightning.study.ledger import LEDGER
 
-LEDGER = "study.json"
+# Config keys that do not change what a frozen backbone answers.
+BEHIND = ("head", "loss", "optimizer", "scheduler", "prior_bias", "ema_decay", "epochs", "trainer", "patience", "monitor")
 
 
 class StudyCallback(Callback):
@@ -29,6 +33,7 @@ class StudyCallback(Callback):
         from fer_lightning.report import report
 
         with _stopping():
+            shutil.rmtree(Path(config.hydra.sweep.dir) / sweep.SHARED, ignore_errors=True)
             failed = report(Path(config.hydra.sweep.dir))
         if failed:
             sys.exit(1)
@@ -49,14 +54,20 @@ def begin(config):
     from fer_lightning.targets import check_targets
 
     check_targets(settings)
+    registered(OmegaConf.to_container(config.study))
     base = training_config(settings, without=(*axes, "seed"))
     name = config.study.name
     if name == "adhoc":
         # Sweeps of the same keys over other data or with another budget must not share a folder.
         name = "-".join([*(axis.rsplit(".", 1)[-1] for axis in axes), digest(base)[:6]])
-    sweep.announce(sweep.Sweep(name, axes, len(jobs) if jobs else None, time.time()))
+    sweep.announce(sweep.Sweep(name, axes, len(jobs) if jobs else None, _shares(axes), time.time()))
     about = OmegaConf.to_container(config.study) | {"name": name}
     _write_ledger(Path(config.hydra.sweep.dir), {"study": about, "axes": axes, "jobs": jobs, "base": base, "command": sys.argv[1:]})
+
+
+def _shares(axes):
+    """Whether some axis lies behind the backbone, or says how long and how the head trains."""
+    return any(axis.split(".")[0] in BEHIND for axis in axes)
 
 
 def _write_ledger(folder, ledger):

@@ -6,18 +6,23 @@ from dataclasses import asdict, dataclass
 
 VARIABLE = "FER_LIGHTNING_SWEEP"
 
+# Below the folder of a sweep: what its jobs share while it lasts.
+SHARED = ".features"
+
 
 @dataclass(frozen=True)
 class Sweep:
     """study:   its name, also the name of its folder and of its group in W&B
     axes:    the swept keys
     jobs:    how many jobs there are, None where the sweeper decides as it goes
+    shares:  whether jobs may differ behind the backbone only, so that a frozen one is asked once for all of them
     started: seconds since the epoch
     """
 
     study: str
     axes: list
     jobs: int | None
+    shares: bool
     started: float
 
 

@@ -1,0 +1,102 @@
+"""A frozen backbone is asked once for each picture, and nobody can tell from the results."""
+
+import json
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import torch
+from conftest import TINY
+from torch import nn
+
+from fer_lightning.augment import Augment
+from fer_lightning.features import Features, Table, digest
+
+FROZEN = [*TINY, "logger=csv", "backbone.freeze=all", "stability.probe=1"]
+
+
+@pytest.fixture
+def pictures_seen(monkeypatch):
+    """How many pictures the compact backbone has seen in this process."""
+    from fer_lightning.backbones.compact import CompactCNN
+
+    seen = []
+    forward = CompactCNN.forward
+    monkeypatch.setattr(CompactCNN, "forward", lambda self, x: seen.append(len(x)) or forward(self, x))
+    return seen
+
+
+@pytest.mark.parametrize("augment", ["flip", "mixup"])
+def test_jobs_that_share_a_frozen_backbone_leave_what_separate_jobs_leave(command, tmp_path, pictures_seen, augment):
+    chosen = ["augment=flip_shift", "+augment.mixup=0.4"] if augment == "mixup" else [f"augment={augment}"]
+    assert command("-m", *FROZEN, *chosen, "head.act=relu,mish,gelu", "hydra.sweep.dir=together").code == 0
+    together = sum(pictures_seen)
+    pictures_seen.clear()
+    alone = {}
+    for act in ("relu", "gelu"):  # the first, which fills the tables, and the last, which only reads them
+        assert command(*FROZEN, *chosen, f"head.act={act}", f"hydra.run.dir=alone/{act}").code == 0
+        alone[act] = sum(pictures_seen)
+        pictures_seen.clear()
+    for act, seen in alone.items():
+        runs = tmp_path / "together" / f"{act}-s0", tmp_path / "alone" / act
+        a, b = (json.loads((run / "result.json").read_text()) for run in runs)
+        for part in ("train", "val", "test"):
+            assert a["metrics"][part]["loss"] == pytest.approx(b["metrics"][part]["loss"], abs=1e-5)
+        pd.testing.assert_frame_equal(*(pd.read_parquet(run / "predictions.parquet") for run in runs), atol=1e-5)
+        assert together < 1.5 * seen  # of three jobs; the monitor's probe is not shared
+    assert not (tmp_path / "together" / ".features").exists()
+
+
+def test_each_still_is_asked_for_once():
+    asked = []
+
+    def ask(pixels):
+        asked.append(len(pixels))
+        return pixels.flatten(1)[:, :3].float()
+
+    features = Features(10, Augment(flip=0.5))
+    pixels = torch.arange(10 * 4, dtype=torch.uint8).view(10, 1, 2, 2)
+    mirrored = torch.stack([p.flip(-1) if n % 2 else p for n, p in enumerate(pixels)])
+    rows = torch.tensor([7, 1, 2])
+    for expected in (3, 3):
+        torch.testing.assert_close(features.still(pixels[rows], mirrored[rows], rows, ask), mirrored[rows].flatten(1)[:, :3].float())
+        assert sum(asked) == expected
+    features.still(pixels[rows], pixels[rows], rows, ask)
+    assert sum(asked) == 5  # the mirrored ones of rows 7 and 1 were known, as they are they were not
+    features.still(pixels[:3], pixels[:3], torch.arange(3), ask)
+    assert sum(asked) == 6  # only row 0 is new
+
+
+def test_a_table_keeps_views_and_soft_targets_in_their_order(tmp_path):
+    table = Table(tmp_path / "deep" / "epoch-0.pt", 6)
+    slots = torch.tensor([4, 0, 5])
+    features, targets = torch.randn(6, 8), torch.rand(6, 7)  # two views of three pictures: all first ones, then all second ones
+    with torch.inference_mode():
+        table.keep(slots, features, targets)
+    table.save()
+    again = Table(table.path, 6)
+    assert again.known.tolist() == [True, False, False, False, True, True]
+    for got, expected in zip(again.recall(slots, "cpu"), (features, targets), strict=True):
+        torch.testing.assert_close(got, expected)
+    again.keep(torch.tensor([1]), torch.zeros(2, 8), torch.zeros(2, 7))
+    again.save()
+    assert Table(table.path, 6).known.sum() == 4
+    assert [path.name for path in table.path.parent.iterdir()] == ["epoch-0.pt"]
+
+
+def test_a_table_that_finds_no_room_is_not_written(tmp_path, caplog, monkeypatch):
+    table = Table(tmp_path / "stills.pt", 2)
+    table.keep(torch.tensor([0]), torch.zeros(1, 3))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=40))  # it takes 24
+    table.save()
+    assert "not kept" in caplog.text and not list(tmp_path.iterdir())
+
+
+def test_a_digest_changes_with_every_weight_and_value():
+    linear = nn.Linear(3, 2)
+    before = digest(linear.state_dict(), "bf16", torch.arange(3))
+    assert before == digest({name: value.clone() for name, value in linear.state_dict().items()}, "bf16", torch.arange(3))
+    assert before != digest(linear.state_dict(), "32", torch.arange(3))
+    assert before != digest(linear.state_dict(), "bf16", torch.arange(1, 4))
+    linear.bias.data[1] += 1e-6
+    assert before != digest(linear.state_dict(), "bf16", torch.arange(3))
