@@ -35,6 +35,8 @@ lint: setup
 bench: setup
 	$(BIN)/python benchmarks/read_csv.py $(FER2013_ROOT)/fer2013.csv
 	$(BIN)/python benchmarks/training_loop.py
+	$(BIN)/python benchmarks/stability_monitor.py
+	$(BIN)/python benchmarks/report_scale.py
 
 clean:
 	rm -rf outputs multirun/*/

@@ -68,7 +68,7 @@ def compare(jobs, study):
 
 def _column(metric, runs):
     """Where runs keep what the paper calls `metric`: if they were asked for several views, as the paper's were, the score from these."""
-    views = [c for c in runs if c.startswith(f"{metric}_") and not c.endswith("_clean") and runs[c].notna().any()]
+    views = [c for c in runs if c.startswith(f"{metric}_") and "_clean" not in c and runs[c].notna().any()]
     return views[0] if views else MEASURED.get(metric, metric)
 
 

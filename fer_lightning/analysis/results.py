@@ -2,53 +2,84 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from fer_lightning.errors import UserError
 from fer_lightning.record import RESULT, read_result
+from fer_lightning.stability import MEASURES
 
-SCORES = ("accuracy", "accuracy_clean", "macro_f1", "weighted_f1", "loss", "top2", "ece", "brier")
+SCORES = (
+    *("accuracy", "accuracy_clean", "accuracy_clean_near", "macro_f1", "weighted_f1", "loss", "top2", "ece", "brier"),
+    *("ferplus_agreement", "ferplus_kl"),
+)
 
 
 def read_jobs(folder):
     """All run folders below a study folder. Returns a frame, one row a job; unfinished jobs have a status and no scores.
 
-    UserError where there is no run folder.
+    A damaged result.json is left out. UserError where there is no run folder.
     """
     folder = Path(folder)
     paths = sorted(folder.glob(f"*/{RESULT}"))
     if not paths:
         raise UserError(f"{folder} holds no run: no */{RESULT} below it. Name the folder of a study, such as multirun/NAME.")
-    return pd.DataFrame([_row(path.parent) for path in paths])
+    rows = [row for path in paths if (row := _readable(path.parent))]
+    if not rows:
+        raise UserError(f"{folder}: no {RESULT} below it can be read. Run the jobs again.")
+    jobs = pd.DataFrame(rows)
+    # Folders gathered by hand need not vary in the same keys, and all that vary come between name and seed.
+    axes = list(dict.fromkeys(axis for row in rows for axis in _axes(row)))
+    return jobs[["name", *axes, *jobs.columns.drop(["name", *axes])]]
+
+
+def _readable(folder):
+    """The row of a run; None where its result.json is damaged, which only a copy or a full disk can do."""
+    try:
+        return _row(folder)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _row(folder):
     result = read_result(folder)
     job = result["job"]
     row = {"name": folder.name, **job["cell"], "seed": job["seed"], "status": result["status"], "protocol": result.get("protocol")}
-    row["verdict"] = result.get("data", {}).get("verdict")
+    row |= {name: result.get("data", {}).get(name) for name in ("verdict", "labels")}
     selected, metrics = result.get("selected") or {}, result.get("metrics") or {}
     row["epoch"] = selected.get("epoch")
-    row |= {f"val_{name}": (metrics.get("val") or {}).get(name) for name in SCORES if name != "accuracy_clean"}
+    row |= {f"val_{name}": (metrics.get("val") or {}).get(name) for name in SCORES if not name.startswith("accuracy_clean")}
     row |= {f"test_{name}": (metrics.get("test") or {}).get(name) for name in SCORES}
     row |= {f"{part}_{name}": value for part in ("val", "test") for name, value in (metrics.get(part) or {}).items() if _is_view(name)}
     row["test_n"] = (metrics.get("test") or {}).get("n")
     row["train_accuracy"] = (metrics.get("train") or {}).get("accuracy")
     row |= {name: result.get("model", {}).get(name) for name in ("parameters", "trainable", "flops")}
     row |= {name: result.get("time", {}).get(name) for name in ("fit_s", "test_s", "total_s", "images_per_s", "test_pass_ms")}
+    row |= {f"stability_{name}": (result.get("stability") or {}).get(name) for name in (*MEASURES, "label")}
     row["error"] = (result.get("error") or {}).get("message")
     return row
 
 
 def _is_view(name):
     """accuracy_ten_crop and the like: scores from several views of each picture, where a run was asked for them."""
-    return name.startswith("accuracy_") and name != "accuracy_clean"
+    return name.startswith("accuracy_") and not name.startswith("accuracy_clean")
 
 
 def axes_of(jobs):
     """The swept keys of a frame of jobs, the seed aside: what lies between `name` and `seed`."""
-    columns = list(jobs.columns)
+    return _axes(jobs.columns)
+
+
+def _axes(columns):
+    columns = list(columns)
     return columns[1 : columns.index("seed")]
+
+
+def level_text(value):
+    """A level as its run folders name it. A column with a null in it holds its whole numbers as floats, and the null as NaN."""
+    if isinstance(value, float):
+        return "None" if np.isnan(value) else f"{value:.0f}" if value.is_integer() else str(value)
+    return str(value)
 
 
 def rank_cells(jobs):
@@ -58,8 +89,9 @@ def rank_cells(jobs):
     """
     done = jobs[jobs["status"] == "done"]
     axes = axes_of(jobs)
-    keys = [done[axis].astype(str) for axis in axes] or [pd.Series("single cell", index=done.index, name="cell")]
-    columns = [c for c in ("val_accuracy", "test_accuracy", "test_accuracy_clean", "test_macro_f1", "total_s") if done[c].notna().any()]
+    keys = [done[axis].map(level_text) for axis in axes] or [pd.Series("single cell", index=done.index, name="cell")]
+    shown = ("val_accuracy", "test_accuracy", "test_accuracy_clean", "test_accuracy_clean_near", "test_macro_f1", "total_s")
+    columns = [c for c in shown if done[c].notna().any()]
     table = done.groupby(keys, sort=False)[columns].agg(["mean", "std"])
     table.columns = [name if kind == "mean" else f"{name}_sd" for name, kind in table.columns]
     table.insert(0, "n", done.groupby(keys, sort=False).size())

@@ -1,0 +1,34 @@
+"""Findings as text: report.md for a repository, and LaTeX tables for a paper."""
+
+import re
+
+from fer_lightning.record import replace_file
+
+
+def to_markdown(heading, remarks, findings, pictures=()):
+    """A page: remarks are its first paragraphs; pictures: (title, path from the page) of figures at its end."""
+    parts = [f"# {heading}", *remarks]
+    for finding in findings:
+        parts.append(f"## {finding.title}")
+        parts += finding.text
+        if finding.table is not None and len(finding.table):
+            parts.append(_table(finding.table))
+    parts += [f"![{title}]({path})" for title, path in pictures]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(frame):
+    rows = [list(map(str, frame.columns)), ["---"] * len(frame.columns), *frame.astype(str).values.tolist()]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in rows)
+
+
+def write_latex(findings, folder):
+    """Write the table of each finding that has one as TITLE.tex, for \\input in a paper that uses the package booktabs."""
+    folder.mkdir(exist_ok=True)
+    for finding in findings:
+        if finding.table is not None and len(finding.table):
+            name = re.sub(r"[^a-z0-9]+", "-", finding.title.lower()).strip("-")
+            caption = re.sub(r"([&%$#_{}])", r"\\\1", finding.title)  # pandas escapes cells, not captions
+            columns = "l" * len(finding.table.columns)
+            text = finding.table.astype(str).to_latex(index=False, escape=True, caption=caption, label=f"tab:{name}", column_format=columns)
+            replace_file(folder / f"{name}.tex", text.replace("±", r"$\pm$"))

@@ -1,0 +1,109 @@
+"""Pictures of what a study gets wrong, and of where its runs look."""
+
+import base64
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from fer_lightning.analysis.gathering import read_predictions
+from fer_lightning.analysis.page.configs import CONFIG, LOADER
+from fer_lightning.data import fer2013, synthetic
+from fer_lightning.data.faces import CLASSES
+from fer_lightning.errors import UserError
+
+PAIRS = 10
+PICTURES = 6
+SHEETS = 4
+
+SALIENCY = "saliency.png"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A true class and the one it is taken for. count: pictures; pictures: the surest mistakes, as (PNG as a data URI, what it is)"""
+
+    true: str
+    taken: str
+    count: int
+    pictures: list
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """title says of which runs; pairs, the most frequent first; why: a sentence where there are no pictures"""
+
+    title: str = ""
+    pairs: tuple = ()
+    why: str = ""
+
+
+def error_gallery(study):
+    """The mistakes of the best cell, by the mean of its seeds' probabilities. Returns a Gallery."""
+    for label in study.cells.index:
+        tests = {name: read_predictions(study, name) for name in study.runs[label]["name"]}
+        tests = {name: test for name, test in tests.items() if test is not None and len(test)}
+        if not tests:
+            continue
+        name, first = next(iter(tests.items()))
+        tests = [test for test in tests.values() if test.index.equals(first.index)]
+        try:
+            pixels = read_pixels(study.folder / name, study.results[name])
+        except UserError as error:
+            return Gallery(why=f"The pictures cannot be shown: {str(error).splitlines()[0]}")
+        probabilities = np.mean([test[[f"p{c}" for c in range(len(CLASSES))]] for test in tests], axis=0)
+        seeds = f"{len(tests)} seeds together" if len(tests) > 1 else "one seed"
+        return Gallery(f"{label}, {seeds}", tuple(_pairs(first.index.to_numpy(), first["label"].to_numpy(), probabilities, pixels)))
+    return Gallery(why="No finished run has predictions of a test part.")
+
+
+def _pairs(rows, labels, probabilities, pixels):
+    predicted = probabilities.argmax(1)
+    wrong = np.flatnonzero(predicted != labels)
+    kinds, counts = np.unique(np.stack([labels, predicted])[:, wrong], axis=1, return_counts=True)
+    for place in np.argsort(-counts, kind="stable")[:PAIRS]:
+        true, taken = kinds[:, place]
+        which = wrong[(labels[wrong] == true) & (predicted[wrong] == taken)]
+        surest = which[np.argsort(-probabilities[which, taken], kind="stable")][:PICTURES]
+        pictures = [(_data_uri(pixels[rows[i], 0]), f"row {rows[i]}, {CLASSES[taken]} {probabilities[i, taken]:.2f}") for i in surest]
+        yield Pair(CLASSES[true], CLASSES[taken], int(counts[place]), pictures)
+
+
+def read_pixels(folder, result):
+    """(N, 1, 48, 48) uint8: the pictures that a run saw, read again from where it found them. UserError where they are not there.
+
+    Only the two sources of the project are read, by name: a config can name any code.
+    """
+    try:
+        data = yaml.load((folder / CONFIG).read_text(), LOADER)["data"]
+        if data["_target_"] == "fer_lightning.data.synthetic.draw":
+            faces = synthetic.draw(**{key: data[key] for key in ("train", "val", "test", "seed")})
+        elif data["_target_"] == "fer_lightning.data.fer2013.read":
+            faces = fer2013.read(result["data"]["source"], accept_modified=True)
+        else:
+            raise UserError(f"its data came from {data['_target_']}, which a report does not run.")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise UserError(f"{folder / CONFIG} does not say where they are ({error!r}).") from error
+    if faces.fingerprint != result["data"].get("fingerprint"):
+        raise UserError(f"{faces.source} no longer holds what the run saw.")
+    return faces.pixels
+
+
+def saliency_sheets(study):
+    """The saliency sheets of the best cells' runs as (run, PNG as a data URI), at most SHEETS; and how many there are in all."""
+    names = [name for label in study.cells.index for name in study.runs[label]["name"]]
+    paths = [study.folder / name / SALIENCY for name in names if (study.folder / name / SALIENCY).is_file()]
+    return [(path.parent.name, _uri(path.read_bytes())) for path in paths[:SHEETS]], len(paths)
+
+
+def _data_uri(picture):
+    """An (H, W) uint8 picture as a PNG in a data URI."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "png", optimize=True)
+    return _uri(file.getvalue())
+
+
+def _uri(png):
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

@@ -1,0 +1,113 @@
+"""The statistics of a study, from its run folders alone: which findings there are, in the order in which they are read.
+
+docs/statistics.md says what is computed, and where each method comes from.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from fer_lightning.analysis.finding import Finding
+from fer_lightning.analysis.statistics.bootstrap import draw_pictures
+from fer_lightning.analysis.statistics.cells import cells_finding, describe_cells
+from fer_lightning.analysis.statistics.crossed import crossed_findings
+from fer_lightning.analysis.statistics.descriptive import logit
+from fer_lightning.analysis.statistics.design import layout
+from fer_lightning.analysis.statistics.pairs import reference_finding
+from fer_lightning.analysis.statistics.predictions import correctness
+from fer_lightning.analysis.statistics.ranked import leader, ranked_findings
+from fer_lightning.analysis.statistics.runs import runs_finding
+from fer_lightning.analysis.statistics.secondary import secondary_finding
+from fer_lightning.analysis.statistics.settings import registered
+from fer_lightning.analysis.statistics.verdict import Verdict
+from fer_lightning.analysis.wording import listed, percent, percent_interval
+
+CONTRASTS = ["kind", "name", "n", "estimate", "low", "high", "p", "p_holm"]
+
+
+@dataclass(frozen=True)
+class StudyStatistics:
+    """verdict:   (word, sentence)
+    findings:  in the order in which they are read, the conclusion first
+    cells:     see `describe_cells`; fractions
+    contrasts: a row each: kind (difference of gains | gain | first | reference), name, n, estimate, low, high, p, p_holm; fractions,
+               interval and p_holm adjusted within the kind
+    """
+
+    verdict: Verdict
+    findings: list[Finding]
+    cells: pd.DataFrame
+    contrasts: pd.DataFrame
+
+
+def study_findings(folder, jobs, study):
+    """The StudyStatistics of a study folder. jobs: frame of `read_jobs`; study: the study node of study.json.
+
+    ConfigError where the study registers an analysis that there is not.
+    """
+    analysis = registered(study)
+    design = layout(jobs, analysis.outcome)
+    outcome = design.table(design.outcome)
+    if np.isnan(outcome).all():
+        verdict = Verdict(None, "No run has a score yet.")
+        runs = runs_finding(design, analysis.outcome, "")
+        return StudyStatistics(verdict, [Finding("Conclusion", (verdict.sentence,)), runs], pd.DataFrame(), pd.DataFrame(columns=CONTRASTS))
+    right, missing = correctness(folder, design.done["name"].to_list(), design.part)
+    images = design.table(f"{design.part}_n")
+    if right is not None:
+        images = np.where(np.isnan(images), right.shape[1], images)
+    scores = {"outcome": outcome, "logit": logit(outcome, images), "validation": design.table("val_accuracy")}
+    scores |= {"clean": design.table(f"{design.part}_accuracy_clean"), "near": design.table(f"{design.part}_accuracy_clean_near")}
+    pictures = _pictures(design, right, analysis.resamples)
+    empty = [design.name(cell) for cell, none in zip(design.cells, np.isnan(outcome).all(0)) if none]
+    if design.crossed and not empty:
+        verdict, findings, frames = crossed_findings(design, scores, analysis, pictures)
+    else:
+        verdict, findings, frames = ranked_findings(design, scores, analysis, pictures)
+        if design.crossed:
+            sentence = f"Inconclusive: the interaction needs a run in every cell, and there is none in {listed(empty)}."
+            verdict = Verdict("inconclusive", sentence)
+    if len(design.cells) > 1:
+        against, frames["reference"] = reference_finding(design, outcome, analysis, pictures)
+        findings += [against, secondary_finding(design)]
+    cells = describe_cells(design, scores, images, analysis.resamples)
+    first, how = leader(scores)
+    opening = [
+        Finding("Conclusion", (f"{verdict.sentence} {_lead(design, cells, first, how)}",)),
+        runs_finding(design, analysis.outcome, missing),
+        cells_finding(design, cells, first, images, right),
+    ]
+    found = [_without_blanks(finding) for finding in opening + findings if finding is not None]
+    return StudyStatistics(verdict, found, cells, _contrasts(frames))
+
+
+def _pictures(design, right, resamples):
+    """The Pictures of right (runs, pictures); None where there is nothing to pair: one block, or cells that share few of them."""
+    blocks, cells = len(design.blocks), len(design.cells)
+    if right is None or blocks < 2 or cells < 2 or 2 * len(right) < blocks * cells:
+        return None
+    placed = np.zeros((blocks, cells, right.shape[1]), bool)
+    placed[design.done["block"], design.done["cell"]] = right
+    return draw_pictures(placed, resamples, np.random.default_rng(0))
+
+
+def _lead(design, cells, first, how):
+    row = cells.loc[first]
+    clean = f", {percent(row['clean_mean'])} % on clean pictures" if "clean_mean" in row and not np.isnan(row["clean_mean"]) else ""
+    bounds = percent_interval(row["low"], row["high"])
+    return (
+        f"First by {how} is {design.name(design.cells[first])}: {percent(row['mean'])} % over {row['n']} "
+        f"{'seed' if row['n'] == 1 else 'seeds'}{f' (95 % interval {bounds})' if bounds else ''}{clean}."
+    )
+
+
+def _without_blanks(finding):
+    """The finding without the columns of its table in which nothing is known, such as the p values of a single seed."""
+    table = finding.table
+    return finding if table is None else replace(finding, table=table.loc[:, (table.astype(str) != "").any()])
+
+
+def _contrasts(frames):
+    parts = [frame.assign(kind=kind)[CONTRASTS] for kind, frame in frames.items() if len(frame)]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=CONTRASTS)

@@ -1,0 +1,161 @@
+"""The tables of a report as a reader sees them: percentages with two decimals, a deviation where there are several seeds."""
+
+import json
+
+import numpy as np
+import pandas as pd
+
+from fer_lightning.analysis.finding import Finding
+from fer_lightning.analysis.published import audit, compare
+from fer_lightning.analysis.wording import percent
+from fer_lightning.data.faces import CLASSES
+
+TITLES = {
+    "n": "seeds",
+    "val_accuracy": "val %",
+    "test_accuracy": "test %",
+    "test_accuracy_clean": "test clean %",
+    "test_accuracy_clean_near": "test near-clean %",
+    "test_macro_f1": "macro F1 %",
+    "total_s": "s",
+}
+
+RANKED = (
+    "Ranked by validation accuracy, mean over seeds; the test part never chooses. "
+    "Test clean leaves out test pictures with a pixel-identical twin among those trained or selected on."
+)
+
+
+def heading(study):
+    return f"{study.folder.resolve().name}: {len(study.done)} of {study.planned} jobs done"
+
+
+def remarks(study):
+    """What the numbers are of, and how they are ordered."""
+    return [f"Data: {_distinct(study, 'verdict')}. Protocol: {_distinct(study, 'protocol')}.", RANKED]
+
+
+def _distinct(study, column):
+    return ", ".join(sorted(study.done[column].dropna().astype(str).unique())) or "none yet"
+
+
+def ranking(study):
+    """A row a cell, the best first."""
+    cells = study.cells
+    shown = pd.DataFrame({"rank": range(1, len(cells) + 1)})
+    for column in cells:
+        if column.endswith("_sd"):
+            continue
+        values = cells[column].reset_index(drop=True)
+        if column == "total_s":
+            shown["s"] = values.map("{:.0f}".format)
+        elif column in TITLES and column != "n":
+            shown[TITLES[column]] = [_with_sd(mean, sd) for mean, sd in zip(values, cells[f"{column}_sd"], strict=True)]
+        else:
+            shown[TITLES.get(column, column)] = values.astype(str)
+    return shown
+
+
+def published(study):
+    """The paper's numbers beside ours, and what is wrong with them. A Finding, None where the study has no paper."""
+    about = study.ledger["study"]
+    if not about["published"]:
+        return None
+    table = compare(study.jobs, about)
+    text = [f"{about['paper']}, protocol of the paper: {about['protocol']}."]
+    if len(table):
+        for column in ("measured", "sd", "low", "high"):
+            table[column] = [percent(value) for value in table[column]]
+        table["95 % interval"] = [f"{low} to {high}" if low else "" for low, high in zip(table.pop("low"), table.pop("high"))]
+        table = table.rename(columns={"verdict": "measured is"}).astype(str)
+        text.append(
+            "The interval is Student's for the mean over seeds; with one seed it is Wilson's over the test pictures. "
+            "Above and below: the whole interval lies on that side of the paper's number."
+        )
+    else:
+        table = None
+        text.append("Nothing that the paper prints has been measured yet.")
+    return Finding("Published against measured", (*text, *audit(about), *about["doubts"]), table)
+
+
+def unfinished(study):
+    """The jobs that are not done, each with its error. A Finding, None where all are done."""
+    table = study.unfinished[["name", "status", "error"]].fillna("").astype(str)
+    return Finding("Not done", (), table) if len(table) else None
+
+
+def runs(study):
+    """A row a run, whatever became of it."""
+    jobs = study.jobs
+    shown = pd.DataFrame({"run": jobs["name"], "status": jobs["status"], "seed": jobs["seed"].astype(str)})
+    for column, title in TITLES.items():
+        if column in jobs and column not in ("n", "total_s") and jobs[column].notna().any():
+            shown[title] = [percent(value) for value in jobs[column]]
+    shown["epoch"] = ["" if pd.isna(epoch) else str(int(epoch) + 1) for epoch in jobs["epoch"]]
+    return shown
+
+
+def costs(study):
+    """A row a cell: what it takes to train and to use."""
+    columns = {"total_s": ("s a run", 1, ".0f"), "images_per_s": ("pictures/s", 1, ".0f"), "parameters": ("parameters, M", 1e6, ".3f")}
+    columns |= {"trainable": ("trainable, M", 1e6, ".3f"), "flops": ("GFLOPs", 1e9, ".3f"), "test_pass_ms": ("test pass, ms", 1, ".1f")}
+    shown = pd.DataFrame({"cell": study.cells.index})
+    means = [study.runs[label][list(columns)].astype(float).mean() for label in study.cells.index]
+    for column, (title, unit, digits) in columns.items():
+        values = [mean[column] / unit for mean in means]
+        if not pd.isna(values).all():
+            shown[title] = ["" if pd.isna(value) else f"{value:{digits}}" for value in values]
+    return shown
+
+
+def per_class(study):
+    """Three rows a cell: recall, precision and F1 of each class on the test part, in percent, over the seeds."""
+    rows = []
+    for label in study.cells.index:
+        parts = [study.results[name]["metrics"]["test"] for name in study.runs[label]["name"]]
+        tables = [part["per_class"] for part in parts if part and part.get("per_class")]
+        for measure in ("recall", "precision", "f1") if tables else ():
+            values = np.array([[table[c][measure] for c in CLASSES] for table in tables])
+            sd = values.std(0, ddof=1) if len(values) > 1 else [None] * len(CLASSES)
+            shown = dict(zip(CLASSES, map(_with_sd, values.mean(0), sd)))
+            rows.append({"cell": label, "measure": "F1" if measure == "f1" else measure} | shown)
+    return pd.DataFrame(rows)
+
+
+def data(study):
+    """What the runs were trained and tested on, and how much of the test part leaks, a row for each kind of data and protocol."""
+    rows = {}
+    for result in study.results.values():
+        about = result.get("data")
+        if not about:
+            continue
+        kind = {"source": about.get("source"), "verdict": about["verdict"], "protocol": result["protocol"]}
+        row = rows.setdefault(json.dumps([*kind.values(), about.get("fingerprint")]), kind | {"runs": 0})
+        row["runs"] += 1
+        row |= {part: sum(counts.values()) for part, counts in about.get("counts", {}).items()}
+        row |= _leaks((result.get("metrics") or {}).get("test") or {})
+    text = ["A test picture leaks where the same picture was trained or selected on; the clean ones are the rest."] if rows else []
+    if len(rows) > 1:
+        text.append(f"The runs are of {len(rows)} kinds of data or protocol: scores are not comparable between them.")
+    return Finding("Data and leakage", tuple(text), pd.DataFrame(rows.values()).fillna("").astype(str))
+
+
+def _leaks(test):
+    """{column: "3275 (8.7 % leak)"} for the kinds of twins that the run knows of."""
+    kinds = {"n_clean": "clean of identical twins", "n_clean_near": "clean of near twins"}
+    return {title: f"{test[n]} ({100 * (1 - test[n] / test['n']):.1f} % leak)" for n, title in kinds.items() if test.get(n) is not None}
+
+
+def class_counts(study):
+    """How many pictures of every class each part has, a row for each part and protocol."""
+    rows = [
+        {"protocol": result["protocol"], "part": part} | counts
+        for result in study.results.values()
+        for part, counts in result.get("data", {}).get("counts", {}).items()
+    ]
+    return pd.DataFrame(rows).drop_duplicates().astype(str)
+
+
+def _with_sd(mean, sd):
+    """73.28 ± 0.31; without the deviation where there is one seed."""
+    return percent(mean) + (f" ± {percent(sd)}" if percent(sd) else "")

@@ -1,0 +1,46 @@
+"""Numbers as a reader sees them. NaN, what is not known, is an empty cell."""
+
+import math
+
+
+def percent(value, digits=2):
+    """0.7328 -> 73.28"""
+    return "" if _unknown(value) else f"{100 * value:.{digits}f}"
+
+
+def points(value):
+    """A difference of two percentages, with its sign: 0.0052 -> +0.52"""
+    return "" if _unknown(value) else f"{100 * value:+.2f}".replace("-0.00", "0.00").replace("+0.00", "0.00")
+
+
+def percent_interval(low, high):
+    return "" if _unknown(low) else f"{percent(low)} to {percent(high)}"
+
+
+def points_interval(low, high):
+    return "" if _unknown(low) else f"{points(low)} to {points(high)}"
+
+
+def number(value, digits=2):
+    return "" if _unknown(value) else f"{value:.{digits}f}"
+
+
+def p_value(p):
+    return "" if _unknown(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def equals(p):
+    """p with its sign of relation, for a sentence: = 0.012, < 0.001"""
+    return "not defined" if _unknown(p) else p_value(p) if p < 0.001 else f"= {p_value(p)}"
+
+
+def listed(words, most=12):
+    """a, b and c; of many the first, and how many more."""
+    words = list(words)
+    if len(words) > most:
+        return f"{', '.join(words[:most])} and {len(words) - most} more"
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def _unknown(value):
+    return value is None or math.isnan(value)
