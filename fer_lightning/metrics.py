@@ -93,3 +93,21 @@ def per_class(logits, labels):
 def confusion(logits, labels):
     """7 x 7 counts, rows = true, in the order of CLASSES."""
     return tm.multiclass_confusion_matrix(logits, labels, C).tolist()
+
+
+def score_parts(parts, clean):
+    """{val: scores, test: scores} of {part: (logits (N, 7), labels (N,), rows (N,))}; None for a part that is not there.
+
+    clean: mask of the test pictures (N,), for the scores that only the test part has; None where it is not known.
+    """
+    metrics = {"val": None, "test": None} | {part: score(logits, labels) for part, (logits, labels, _) in parts.items()}
+    if "test" in parts:
+        logits, labels, _ = parts["test"]
+        metrics["test"] |= {
+            "accuracy_clean": None if clean is None else accuracy(logits, labels, clean),
+            "n": len(labels),
+            "n_clean": None if clean is None else int(clean.sum()),
+            "per_class": per_class(logits, labels),
+            "confusion": confusion(logits, labels),
+        }
+    return metrics

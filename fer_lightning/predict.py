@@ -17,7 +17,7 @@ from rich.table import Table
 
 from fer_lightning.data.faces import CLASSES, SIZE
 from fer_lightning.errors import UserError
-from fer_lightning.record import replace_file
+from fer_lightning.record import check_writable, replace_file
 from fer_lightning.screen import console
 
 # A 48 x 48 answer needs no more; what a file unpacks to is known before it is unpacked.
@@ -62,6 +62,8 @@ def main():
     parser.add_argument("--csv", type=Path, help="write picture, prediction and all seven probabilities here")
     arguments = parser.parse_args()
     try:
+        if arguments.csv:
+            check_writable(arguments.csv)
         table = _table(arguments.pictures, predict(arguments.run, np.stack([read_picture(path) for path in arguments.pictures])))
     except UserError as error:
         sys.exit(str(error))

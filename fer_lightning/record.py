@@ -2,8 +2,9 @@
 
     result.json           status, protocol, data, model, selected epoch, metrics, timings, environment: written last
     metrics.csv           one row an epoch, appended as the epoch ends
-    predictions.parquet   one row a picture of val and test: row, split, label, p0..p6
-    checkpoints/          best.ckpt (weights of the selected epoch), last.ckpt (everything needed to go on)
+    predictions.parquet   one row a picture of val and test: row, split, label, clean, p0..p6
+    steps.parquet         one row a training step: step, epoch, loss, grad_norm, lr; replaced as an epoch ends
+    checkpoints/          best.ckpt (weights of the selected epoch), last.ckpt (everything needed to go on, until the run is done)
     .hydra/               the config
 """
 
@@ -19,11 +20,14 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from fer_lightning.errors import UserError
+
 SCHEMA = 1
 
 RESULT = "result.json"
 METRICS = "metrics.csv"
 PREDICTIONS = "predictions.parquet"
+STEPS = "steps.parquet"
 
 PACKAGES = ("fer_lightning", "torch", "lightning", "hydra-core", "timm", "transformers", "torchmetrics", "numpy")
 
@@ -36,6 +40,12 @@ def replace_file(path, text):
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)
+
+
+def check_writable(path):
+    """UserError where a file that is to be written at the end of some work cannot be; asked before the work starts."""
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise UserError(f"{path} cannot be written: {'it is a folder' if path.is_dir() else f'there is no folder {path.parent}'}.")
 
 
 def read_result(folder):
@@ -61,7 +71,7 @@ def _plain(value):
 
 def clear(folder):
     """Remove what an earlier, unfinished try at the same job left, so that its epochs are not taken for this one's."""
-    for name in (RESULT, METRICS, PREDICTIONS):
+    for name in (RESULT, METRICS, PREDICTIONS, STEPS):
         (Path(folder) / name).unlink(missing_ok=True)
     shutil.rmtree(Path(folder) / "checkpoints", ignore_errors=True)
 
@@ -88,8 +98,11 @@ def read_metrics(folder):
         return [{k: float(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
 
 
-def write_predictions(folder, parts):
-    """parts: {split: (logits (N, 7), labels (N,), rows (N,))} of tensors."""
+def write_predictions(folder, parts, clean=None):
+    """parts: {split: (logits (N, 7), labels (N,), rows (N,))} of tensors; clean: mask of the test pictures (N,), None: not known.
+
+    The column `clean` is empty for val: it says which test pictures have no identical twin among those trained or selected on.
+    """
     import pandas as pd
 
     frames = []
@@ -98,10 +111,22 @@ def write_predictions(folder, parts):
         frame.insert(0, "row", rows.cpu().numpy())
         frame.insert(1, "split", split)
         frame.insert(2, "label", labels.cpu().numpy())
+        known = clean is not None and split == "test"
+        frame.insert(3, "clean", pd.array(clean.cpu().numpy() if known else [None] * len(frame), dtype="boolean"))
         frames.append(frame)
-    path = Path(folder) / PREDICTIONS
+    _replace_table(Path(folder) / PREDICTIONS, pd.concat(frames))
+
+
+def write_steps(folder, steps):
+    """steps: frame with epoch, loss, grad_norm (before clipping) and lr of each training step; `step` counts them from 1."""
+    table = steps[["epoch", "loss", "grad_norm", "lr"]].astype({"epoch": "int32", "lr": "float32"})
+    table.insert(0, "step", range(1, len(table) + 1))
+    _replace_table(Path(folder) / STEPS, table)
+
+
+def _replace_table(path, frame):
     part = path.with_name(f".{path.name}.{os.getpid()}")
-    pd.concat(frames).to_parquet(part, index=False)
+    frame.to_parquet(part, index=False)
     os.replace(part, path)
 
 
@@ -114,6 +139,7 @@ def environment():
         "device": torch.cuda.get_device_name() if cuda else _processor(),
         "threads": torch.get_num_threads(),
         "host": socket.gethostname(),
+        "pid": os.getpid(),
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
         "git": _git_commit(),

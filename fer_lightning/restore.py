@@ -28,6 +28,8 @@ def restore_module(folder):
     result = read_result(folder)
     if result is None or result["status"] != "done":
         raise UserError(f"{folder} holds no finished run: {'no result.json' if result is None else 'its status is ' + result['status']}.")
+    if "members" in result:
+        raise UserError(f"{folder} is an ensemble, which keeps predictions and no weights: name one of its members.")
     weights = folder / "checkpoints" / "best.ckpt"
     if not weights.is_file():
         raise UserError(f"{weights} is missing: the weights of this run were removed, so it can be reported but not run again.")

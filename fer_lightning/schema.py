@@ -9,7 +9,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from fer_lightning.analysis.settings import Analysis
+from fer_lightning.analysis.statistics.settings import Analysis
 
 
 @dataclass

@@ -4,6 +4,7 @@ import logging
 import os
 import time
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,16 @@ from lightning import seed_everything
 from torch.utils.flop_counter import FlopCounterMode
 
 from fer_lightning import loggers as mirrors
-from fer_lightning.build import build_callbacks, build_checkpoints, build_module, build_phases, build_trainer, pick_precision
+from fer_lightning.agreement import agreement
+from fer_lightning.build import build_callbacks, build_checkpoints, build_module, build_monitor, build_phases, build_trainer, pick_precision
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.data.faces import CLASSES, SIZE
-from fer_lightning.data.twins import without_twin
+from fer_lightning.data.ferplus import distribution
+from fer_lightning.data.near_twins import photo_ids
+from fer_lightning.data.twins import picture_ids, without_sibling
+from fer_lightning.features import Features, digest
 from fer_lightning.inputs import prepare
-from fer_lightning.metrics import accuracy, confusion, per_class, score
+from fer_lightning.metrics import accuracy, score_parts
 from fer_lightning.progress import EpochRecord
 from fer_lightning.record import clear, environment, read_metrics, write_predictions, write_result
 from fer_lightning.study.identity import training_config
@@ -40,12 +45,13 @@ NOISE = (
 )
 
 
-def train(cfg, folder, job, name, group):
+def train(cfg, folder, job, name, group, shared=None):
     """Train and test one job, and write its run folder.
 
     folder:      the run folder, which exists
     job:         what result.json says of the job: id, study, cell, seed, overrides
     name, group: of the run in the loggers
+    shared:      folder for what jobs of the same sweep can share; None where there is nobody to share with
 
     Returns what result.json then holds. Raises UserError for what the user can mend, in the config or the data.
     """
@@ -59,6 +65,7 @@ def train(cfg, folder, job, name, group):
     faces = instantiate(cfg.data)
     split = instantiate(cfg.protocol)(faces)
     data = FERDataModule(faces, split, cfg.batch_size, cfg.eval_batch_size, cfg.seed)
+    photos = None if cfg.near_twins is None else photo_ids(faces.pixels, cfg.near_twins)
     sizes = [len(part) for part in (split.train, split.val, split.test)]
     log.info("%s, verdict %s, protocol %s: %d train, %d val, %d test", faces.source, faces.verdict, split.protocol, *sizes)
     module = build_module(cfg, data.class_counts)
@@ -71,7 +78,9 @@ def train(cfg, folder, job, name, group):
         "data": {
             "source": faces.source,
             "verdict": faces.verdict,
+            "labels": faces.label_set,
             "fingerprint": faces.fingerprint,
+            "near_twins": cfg.near_twins,
             "counts": {part: _counts(faces.labels[getattr(split, part)]) for part in ("train", "val", "test")},
         },
         "model": {"backbone": cfg.backbone["_target_"], **describe(module)},
@@ -79,62 +88,79 @@ def train(cfg, folder, job, name, group):
     }
     write_result(folder, record)
 
-    about = {"folder": str(folder), "name": name, "group": group, "labels": [split.protocol, faces.verdict]}
-    loggers = [instantiate(node, **about) for node in cfg.logger.values()]
+    labels = {"study": group, **job["cell"], "protocol": split.protocol, "verdict": faces.verdict}
+    loggers = [instantiate(node, folder=str(folder), name=name, labels=labels) for node in cfg.logger.values()]
     succeeded = False
     try:
         for logger in loggers:
-            logger.log_hyperparams({"cell": job["cell"], "job": job["id"], **training_config(cfg), **record["model"]})
+            logger.log_hyperparams(mirrors.config(training_config(cfg), job, record["model"]))
         epochs = EpochRecord(folder)
-        fit(cfg, module, data, phases, folder, loggers, epochs)
+        monitor = build_monitor(cfg, data, folder)
+        fit(cfg, module, data, phases, folder, loggers, [epochs, monitor], shared)
         fit_s = time.perf_counter() - start
 
         test_start = time.perf_counter()
         selected = load_selected(module, folder, cfg.monitor if data.selects else None)
-        metrics = evaluate(build_trainer(cfg), module, data, faces, instantiate(cfg.evaluation), folder)
+        metrics = evaluate(build_trainer(cfg), module, data, faces, instantiate(cfg.evaluation), folder, photos)
         metrics["train"] = _epoch_scores(folder, selected["epoch"], "train")
         test_s = time.perf_counter() - test_start
         timed = {}
         if cfg.timed_passes and len(split.test):
             timed = timed_pass(module, data, cfg.timed_passes, pick_precision(cfg.precision) == "bf16-mixed")
-        for logger in loggers:
-            logger.log_metrics(_summary(selected, metrics))
+        record |= {
+            "status": "done",
+            "selected": selected,
+            "metrics": metrics,
+            "stability": monitor.summary(),
+            "time": {
+                "fit_s": round(fit_s, 3),
+                "test_s": round(test_s, 3),
+                "total_s": round(time.perf_counter() - start, 3),
+                "images_per_s": round(epochs.images / epochs.seconds, 1),
+                **timed,
+            },
+        }
+        write_result(folder, record)
+        # Weights, averaged weights and the optimizer's state, to go on with: 3 to 5 times the size of best.ckpt, for every job of a sweep.
+        (folder / "checkpoints" / "last.ckpt").unlink()
+        mirrors.show(loggers, folder, record)
         succeeded = True
     finally:
         mirrors.close(loggers, succeeded)
-    record |= {
-        "status": "done",
-        "selected": selected,
-        "metrics": metrics,
-        "stability": None,
-        "time": {
-            "fit_s": round(fit_s, 3),
-            "test_s": round(test_s, 3),
-            "total_s": round(time.perf_counter() - start, 3),
-            "images_per_s": round(epochs.images / epochs.seconds, 1),
-            **timed,
-        },
-    }
-    write_result(folder, record)
     return record
 
 
-def fit(cfg, module, data, phases, folder, loggers, epochs):
-    """Train phase after phase. Epochs count on; the weights that count in the end are selected within the last phase."""
+def fit(cfg, module, data, phases, folder, loggers, watchers, shared=None):
+    """Train phase after phase. Epochs count on; the weights that count in the end are selected within the last phase.
+
+    watchers: callbacks that go through all phases
+    """
     total = 0
     for phase in phases:
         if phase.start == "best":
             load_selected(module, folder, cfg.monitor if data.selects else None)
         data.enter(phase)
         module.enter(phase)
+        module.features = keep_features(cfg, module, data, shared) if phase.freeze == "all" else None
         if len(phases) > 1:
             log.info("phase %s: %d epochs, frozen: %s, on %s", phase.name, phase.epochs, phase.freeze, phase.data)
         last, best = build_checkpoints(cfg, folder)
-        callbacks = [epochs, *build_callbacks(cfg, data.selects), last, *([best] if data.selects else [])]
+        callbacks = [*watchers, *build_callbacks(cfg, data.selects), last, *([best] if data.selects else [])]
         trainer = build_trainer(cfg, loggers, callbacks, total + phase.epochs)
         trainer.fit_loop.epoch_progress.current.processed = trainer.fit_loop.epoch_progress.current.completed = total
         trainer.fit(module, data)
         total = trainer.current_epoch
+        if module.features is not None:
+            module.features.save()
+
+
+def keep_features(cfg, module, data, shared):
+    """The Features of a backbone that stands still, found again by whatever they depend on."""
+    if shared is None:
+        return Features(len(data.pixels), module.augment)
+    stills = digest(module.backbone.state_dict(), module.backbone.input_spec, data.pixels, cfg.precision)
+    draws = digest(stills, asdict(module.augment), data.targets, data.train_index, data.batch_size, cfg.seed)
+    return Features(len(data.pixels), module.augment, shared / stills, shared / draws)
 
 
 def load_selected(module, folder, monitor):
@@ -153,25 +179,24 @@ def load_selected(module, folder, monitor):
     return {"epoch": checkpoint["epoch"], "monitor": monitor, "value": value}
 
 
-def evaluate(trainer, module, data, faces, views, folder):
+def evaluate(trainer, module, data, faces, views, folder, photos=None):
     """Score the weights as they are on val and test, and write predictions.parquet, from one view of each picture.
 
     Where `views` asks for several, a second pass adds accuracy_<kind>, from all of them.
+    Where `photos` (N,) says which pictures are near twins, the clean scores are also given without these: accuracy_clean_near.
     Returns {val: scores, test: scores}; None for a part without pictures or, of val, one that was trained on.
     """
     parts = _predict(trainer, module, data)
-    write_predictions(folder, parts)
-    metrics = {"val": None, "test": None} | {part: score(logits, labels) for part, (logits, labels, _) in parts.items()}
-    if "test" in parts:
+    clean = _clean(faces, data.split, parts["test"][2]) if "test" in parts else None
+    write_predictions(folder, parts, clean)
+    metrics = score_parts(parts, clean)
+    if faces.votes is not None:
+        for part, (logits, _, rows) in parts.items():
+            metrics[part] |= agreement(logits, torch.from_numpy(distribution(faces.votes[rows.cpu().numpy()])).to(logits.device))
+    if photos is not None and "test" in parts:
         logits, labels, rows = parts["test"]
-        clean = _clean(faces, data.split, rows)
-        metrics["test"] |= {
-            "accuracy_clean": accuracy(logits, labels, clean),
-            "n": len(labels),
-            "n_clean": int(clean.sum()),
-            "per_class": per_class(logits, labels),
-            "confusion": confusion(logits, labels),
-        }
+        clean = _clean(faces, data.split, rows, photos)
+        metrics["test"] |= {"accuracy_clean_near": accuracy(logits, labels, clean), "n_clean_near": int(clean.sum())}
     if views.count > 1:
         module.views = views
         data.eval_batch_size = max(1, data.eval_batch_size // views.count)  # as many pictures at a time as before
@@ -179,13 +204,19 @@ def evaluate(trainer, module, data, faces, views, folder):
             metrics[part][f"accuracy_{views.kind}"] = accuracy(logits, labels)
             if part == "test":
                 metrics[part][f"accuracy_{views.kind}_clean"] = accuracy(logits, labels, _clean(faces, data.split, rows))
+                if photos is not None:
+                    metrics[part][f"accuracy_{views.kind}_clean_near"] = accuracy(logits, labels, _clean(faces, data.split, rows, photos))
     return metrics
 
 
-def _clean(faces, split, rows):
-    """Which of the test pictures `rows` (N,) have no identical twin among those the run trained or selected on. (N,) bool."""
+def _clean(faces, split, rows, ids=None):
+    """Which of the test pictures `rows` (N,) have no twin among those the run trained or selected on. (N,) bool.
+
+    ids: equal for twins; without it these are the identical pictures
+    """
     seen = np.concatenate([split.train, split.val])
-    return torch.from_numpy(without_twin(faces.pixels, rows.cpu().numpy(), seen)).to(rows.device)
+    ids = picture_ids(faces.pixels) if ids is None else ids
+    return torch.from_numpy(without_sibling(ids, rows.cpu().numpy(), seen)).to(rows.device)
 
 
 def _predict(trainer, module, data):
@@ -226,13 +257,6 @@ def _epoch_scores(folder, epoch, part):
     """The scores of one part that metrics.csv holds for an epoch."""
     row = next(row for row in read_metrics(folder) if row["epoch"] == epoch)
     return {name.removeprefix(f"{part}/"): value for name, value in row.items() if name.startswith(f"{part}/")}
-
-
-def _summary(selected, metrics):
-    """What the loggers show of a finished run: all scores from the selected epoch."""
-    flat = {f"best/{part}_{name}": value for part in ("train", "val") for name, value in (metrics[part] or {}).items()}
-    flat |= {f"test/{name}": value for name, value in (metrics["test"] or {}).items() if isinstance(value, (int, float))}
-    return {"best/epoch": selected["epoch"], **flat}
 
 
 def quieten():

@@ -22,6 +22,8 @@ needs_fer2013 = pytest.mark.skipif(not TABLE.is_file(), reason="no fer2013.csv i
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Else matplotlib lists the fonts anew, ten seconds, in the cache of each test that draws first.
+os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib"))
 
 # The compact CNN on a handful of drawn faces: a job of about a second.
 TINY = ["data=synthetic", "data.train=96", "data.val=32", "data.test=32", "trainer=smoke", "batch_size=32", "backbone.widths=[8,8,16]"]
@@ -34,13 +36,16 @@ def own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def command(tmp_path, monkeypatch, capfd):
-    """Runs `python -m fer_lightning ARGS` inside this process, in tmp_path. Returns code and text (stdout and stderr)."""
-    from fer_lightning.cli import main
+    """Runs `python -m fer_lightning ARGS`, or another command's main, inside this process, in tmp_path.
+
+    Returns code and text (stdout and stderr).
+    """
+    from fer_lightning import cli
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 
-    def run(*args):
+    def run(*args, main=cli.main):
         monkeypatch.setattr(sys, "argv", ["fer_lightning", *args])
         capfd.readouterr()
         code = 0
@@ -52,6 +57,9 @@ def command(tmp_path, monkeypatch, capfd):
                 print(error.code, file=sys.stderr)
         finally:
             logging.shutdown()
+            for handler in logging.root.handlers[:]:
+                if type(handler) in (logging.StreamHandler, logging.FileHandler):
+                    logging.root.removeHandler(handler)  # Hydra's, which write to a screen that is gone when the next command runs
         out, err = capfd.readouterr()
         return SimpleNamespace(code=code, text=out + err)
 

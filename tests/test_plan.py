@@ -1,12 +1,16 @@
+import sys
+
 from conftest import TINY, squeeze
 
-from fer_lightning.plan import plan
+from fer_lightning.plan import main, plan
 
 
-def test_the_jobs_of_a_grid_are_listed_without_running_them(process, tmp_path):
-    done = process("fer_lightning.plan", "head.act=relu,gelu", "seed=0,1", *TINY)
-    assert done.code == 0, done.text
-    assert "4 jobs" in done.text and "gelu-s1" in done.text and "in all on this machine" in squeeze(done.text)
+def test_the_jobs_of_a_grid_are_listed_without_running_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["plan", "head.act=relu,gelu", "seed=0,1", *TINY])
+    main()
+    text = capsys.readouterr().out
+    assert "4 jobs" in text and "gelu-s1" in text and "in all on this machine" in squeeze(text)
     assert not (tmp_path / "multirun").exists() and not (tmp_path / "outputs").exists()
 
 

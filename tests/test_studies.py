@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import cache
 
 import pandas as pd
 import pytest
@@ -18,13 +19,14 @@ STUDIES = [name for name in options("study") if name != "adhoc"]
 SMOKE = ["data=synthetic", "trainer=smoke"]
 
 # Small enough for every test run: few pictures, and the compact CNN where the backbone is not what the study is about.
-FEW = ["data.train=64", "data.val=14", "data.test=14", "logger=csv", "trainer.max_epochs=2"]
+FEW = ["data.train=14", "data.val=14", "data.test=14", "logger=csv", "trainer.max_epochs=2"]
 SMALL = ["backbone=compact", "backbone.widths=[4,4,8]"]
 SHORT = {
-    "architectures": ["backbone=se_resnet18,mobilenet_v3_small"],
-    "baselines": ["backbone=compact", "backbone.widths=[4,4,8]"],
-    "batch_dropout_grid": ["batch_size=32", "backbone.dropout=0.2"],
+    "architectures": ["backbone=se_resnet18,mobilenet_v3_small", "input_size=32"],
+    "batch_dropout_grid": ["batch_size=8", "backbone.dropout=0.2", "input_size=16"],
+    "beit_head_grid": [*SMALL, "head.act=gelu,mish"],
     "cnn_batchnorm": [],
+    "efficientnet_ablations": [*SMALL, "optimizer=adam"],
     "efficientnet_sizes": ["backbone=efficientnet_b0", "input_size=32"],
     "optimizers": [*SMALL, "optimizer=adadelta,asgd"],
 }
@@ -34,6 +36,12 @@ def read(name):
     return yaml.safe_load((CONF / "study" / f"{name}.yaml").read_text())
 
 
+@cache
+def jobs(name):
+    """What the command of a study would run."""
+    return plan([f"study={name}"])
+
+
 def test_the_tables_of_the_papers_are_there():
     assert {
         "beit_head_grid", "baselines", "cnn_batchnorm", "efficientnet_two_phase", "efficientnet_ablations", "architectures",
@@ -41,9 +49,14 @@ def test_the_tables_of_the_papers_are_there():
     } <= set(STUDIES)  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "jobs"), [("beit_head_grid", 8), ("architectures", 13)])
-def test_number_of_jobs(name, jobs):
-    assert len(plan([f"study={name}", "seed=0,1"])) == 2 * jobs
+@pytest.mark.parametrize(("name", "number"), [("beit_head_grid", 8), ("architectures", 13), ("cnn_batchnorm", 2)])
+def test_number_of_jobs(name, number):
+    assert len(jobs(name)) == number
+
+
+def test_seeds_repeat_every_job():
+    cells = [name.removesuffix("s0") for name in jobs("cnn_batchnorm")]
+    assert set(plan(["study=cnn_batchnorm", "seed=0,1"])) == {cell + seed for cell in cells for seed in ("s0", "s1")}
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -51,7 +64,7 @@ def test_a_study_says_what_it_is_and_composes(name):
     study = read(name)["study"]
     assert study["name"] == name and study["question"] and study["cost"] and study["paper"]
     assert study["command"] == f"python -m fer_lightning -m study={name}"
-    assert plan([f"study={name}", *SMOKE])
+    assert jobs(name)
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -73,12 +86,12 @@ def test_the_audit_finds_what_the_checklist_found():
         assert number in found
 
 
-def check(root, name, jobs):
+def check(root, name, number):
     folders = run_folders(root)
-    assert len(folders) == jobs and {folder.parent.name for folder in folders} == {name}
+    assert len(folders) == number and {folder.parent.name for folder in folders} == {name}
     assert all(read_result(folder)["status"] == "done" for folder in folders)
     study = root / "multirun" / name
-    assert len(pd.read_csv(study / "results.csv")) == jobs
+    assert len(pd.read_csv(study / "results.csv")) == number
     report = (study / "report.md").read_text()
     if json.loads((study / "study.json").read_text())["study"]["published"]:
         assert "Published against measured" in report

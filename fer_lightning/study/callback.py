@@ -11,7 +11,7 @@ from pathlib import Path
 from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 
-from fer_lightning.analysis.settings import registered
+from fer_lightning.analysis.statistics.settings import registered
 from fer_lightning.errors import ConfigError, UserError
 from fer_lightning.record import replace_file
 from fer_lightning.study import cells, sweep
@@ -74,8 +74,7 @@ def _write_ledger(folder, ledger):
     """Write study.json, unless the folder holds a study with other settings."""
     path = folder / LEDGER
     if path.exists():
-        base = json.loads(path.read_text())["base"]
-        new = json.loads(json.dumps(ledger["base"]))
+        base, new = (_settled(part) for part in (json.loads(path.read_text()), json.loads(json.dumps(ledger))))
         changed = [key for key in sorted(base.keys() | new.keys()) if base.get(key) != new.get(key)]
         if changed:
             differences = "; ".join(f"{key}: {base.get(key)} there, {new.get(key)} now" for key in changed[:8])
@@ -85,6 +84,12 @@ def _write_ledger(folder, ledger):
             )
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(path, json.dumps({"schema": 1} | ledger, indent=1) + "\n")
+
+
+def _settled(ledger):
+    """What may not change once there are runs: the settings they share, and the analysis registered before them."""
+    analysis = ledger["study"].get("analysis", {})
+    return ledger["base"] | {f"study.analysis.{key}": value for key, value in analysis.items()}
 
 
 @contextmanager
