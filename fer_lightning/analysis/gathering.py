@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fer_lightning.analysis.results import axes_of, rank_cells, read_jobs
+from fer_lightning.analysis.results import axes_of, level_text, rank_cells, read_jobs
 from fer_lightning.analysis.statistics.design import level_name
 from fer_lightning.errors import UserError
 from fer_lightning.record import METRICS, PREDICTIONS, RESULT, read_result
@@ -71,6 +71,7 @@ def gather(folder):
     folder = Path(folder)
     jobs = read_jobs(folder)
     axes = axes_of(jobs)
+    jobs[axes] = jobs[axes].map(level_text)
     cells = rank_cells(jobs) if (jobs["status"] == "done").any() else pd.DataFrame({axis: [] for axis in axes})
     cells.index = _labels(cells, axes)
     results = {name: read_result(folder / name) for name in jobs["name"]}
@@ -93,13 +94,13 @@ def _labels(frame, axes):
     """One name a row, as its run folders have it: the values of its axes ("gelu-lr0.1")."""
     if not axes:
         return np.array(["single cell"] * len(frame), dtype=object)
-    columns = [[level_name(axis, str(value)) for value in frame[axis]] for axis in axes]
+    columns = [[level_name(axis, value) for value in frame[axis]] for axis in axes]
     return np.array(["-".join(values) for values in zip(*columns)], dtype=object)
 
 
 def level_order(study, axis):
     """The values of an axis as text: numbers ascending, words in the order of the command, those that it does not name after them."""
-    present = list(dict.fromkeys(study.jobs[axis].astype(str)))
+    present = list(dict.fromkeys(study.jobs[axis]))
     try:
         return sorted(present, key=float)
     except ValueError:

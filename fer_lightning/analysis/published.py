@@ -5,6 +5,8 @@ import math
 import pandas as pd
 from scipy import stats
 
+from fer_lightning.analysis.results import level_text
+
 METRICS = ("test_accuracy", "val_accuracy", "train_accuracy", "macro_f1", "weighted_f1")
 
 # Where a result of ours is kept under another name than the paper's number.
@@ -46,7 +48,7 @@ def compare(jobs, study):
     for entry in study["published"]:
         runs = done
         for key, value in entry["cell"].items():
-            runs = runs[runs[key].astype(str) == str(value)] if key in runs else runs[:0]
+            runs = runs[runs[key].map(level_text) == level_text(value)] if key in runs else runs[:0]
         for metric in METRICS:
             column = _column(metric, runs)
             if not entry.get(metric) or column not in runs or not runs[column].notna().any():

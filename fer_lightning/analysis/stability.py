@@ -8,6 +8,7 @@ import pandas as pd
 
 from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.labels import BAD, FAILURES, GOOD, SEEDS, SPREAD, label_cells, provisional_labels
+from fer_lightning.analysis.results import level_text
 from fer_lightning.analysis.statistics.design import Design, layout
 from fer_lightning.analysis.wording import equals, listed, number, percent, percent_interval
 from fer_lightning.data.faces import CLASSES
@@ -122,7 +123,7 @@ def _watched(jobs, reference):
     mask = pd.Series(True, runs.index)
     for axis, level in reference.items():
         if axis in done:  # of what is not swept, the jobs do not say what it is
-            mask &= done[axis].astype(str) == str(level)
+            mask &= done[axis].map(level_text) == level_text(level)
     complete = int((mask & ~runs["diverged"] & runs[list(CUTS)].notna().all(axis=1)).sum())
     if complete < SEEDS:
         return _Watched(design, runs, None, f"the reference cell ({named}) has {complete} sound runs of the {SEEDS} that it needs")

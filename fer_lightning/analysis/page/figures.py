@@ -126,7 +126,7 @@ def stability(study):
 
 def two_axes(study):
     """The two axes that the papers' figures are about: norm and activation where both vary, else the first two that vary."""
-    varying = [axis for axis in study.axes if study.done[axis].astype(str).nunique() > 1]
+    varying = [axis for axis in study.axes if study.done[axis].nunique() > 1]
     pair = [axis for axis in ("head.act", "head.norm") if axis in varying]
     return pair if len(pair) == 2 else varying[:2]
 
@@ -144,8 +144,8 @@ def by_two_axes(study):
     groups = level_order(study, second) if second else [""]
     series, done = [], study.done
     for colour, group in enumerate(groups):
-        runs = done[done[second].astype(str) == group] if second else done
-        by_tick = [runs[runs[first].astype(str) == tick] for tick in ticks]
+        runs = done[done[second] == group] if second else done
+        by_tick = [runs[runs[first] == tick] for tick in ticks]
         places = [place + (colour - (len(groups) - 1) / 2) * 0.5 / len(groups) for place in range(len(ticks))]
         seeds = pd.concat([frame.assign(place=place) for place, frame in zip(places, by_tick)])
         series.append(Series("", (seeds["place"] + 0.06).tolist(), _percent(seeds[column]), "faint", colour, text=seeds["name"].tolist()))
@@ -163,8 +163,8 @@ def interaction(study, across, lines, pooled):
     ticks, groups, done = level_order(study, across), level_order(study, lines), study.done
     series = []
     for colour, group in enumerate(groups):
-        runs = done[done[lines].astype(str) == group]
-        spreads = [spread(study, runs[runs[across].astype(str) == tick]) for tick in ticks]
+        runs = done[done[lines] == group]
+        spreads = [spread(study, runs[runs[across] == tick]) for tick in ticks]
         places = [place + (colour - (len(groups) - 1) / 2) * 0.02 for place in range(len(ticks))]
         series.append(_means(group, spreads, places, "line", colour, text=[group] * len(ticks)))
     caption = f"Parallel lines: what {_last(across)} does is the same for every {_last(lines)}. {INTERVALS}{pooled}"
