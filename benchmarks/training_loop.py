@@ -23,7 +23,15 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
 from fer_lightning.augment import Augment
-from fer_lightning.build import build_callbacks, build_checkpoints, build_module, build_phases, build_trainer, warming_average
+from fer_lightning.build import (
+    build_callbacks,
+    build_checkpoints,
+    build_module,
+    build_monitor,
+    build_phases,
+    build_trainer,
+    warming_average,
+)
 from fer_lightning.cli import CONF
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.inputs import InputSpec, prepare
@@ -96,9 +104,10 @@ def main():
     module.enter(build_phases(cfg)[0])
     bare = Bare(cfg, data, rounds * len(data.train_dataloader()))
     with tempfile.TemporaryDirectory() as folder:
-        loggers = [instantiate(node, folder=folder, name="benchmark", group="benchmark", labels=[]) for node in cfg.logger.values()]
+        loggers = [instantiate(node, folder=folder, name="benchmark", labels={"study": "benchmark"}) for node in cfg.logger.values()]
         record = Alternating(Path(folder), bare)
-        callbacks = [record, *build_callbacks(cfg, selects=True), *build_checkpoints(cfg, Path(folder))]
+        folder = Path(folder)
+        callbacks = [record, build_monitor(cfg, data, folder), *build_callbacks(cfg, selects=True), *build_checkpoints(cfg, folder)]
         build_trainer(cfg, loggers, callbacks, rounds).fit(module, data)
     rates = record.rates[1:]
     ratios = [ours / theirs for ours, theirs in rates]

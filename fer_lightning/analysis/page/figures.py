@@ -18,7 +18,7 @@ MOST_LINES = 12
 
 UNSTABLE = {"spk": "spikes", "osc": "oscillation", "jit": "late jitter", "gnv": "gradient volatility", "dead": "inactive units"}
 
-INTERVALS = "Intervals are of 95 %: bootstrapped over the seeds; Student's for two, for one Wilson's over the pictures."
+INTERVALS = "Intervals are of 95 %: Student's over the seeds, bootstrapped from ten seeds on; of one seed Wilson's over the pictures."
 
 
 def draw_figures(study, curves, contrasts):
