@@ -102,6 +102,8 @@ def train(cfg, folder, job, name, group, shared=None):
         test_start = time.perf_counter()
         selected = load_selected(module, folder, cfg.monitor if data.selects else None)
         metrics = evaluate(build_trainer(cfg), module, data, faces, instantiate(cfg.evaluation), folder, photos)
+        if module.features is not None:
+            module.features.save()  # those of the test part are new
         metrics["train"] = _epoch_scores(folder, selected["epoch"], "train")
         test_s = time.perf_counter() - test_start
         timed = {}
