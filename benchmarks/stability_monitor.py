@@ -7,23 +7,17 @@ and checkpoints included; the ratio of a round is with / without (1 = free). One
 """
 
 import argparse
-import platform
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
-import lightning
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
+from drawn import machine, training
 from lightning.pytorch.callbacks import Callback
 
-from fer_lightning.build import build_callbacks, build_checkpoints, build_module, build_monitor, build_phases, build_trainer
-from fer_lightning.cli import CONF
-from fer_lightning.data.datamodule import FERDataModule
+from fer_lightning.build import build_callbacks, build_checkpoints, build_monitor, build_trainer
 from fer_lightning.progress import EpochRecord
-from fer_lightning.record import environment
 from fer_lightning.train import quieten
 
 
@@ -60,13 +54,7 @@ def main():
     arguments = parser.parse_args()
     quieten()
     epochs = 2 * (arguments.rounds + 1)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        sizes = [f"data.train={arguments.images}", "data.val=3589", "data.test=7", f"trainer.max_epochs={epochs}"]
-        cfg = compose("config", ["data=synthetic", *sizes, *arguments.overrides])
-    faces = instantiate(cfg.data)
-    data = FERDataModule(faces, instantiate(cfg.protocol)(faces), cfg.batch_size, cfg.eval_batch_size, cfg.seed)
-    module = build_module(cfg, data.class_counts)
-    module.enter(build_phases(cfg)[0])
+    cfg, data, module = training(epochs, arguments.images, 3589, arguments.overrides)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         monitor = build_monitor(cfg, data, folder)
@@ -74,9 +62,7 @@ def main():
         callbacks = [turns, monitor, EpochRecord(folder), *build_callbacks(cfg, selects=True), *build_checkpoints(cfg, folder)]
         build_trainer(cfg, (), callbacks, epochs).fit(module, data)
     rounds = list(zip(turns.seconds[2::2], turns.seconds[3::2]))
-    where = environment()
-    versions = f"Python {platform.python_version()}, torch {torch.__version__}, lightning {lightning.__version__}"
-    print(f"{where['device']}, {where['threads']} threads; {versions}")
+    print(machine())
     print(f"{arguments.images} images an epoch, {cfg.stability.probe} in the probe")
     for without, with_it in rounds:
         print(f"without {without:7.2f} s   with {with_it:7.2f} s   ratio {with_it / without:.3f}")

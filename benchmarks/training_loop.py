@@ -8,16 +8,14 @@ of the framework the time between the start of an epoch and its validation count
 """
 
 import argparse
-import platform
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
-import lightning
 import torch
 import torch.nn.functional as F
-from hydra import compose, initialize_config_dir
+from drawn import machine, training
 from hydra.utils import instantiate
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel
@@ -28,15 +26,11 @@ from fer_lightning.build import (
     build_checkpoints,
     build_module,
     build_monitor,
-    build_phases,
     build_trainer,
     warming_average,
 )
-from fer_lightning.cli import CONF
-from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.inputs import InputSpec, prepare
 from fer_lightning.progress import EpochRecord
-from fer_lightning.record import environment
 from fer_lightning.train import quieten
 
 
@@ -95,25 +89,17 @@ def main():
     arguments = parser.parse_args()
     quieten()
     rounds = arguments.rounds + 1  # the first warms up
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        sizes = [f"data.train={arguments.images}", "data.val=512", "data.test=7", f"trainer.max_epochs={rounds}"]
-        cfg = compose("config", ["data=synthetic", *sizes, *arguments.overrides])
-    faces = instantiate(cfg.data)
-    data = FERDataModule(faces, instantiate(cfg.protocol)(faces), cfg.batch_size, cfg.eval_batch_size, cfg.seed)
-    module = build_module(cfg, data.class_counts)
-    module.enter(build_phases(cfg)[0])
+    cfg, data, module = training(rounds, arguments.images, 512, arguments.overrides)
     bare = Bare(cfg, data, rounds * len(data.train_dataloader()))
     with tempfile.TemporaryDirectory() as folder:
         loggers = [instantiate(node, folder=folder, name="benchmark", labels={"study": "benchmark"}) for node in cfg.logger.values()]
-        record = Alternating(Path(folder), bare)
         folder = Path(folder)
+        record = Alternating(folder, bare)
         callbacks = [record, build_monitor(cfg, data, folder), *build_callbacks(cfg, selects=True), *build_checkpoints(cfg, folder)]
         build_trainer(cfg, loggers, callbacks, rounds).fit(module, data)
     rates = record.rates[1:]
     ratios = [ours / theirs for ours, theirs in rates]
-    where = environment()
-    versions = f"Python {platform.python_version()}, torch {torch.__version__}, lightning {lightning.__version__}"
-    print(f"{where['device']}, {where['threads']} threads; {versions}")
+    print(machine())
     for ours, theirs in rates:
         print(f"bare {theirs:7.0f} images/s   framework {ours:7.0f} images/s   ratio {ours / theirs:.3f}")
     print(f"ratio framework / bare, median of {len(ratios)}: {statistics.median(ratios):.3f}")

@@ -1,10 +1,10 @@
 """Pictures of what an audit found: identical ones with different labels, near twins across splits, blank ones."""
 
-import os
 
 from matplotlib.figure import Figure
 
 from fer_lightning.data.faces import CLASSES, NO_LABEL, SPLITS
+from fer_lightning.record import replacing
 
 COLUMNS = 12
 MOST = 3 * COLUMNS
@@ -24,9 +24,8 @@ def draw(faces, findings, path):
                 row, remark = shown[place]
                 axes.imshow(faces.pixels[row, 0], cmap="gray", vmin=0, vmax=255)
                 axes.set_title(f"row {row}{remark}\n{SPLITS[faces.usage[row]]}\n{_label(faces.labels[row])}", fontsize=7)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    figure.savefig(temporary, format="png", dpi=110)
-    os.replace(temporary, path)
+    with replacing(path) as part:
+        figure.savefig(part, format="png", dpi=110)
 
 
 def _sections(faces, findings):

@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from rich.markup import escape
-from rich.table import Table
 
 from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.finished_run import CLEAN_UNKNOWN, difference, on_both, read_run
@@ -18,7 +16,7 @@ from fer_lightning.analysis.two_nets import changes_by_class, flows, judge, kind
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.errors import UserError
 from fer_lightning.record import check_writable, replace_file
-from fer_lightning.screen import console
+from fer_lightning.screen import as_table, console
 
 CAUTION = (
     "The test compares these two trained nets, not two methods: each is one training, and another seed alone moves an accuracy by half "
@@ -223,13 +221,8 @@ def show(found):
     for finding in found:
         screen.print(f"\n{finding.title}", style="bold", markup=False, highlight=False)
         if finding.table is not None:
-            table = Table()
             cells = finding.table.astype(str)
-            for column in cells:
-                table.add_column(escape(column), justify="right" if cells[column].str.match(NUMBER).all() else "left")
-            for row in cells.values.tolist():
-                table.add_row(*map(escape, row))
-            screen.print(table)
+            screen.print(as_table(cells, right=[column for column in cells if cells[column].str.match(NUMBER).all()]))
         for text in finding.text:
             screen.print(text, markup=False, highlight=False)
 

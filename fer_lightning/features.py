@@ -7,15 +7,14 @@ Jobs that differ only behind the backbone find the same tables, so the first of 
 """
 
 import logging
-import os
 import shutil
-from contextlib import suppress
 from dataclasses import asdict
 from hashlib import blake2b
 
 import torch
 
 from fer_lightning.augment import Augment
+from fer_lightning.record import replacing
 
 log = logging.getLogger(__name__)
 
@@ -57,17 +56,14 @@ class Table:
         """Replace the file by what is known now. Where there is no room for it, the next job asks the backbone itself."""
         if not (self.path and self.changed):
             return
-        part = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.features.nbytes > shutil.disk_usage(self.path.parent).free / 2:
                 raise OSError("they would take more than half of what is free there")
-            torch.save({"known": self.known, "features": self.features, "targets": self.targets}, part)
-            os.replace(part, self.path)
+            with replacing(self.path) as part:
+                torch.save({"known": self.known, "features": self.features, "targets": self.targets}, part)
             self.changed = False
         except OSError as error:
-            with suppress(OSError):
-                part.unlink()
             log.warning("features are not kept in %s (%s)", self.path.parent, error)
 
 

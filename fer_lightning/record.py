@@ -16,6 +16,7 @@ import platform
 import shutil
 import socket
 import subprocess
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -32,14 +33,25 @@ STEPS = "steps.parquet"
 PACKAGES = ("fer_lightning", "torch", "lightning", "hydra-core", "timm", "transformers", "torchmetrics", "numpy")
 
 
+@contextmanager
+def replacing(path):
+    """A path to write to. What was written is then at `path`, whole, and not at all where writing failed."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield part
+        os.replace(part, path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
+
+
 def replace_file(path, text):
     """Write a text file so that a reader, or a crash, sees the old one or the new one, never a part."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(part, "w") as file:
+    with replacing(path) as part, open(part, "w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(part, path)
 
 
 def check_writable(path):
@@ -125,9 +137,8 @@ def write_steps(folder, steps):
 
 
 def _replace_table(path, frame):
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    frame.to_parquet(part, index=False)
-    os.replace(part, path)
+    with replacing(path) as part:
+        frame.to_parquet(part, index=False)
 
 
 def environment():

@@ -8,8 +8,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.table import Table
-
 from fer_lightning.analysis import tables
 from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.gathering import gather, read_curves
@@ -19,7 +17,7 @@ from fer_lightning.analysis.stability import stability_findings
 from fer_lightning.analysis.statistics.findings import study_findings
 from fer_lightning.errors import UserError
 from fer_lightning.record import replace_file
-from fer_lightning.screen import console
+from fer_lightning.screen import as_table, console
 
 
 def report(folder, figures=None, latex=False, pictures=True):
@@ -61,12 +59,7 @@ def _show(study, ranking, remarks):
     screen = console()
     screen.rule(tables.heading(study))
     if len(ranking):
-        table = Table()
-        for column in ranking:
-            table.add_column(column, justify="right" if column in ("rank", *tables.TITLES.values()) else "left")
-        for row in ranking.astype(str).values.tolist():
-            table.add_row(*row)
-        screen.print(table)
+        screen.print(as_table(ranking, right=("rank", *tables.TITLES.values())))
     for remark in remarks:
         screen.print(remark, highlight=False, markup=False)
     for job in study.unfinished.fillna({"error": ""}).itertuples():

@@ -6,7 +6,6 @@ Writes RUN/saliency.png: the picture, the saliency, and the one over the other a
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import torch
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.errors import UserError
 from fer_lightning.inputs import prepare
+from fer_lightning.record import replacing
 from fer_lightning.restore import restore
 
 SHEET = "saliency.png"
@@ -60,9 +60,8 @@ def draw_sheet(folder):
         for panel in axes:
             panel.set_axis_off()
     path = Path(folder) / SHEET
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    figure.savefig(part, dpi=120, format="png")
-    os.replace(part, path)
+    with replacing(path) as part:
+        figure.savefig(part, dpi=120, format="png")
     return path
 
 

@@ -1,9 +1,21 @@
 """The screen that tables are printed on."""
 
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 
 def console():
     """A terminal as wide as it is; a log file has room for 160 columns, where rich would take 80 and cut the tables."""
     screen = Console()
     return screen if screen.is_terminal else Console(width=160)
+
+
+def as_table(frame, right):
+    """A frame as a table of plain text. right: the columns that are set to the right."""
+    shown = Table()
+    for column in frame:
+        shown.add_column(escape(column), justify="right" if column in right else "left")
+    for row in frame.astype(str).values.tolist():
+        shown.add_row(*map(escape, row))
+    return shown

@@ -1,7 +1,6 @@
 """The composition root: a config becomes live objects, these are fitted and tested once, and the run folder is written."""
 
 import logging
-import os
 import time
 import warnings
 from dataclasses import asdict
@@ -25,7 +24,7 @@ from fer_lightning.features import Features, digest
 from fer_lightning.inputs import prepare
 from fer_lightning.metrics import accuracy, score_parts
 from fer_lightning.progress import EpochRecord
-from fer_lightning.record import clear, environment, read_metrics, write_predictions, write_result
+from fer_lightning.record import clear, environment, read_metrics, replacing, write_predictions, write_result
 from fer_lightning.study.identity import training_config
 from fer_lightning.targets import check_targets
 from fer_lightning.timing import timed_pass
@@ -174,9 +173,8 @@ def load_selected(module, folder, monitor):
     best = folder / "checkpoints" / "best.ckpt"
     checkpoint = torch.load(best if monitor else best.with_name("last.ckpt"), weights_only=True, map_location="cpu")
     module.load_state_dict(checkpoint["state_dict"])
-    part = best.with_name(".best.ckpt")
-    torch.save({key: checkpoint[key] for key in ("state_dict", "epoch", "global_step")}, part)
-    os.replace(part, best)
+    with replacing(best) as part:
+        torch.save({key: checkpoint[key] for key in ("state_dict", "epoch", "global_step")}, part)
     value = _epoch_scores(folder, checkpoint["epoch"], "val")[monitor.removeprefix("val/")] if monitor else None
     return {"epoch": checkpoint["epoch"], "monitor": monitor, "value": value}
 

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from fer_lightning import loggers
 from fer_lightning.errors import UserError
 from fer_lightning.record import RESULT, read_metrics, read_result
-from fer_lightning.study.ledger import LEDGER
+from fer_lightning.study.ledger import read_ledger
 from fer_lightning.wandb_runs import connect
 
 ACCURACY = ("best/val_accuracy", "test/accuracy", "test/accuracy_clean", "test/macro_f1")
@@ -84,11 +84,11 @@ def specification(workspace):
 
 def _read(folder):
     """(study.json, the folders of the done runs)."""
-    ledger = Path(folder) / LEDGER
+    ledger = read_ledger(folder)
     runs = [path.parent for path in sorted(Path(folder).glob(f"*/{RESULT}")) if read_result(path.parent)["status"] == "done"]
-    if not ledger.exists() or not runs:
+    if ledger is None or not runs:
         raise UserError(f"{folder} is no study with a finished job. Name the folder of a study, such as multirun/NAME.")
-    return json.loads(ledger.read_text()), runs
+    return ledger, runs
 
 
 def _title(key, by):

@@ -7,7 +7,6 @@ the files of the record. What is missing is sent once more from the folder. The 
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from fer_lightning.errors import UserError
 from fer_lightning.study.identity import digest
-from fer_lightning.study.ledger import LEDGER
+from fer_lightning.study.ledger import LEDGER, read_ledger
 from fer_lightning.wandb_runs import connect, differences, mend, offline_runs, opened
 
 # Seconds between looks at a run: a server may take a while until what it was given can be read back.
@@ -79,7 +78,7 @@ def _push_report(study, entity, project):
     """The study's report as the notes and the artifact of one run in the study's group. Returns its address."""
     import wandb
 
-    ledger = json.loads((study / LEDGER).read_text())
+    ledger = read_ledger(study)
     name = ledger["study"]["name"]
     id = f"report-{digest({'name': name, **ledger['base']})}"
     notes = (study / "report.md").read_text()

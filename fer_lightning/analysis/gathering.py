@@ -1,6 +1,5 @@
 """Everything that a report shows of a study, gathered from its files. What cannot be read is named and left out."""
 
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,9 +9,8 @@ import pandas as pd
 
 from fer_lightning.analysis.results import axes_of, level_text, rank_cells, read_jobs
 from fer_lightning.analysis.statistics.design import level_name
-from fer_lightning.errors import UserError
 from fer_lightning.record import METRICS, PREDICTIONS, RESULT, read_result
-from fer_lightning.study.ledger import LEDGER
+from fer_lightning.study.ledger import read_ledger
 
 
 @dataclass
@@ -81,13 +79,7 @@ def gather(folder):
 
 
 def _read_ledger(folder):
-    path = folder / LEDGER
-    if not path.exists():
-        return {"jobs": None, "command": None, "study": {"published": [], "doubts": [], "question": "", "paper": None}}
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}). Remove it: the command of the sweep, given again, writes it anew.") from error
+    return read_ledger(folder) or {"jobs": None, "command": None, "study": {"published": [], "doubts": [], "question": "", "paper": None}}
 
 
 def _labels(frame, axes):

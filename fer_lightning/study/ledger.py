@@ -81,20 +81,29 @@ def find_studies(folder):
     return studies
 
 
+def read_ledger(folder):
+    """What study.json holds; None where there is none, as for run folders gathered by hand. DataError where it is damaged."""
+    path = Path(folder) / LEDGER
+    try:
+        ledger = json.loads(path.read_text())
+        ledger["jobs"], ledger["axes"]
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path} is damaged ({error}). Remove it: the command of the sweep, given again, writes it anew.") from error
+    return ledger
+
+
 def read_study(folder, now):
     """The Study in a folder. now: seconds since the epoch. DataError where study.json is damaged."""
     jobs = [read_job(path, now) for path in _folders(folder) if is_run(path)]
-    path = folder / LEDGER
-    if not path.exists():
+    ledger = read_ledger(folder)
+    if ledger is None:
         return Study(folder, jobs, [], undecided=False)
-    try:
-        ledger = json.loads(path.read_text())
-        planned, axes = ledger["jobs"], ledger["axes"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{path} is damaged ({error}). Remove it: the command of the sweep, given again, writes it anew.") from error
+    planned, axes = ledger["jobs"], ledger["axes"]
     if planned is None:
         # A sweep writes study.json when it begins, and its report when it ends.
-        return Study(folder, jobs, [], undecided=_changed(folder / "report.md") < _changed(path))
+        return Study(folder, jobs, [], undecided=_changed(folder / "report.md") < _changed(folder / LEDGER))
     begun = {_place(job.overrides, axes) for job in jobs}
     to_do = {_place(overrides, axes): overrides for overrides in planned}
     return Study(folder, jobs, [overrides for place, overrides in to_do.items() if place not in begun], undecided=False)

@@ -1,6 +1,5 @@
 """Figures as files for a paper, drawn by matplotlib."""
 
-import os
 
 import matplotlib
 import numpy as np
@@ -8,6 +7,7 @@ from matplotlib.figure import Figure
 
 from fer_lightning.analysis.page.figure import Matrix
 from fer_lightning.analysis.page.style import look
+from fer_lightning.record import replacing
 
 WIDTH = 5.5  # inches: the text of a page in one column
 STYLE = {
@@ -33,11 +33,10 @@ def write_figures(figures, folder, suffix):
         with matplotlib.rc_context(STYLE):
             drawn = _draw_matrix(figure) if isinstance(figure, Matrix) else _draw_chart(figure)
             path = folder / f"{name}.{suffix}"
-            part = path.with_name(f".{path.name}.{os.getpid()}")
             # The same study gives the same bytes: no date.
             dated = {"pdf": "CreationDate", "svg": "Date"}
-            drawn.savefig(part, format=suffix, dpi=200, metadata={dated[suffix]: None} if suffix in dated else None)
-            os.replace(part, path)
+            with replacing(path) as part:
+                drawn.savefig(part, format=suffix, dpi=200, metadata={dated[suffix]: None} if suffix in dated else None)
         paths.append(path)
     return paths
 
