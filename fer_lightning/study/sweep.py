@@ -17,6 +17,7 @@ class Sweep:
     jobs:    how many jobs there are, None where the sweeper decides as it goes
     shares:  whether jobs may differ behind the backbone only, so that a frozen one is asked once for all of them
     started: seconds since the epoch
+    folder:  of the study
     """
 
     study: str
@@ -24,6 +25,7 @@ class Sweep:
     jobs: int | None
     shares: bool
     started: float
+    folder: str | None = None
 
 
 def announce(sweep):
