@@ -1,5 +1,6 @@
 """A job that was stopped goes on where it was and ends as if nothing had happened, bit for bit; nothing done is done twice."""
 
+import json
 import os
 import signal
 import subprocess
@@ -145,3 +146,18 @@ def test_a_killed_run_loses_the_epoch_under_way_at_most(command, tmp_path, point
     else:
         assert resumed == ([] if epochs is None else [epochs])
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_a_run_that_goes_on_keeps_its_wandb_run(command, tmp_path, stop_at):
+    """Offline, each try leaves a file; the newest, which is the one that is uploaded, has the id of the first and every epoch."""
+    job = [*SMALL, "trainer.max_epochs=3", "logger=wandb", "hydra.run.dir=run"]
+    stop_at(7)
+    assert command(*job).code == 143
+    assert command(*job).code == 0
+    first, last = sorted((tmp_path / "run").glob("wandb/offline-run-*/run-*.wandb"), key=lambda file: file.stat().st_mtime)
+    assert first.name == last.name
+    tool = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(last)]
+    lines = subprocess.run(tool, capture_output=True, text=True, check=True).stdout.splitlines()
+    history = [record["history"] for record in map(json.loads, lines) if record["type"] == "history"]
+    logged = [row for row in map(str, history) if "val/accuracy" in row]
+    assert len(logged) == 3, history
