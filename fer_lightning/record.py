@@ -18,6 +18,7 @@ import socket
 import subprocess
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
 
@@ -31,6 +32,15 @@ PREDICTIONS = "predictions.parquet"
 STEPS = "steps.parquet"
 
 PACKAGES = ("fer_lightning", "torch", "lightning", "hydra-core", "timm", "transformers", "torchmetrics", "numpy")
+
+
+def is_first():
+    """Of several processes that train one job, the first one alone writes to the run folder."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+def first_only(write):
+    return wraps(write)(lambda *args, **kwargs: write(*args, **kwargs) if is_first() else None)
 
 
 @contextmanager
@@ -66,6 +76,7 @@ def read_result(folder):
     return json.loads(path.read_text()) if path.exists() else None
 
 
+@first_only
 def write_result(folder, result):
     """Replace result.json. Numbers that JSON cannot hold (NaN, infinity) become null."""
     replace_file(Path(folder) / RESULT, json.dumps({"schema": SCHEMA} | _plain(result), indent=1, allow_nan=False) + "\n")
@@ -81,6 +92,7 @@ def _plain(value):
     return value
 
 
+@first_only
 def clear(folder):
     """Remove what an earlier, unfinished try at the same job left, so that its epochs are not taken for this one's."""
     for name in (RESULT, METRICS, PREDICTIONS, STEPS):
@@ -88,6 +100,7 @@ def clear(folder):
     shutil.rmtree(Path(folder) / "checkpoints", ignore_errors=True)
 
 
+@first_only
 def append_metrics(folder, row):
     """Add one epoch to metrics.csv. A resumed run goes on in the same file, under the same header."""
     path = Path(folder) / METRICS
@@ -110,6 +123,7 @@ def read_metrics(folder):
         return [{k: float(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
 
 
+@first_only
 def write_predictions(folder, parts, clean=None):
     """parts: {split: (logits (N, 7), labels (N,), rows (N,))} of tensors; clean: mask of the test pictures (N,), None: not known.
 
@@ -129,6 +143,7 @@ def write_predictions(folder, parts, clean=None):
     _replace_table(Path(folder) / PREDICTIONS, pd.concat(frames))
 
 
+@first_only
 def write_steps(folder, steps):
     """steps: frame with epoch, loss, grad_norm (before clipping) and lr of each training step; `step` counts them from 1."""
     table = steps[["epoch", "loss", "grad_norm", "lr"]].astype({"epoch": "int32", "lr": "float32"})

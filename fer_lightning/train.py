@@ -24,7 +24,7 @@ from fer_lightning.features import Features, digest
 from fer_lightning.inputs import prepare
 from fer_lightning.metrics import accuracy, score_parts
 from fer_lightning.progress import EpochRecord
-from fer_lightning.record import clear, environment, read_metrics, replacing, write_predictions, write_result
+from fer_lightning.record import clear, environment, is_first, read_metrics, replacing, write_predictions, write_result
 from fer_lightning.study.identity import training_config
 from fer_lightning.targets import check_targets
 from fer_lightning.timing import timed_pass
@@ -40,6 +40,8 @@ NOISE = (
     ".*WeightAveraging callback.*",
     ".*overridden `on_after_batch_transfer`.*",
     ".*in eval mode at the start of training.*",
+    ".*sync_dist=True.*",  # what is logged is the same on every process
+    ".*`srun` command is available.*",
     ".*Total length of `list` across ranks is zero.*",
 )
 
@@ -88,7 +90,8 @@ def train(cfg, folder, job, name, group, shared=None):
     write_result(folder, record)
 
     labels = {"study": group, **job["cell"], "protocol": split.protocol, "verdict": faces.verdict}
-    loggers = [instantiate(node, folder=str(folder), name=name, labels=labels) for node in cfg.logger.values()]
+    nodes = cfg.logger.values() if is_first() else ()
+    loggers = [instantiate(node, folder=str(folder), name=name, labels=labels) for node in nodes]
     succeeded = False
     try:
         for logger in loggers:
@@ -106,7 +109,7 @@ def train(cfg, folder, job, name, group, shared=None):
         metrics["train"] = _epoch_scores(folder, selected["epoch"], "train")
         test_s = time.perf_counter() - test_start
         timed = {}
-        if cfg.timed_passes and len(split.test):
+        if cfg.timed_passes and len(split.test) and is_first():
             timed = timed_pass(module, data, cfg.timed_passes, pick_precision(cfg.precision) == "bf16-mixed")
         record |= {
             "status": "done",
@@ -123,7 +126,8 @@ def train(cfg, folder, job, name, group, shared=None):
         }
         write_result(folder, record)
         # Weights, averaged weights and the optimizer's state, to go on with: 3 to 5 times the size of best.ckpt, for every job of a sweep.
-        (folder / "checkpoints" / "last.ckpt").unlink()
+        if is_first():
+            (folder / "checkpoints" / "last.ckpt").unlink()
         mirrors.show(loggers, folder, record)
         succeeded = True
     finally:
@@ -173,8 +177,9 @@ def load_selected(module, folder, monitor):
     best = folder / "checkpoints" / "best.ckpt"
     checkpoint = torch.load(best if monitor else best.with_name("last.ckpt"), weights_only=True, map_location="cpu")
     module.load_state_dict(checkpoint["state_dict"])
-    with replacing(best) as part:
-        torch.save({key: checkpoint[key] for key in ("state_dict", "epoch", "global_step")}, part)
+    if is_first():
+        with replacing(best) as part:
+            torch.save({key: checkpoint[key] for key in ("state_dict", "epoch", "global_step")}, part)
     value = _epoch_scores(folder, checkpoint["epoch"], "val")[monitor.removeprefix("val/")] if monitor else None
     return {"epoch": checkpoint["epoch"], "monitor": monitor, "value": value}
 
