@@ -1,7 +1,7 @@
 """A job as one process or as several on this machine: these are started, passed every signal, and end together.
 
-Lightning's own launcher runs the command again for each process, which for a sweep is the whole sweep, once a job. Here the command stays one
-process; its jobs are trained by others, which last as long as their job.
+Lightning's own launcher runs the command again for each process, which for a sweep is the whole sweep. Here the command stays one process;
+its jobs are trained by others, which last as long as their job.
 """
 
 import logging.config
@@ -23,7 +23,7 @@ import torch.distributed as dist
 from hydra.utils import instantiate
 from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator
 from lightning.pytorch.plugins.environments import LightningEnvironment
-from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 
 from fer_lightning.errors import ConfigError, UserError
 from fer_lightning.explain import root_cause
@@ -34,15 +34,16 @@ GRACE = 5  # seconds that the other processes have to notice that one is gone, a
 
 
 def launch(cfg, folder, job, logs, **kwargs):
-    """`fer_lightning.train.train` on as many processes as the trainer has devices; logs: logging config of the first of them.
+    """`fer_lightning.train.train`, in this process or on one for each device; logs: logging config of the first of these.
 
     Raises what the first process to fail raised; UserError for one that was killed.
     """
     count = processes(cfg)
-    if count == 1:
+    if not count:
         return train(cfg, folder, job, **kwargs)
     with tempfile.TemporaryDirectory() as meeting:
-        arguments = (count, Path(meeting), logs, (cfg, folder, job), kwargs)
+        # Each process has met other pictures, so what it keeps of a frozen backbone is no use to other jobs.
+        arguments = (count, Path(meeting), logs, (cfg, folder, job), kwargs | {"shared": None})
         ranks = torch.multiprocessing.start_processes(_rank, arguments, count, join=False).processes
         try:
             with _passing_on_signals(ranks) as passed:
@@ -57,7 +58,7 @@ def launch(cfg, folder, job, logs, **kwargs):
 
 
 def processes(cfg):
-    """How many processes a job takes. ConfigError for what cannot be shared out among them."""
+    """How many processes are to be started for a job; 0 where this one does. ConfigError for what cannot be shared out."""
     if "LOCAL_RANK" in os.environ:
         raise ConfigError("LOCAL_RANK is set: run the command as it is, without torchrun; it starts the processes of a job itself.")
     asked = f"trainer.devices={cfg.trainer.get('devices', 'auto')}"
@@ -70,15 +71,16 @@ def processes(cfg):
     count = trainer.num_devices
     if trainer.num_nodes > 1:
         raise ConfigError(f"trainer.num_nodes={trainer.num_nodes}: a job runs on one machine; spread the jobs of a sweep over several.")
-    if count == 1:
-        return 1
+    if isinstance(trainer.strategy, SingleDeviceStrategy):
+        return 0
     if not isinstance(trainer.accelerator, (CPUAccelerator, CUDAAccelerator)):
         raise ConfigError(f"{asked}: several processes need NVIDIA GPUs or trainer.accelerator=cpu.")
     if not isinstance(trainer.strategy, DDPStrategy) or trainer.strategy._start_method != "popen":
-        raise ConfigError(f"trainer.strategy={cfg.trainer.strategy}: several processes train with ddp or one of its variants ddp_*.")
+        raise ConfigError(f"trainer.strategy={cfg.trainer.strategy}: several processes train with ddp or ddp_find_unused_parameters_true.")
     for key in ("batch_size", "eval_batch_size"):
         if cfg[key] % count or cfg[key] < 2 * count:
-            raise ConfigError(f"{key}={cfg[key]} is of all processes together: with {asked} give a multiple of {count}, {2 * count} or more.")
+            wanted = f"a multiple of {count}, {2 * count} or more"
+            raise ConfigError(f"{key}={cfg[key]} is of all processes together: with {asked} give {wanted}.")
     if cfg.trainer.get("sync_batchnorm") and isinstance(trainer.accelerator, CPUAccelerator):
         raise ConfigError("trainer.sync_batchnorm=true: torch synchronises batch norm on GPUs only; leave it false on a CPU.")
     return count
@@ -131,7 +133,7 @@ def _reason(codes, meeting, passed):
     errors = sorted(meeting.glob("error-*"), key=lambda path: path.stat().st_mtime_ns)
     if errors:
         return pickle.loads(errors[0].read_bytes())
-    return SystemExit(128 + passed[0]) if passed else UserError(f"A process of this job ended with the exit codes {codes}, so the job ended.")
+    return SystemExit(128 + passed[0]) if passed else UserError(f"A process of this job ended without a word: exit codes {codes}.")
 
 
 @contextmanager

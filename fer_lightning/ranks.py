@@ -1,7 +1,7 @@
 """Several processes train one job: how they share a batch.
 
-Each holds the whole batch, augments all of it, and computes the logits of its share; `gather` then gives each the logits of all. So the loss,
-the scores and the predictions are those of one process, whatever the loss and however the shares come out, and every picture counts once.
+Each holds the whole batch, augments all of it, and computes the logits of its share; `gather` then gives each the logits of all. So loss,
+scores and predictions are those of one process, whatever the loss and however the shares come out, and every picture counts once.
 """
 
 import torch.distributed as dist

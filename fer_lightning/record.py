@@ -160,10 +160,13 @@ def environment():
     """Where and with what the job runs."""
     import torch
 
+    from fer_lightning import ranks
+
     cuda = torch.cuda.is_available()
     return {
         "device": torch.cuda.get_device_name() if cuda else _processor(),
         "threads": torch.get_num_threads(),
+        "processes": ranks.count(),
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "python": platform.python_version(),
