@@ -63,7 +63,8 @@ class FERDataModule(LightningDataModule):
         return self._eval_loader(self.split.test)
 
     def _eval_loader(self, index):
-        return self._loader(index, NoSmallRest(range(len(index)), self.eval_batch_size, ranks.count()), self.labels)
+        size = max(self.eval_batch_size, ranks.count())
+        return self._loader(index, NoSmallRest(range(len(index)), size, ranks.count()), self.labels)
 
     def _loader(self, index, batches, labels):
         # No worker processes: a batch is one indexing call (0.1 ms for 128 pictures), less than handing it between processes.
