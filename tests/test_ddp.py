@@ -117,14 +117,16 @@ def children(pid):
     return [child for child in pids if b"spawn_main" in open(f"/proc/{child}/cmdline", "rb").read()]
 
 
-def started(tmp_path, *overrides):
+@pytest.fixture
+def started(tmp_path):
     """A command that trains for long on two processes, and these, once the first epoch is over."""
-    args = [sys.executable, "-m", "fer_lightning", *RAGGED, *TWO, "epochs=1000", "hydra.run.dir=two", *overrides]
+    args = [sys.executable, "-m", "fer_lightning", *RAGGED, *TWO, "epochs=1000", "hydra.run.dir=two"]
     running = subprocess.Popen(args, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    until = time.monotonic() + 240
-    while not (tmp_path / "two" / "metrics.csv").exists() and running.poll() is None and time.monotonic() < until:
+    while not (tmp_path / "two" / "metrics.csv").exists():
+        assert running.poll() is None, running.stdout.read()
         time.sleep(0.1)
-    return running, children(running.pid)
+    yield running, children(running.pid)
+    running.kill()
 
 
 def gone(pid):
@@ -141,8 +143,8 @@ needs_proc = pytest.mark.skipif(not os.path.exists(f"/proc/self/task/{os.getpid(
 @pytest.mark.slow
 @needs_proc
 @pytest.mark.parametrize("lost", [0, 1])
-def test_a_killed_process_ends_the_job_with_a_sentence(tmp_path, lost):
-    running, pids = started(tmp_path)
+def test_a_killed_process_ends_the_job_with_a_sentence(started, tmp_path, lost):
+    running, pids = started
     os.kill(pids[lost], signal.SIGKILL)
     text, _ = running.communicate(timeout=120)
     assert running.returncode == 1
@@ -152,8 +154,8 @@ def test_a_killed_process_ends_the_job_with_a_sentence(tmp_path, lost):
 
 @pytest.mark.slow
 @needs_proc
-def test_ctrl_c_reaches_every_process(tmp_path):
-    running, pids = started(tmp_path)
+def test_ctrl_c_reaches_every_process(started, tmp_path):
+    running, pids = started
     running.send_signal(signal.SIGINT)
     text, _ = running.communicate(timeout=120)
     assert running.returncode == 130, text
@@ -162,8 +164,8 @@ def test_ctrl_c_reaches_every_process(tmp_path):
 
 @pytest.mark.slow
 @needs_proc
-def test_no_process_outlives_a_killed_command(tmp_path):
-    running, pids = started(tmp_path)
+def test_no_process_outlives_a_killed_command(started):
+    running, pids = started
     running.kill()
     running.communicate(timeout=120)
     until = time.monotonic() + 60
