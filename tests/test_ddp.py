@@ -22,7 +22,7 @@ from fer_lightning.record import read_metrics, read_result
 # No norm in training mode and no dropout, which differ from process to process; sizes that two processes cannot share evenly.
 RAGGED = ["data=synthetic", "data.train=97", "data.val=33", "data.test=35", "logger=csv", "precision=32-true", "stability.probe=8"]
 RAGGED += ["backbone.widths=[8,8,16]", "backbone.freeze=norms", "head.dropout=0", "batch_size=32", "eval_batch_size=16"]
-RAGGED += ["epochs=2", "optimizer.lr=0.01", "scheduler=constant", "loss.weights=balanced", "stability.sharpness_every=2"]
+RAGGED += ["epochs=2", "optimizer.lr=0.01", "scheduler=constant", "loss.weights=balanced"]
 MIXED = ["head.norm=none", "augment=flip_shift", "+augment.mixup=0.4"]
 TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
 
@@ -103,7 +103,8 @@ def test_a_sweep_on_two_processes_is_the_sweep_on_one(process, command, tmp_path
 @pytest.mark.slow
 def test_a_frozen_backbone_with_batch_norm_in_the_head_and_averaged_weights(process, tmp_path):
     """Each process has features and statistics of its own; what is validated is what is saved, and that is what is tested."""
-    done = process("fer_lightning", *RAGGED, *TWO, "backbone.freeze=all", "head.norm=bn", "augment=flip", "hydra.run.dir=two")
+    frozen = ["backbone.freeze=all", "head.norm=bn", "augment=flip", "stability.sharpness_every=1"]
+    done = process("fer_lightning", *RAGGED, *TWO, *frozen, "hydra.run.dir=two")
     assert done.code == 0, done.text
     result, rows = read_result(tmp_path / "two"), read_metrics(tmp_path / "two")
     assert result["environment"]["processes"] == 2
@@ -130,11 +131,12 @@ def started(tmp_path):
 
 
 def gone(pid):
+    """Whether a process has ended, though nobody may have asked how."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
         return True
-    return False
 
 
 needs_proc = pytest.mark.skipif(not os.path.exists(f"/proc/self/task/{os.getpid()}/children"), reason="no /proc")
