@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from fer_lightning.checkpoints import WholeFiles
@@ -85,7 +86,9 @@ def build_trainer(cfg, loggers=(), callbacks=(), max_epochs=None, accumulate=1):
         enable_model_summary=False,
         enable_progress_bar=fits and sys.stderr.isatty(),
         num_sanity_val_steps=0,
-        plugins=[WholeFiles()],
+        use_distributed_sampler=False,  # the module shares the batches out
+        # The processes of a job are started here (launch.py), also on a cluster whose own Lightning knows.
+        plugins=[LightningEnvironment(), WholeFiles()],
     )
 
 

@@ -14,7 +14,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
 from fer_lightning.errors import UserError
-from fer_lightning.record import BEST, checkpoints_of, replacing
+from fer_lightning.record import BEST, checkpoints_of, first_only, replacing
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,7 @@ def read_last(run):
         return None
 
 
+@first_only
 def keep_selected(run, checkpoint):
     """Write best.ckpt: the selected weights alone, a third of a checkpoint of training."""
     best = checkpoints_of(run) / BEST

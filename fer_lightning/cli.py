@@ -3,7 +3,6 @@
 import logging
 import os
 import shutil
-import signal
 import sys
 import time
 import traceback
@@ -121,19 +120,19 @@ def _first_failed(study):
 def _run(cfg, folder, description, whole):
     start = time.perf_counter()
     try:
-        from fer_lightning.train import train  # torch and lightning: 4 s that --help and --cfg do without
+        from fer_lightning.launch import launch  # torch and lightning: 4 s that --help and --cfg do without
 
         shared = folder.parent / sweep.SHARED if whole and whole.shares else None
-        result = train(cfg, folder, description, name=folder.name, group=whole.study if whole else "single", shared=shared)
+        logs = OmegaConf.to_container(HydraConfig.get().job_logging, resolve=True)
+        group = whole.study if whole else "single"
+        result = launch(cfg, folder, description, logs, name=folder.name, group=group, shared=shared)
         test = result["metrics"]["test"]
         scores = f"test accuracy {test['accuracy']:.4f}, clean {test['accuracy_clean']:.4f}" if test else "no test part"
         log.info("done in %.0f s, epoch %d selected: %s", time.perf_counter() - start, result["selected"]["epoch"] + 1, scores)
-    except (interrupt.Interrupted, SystemExit) as error:
-        # Lightning answers a SIGTERM in one of several processes with SystemExit.
-        stop = error if isinstance(error, interrupt.Interrupted) else interrupt.Interrupted(signal.SIGTERM)
+    except interrupt.Interrupted as stop:
         _record_end(folder, description, "interrupted", stop)
         log.error("interrupted: %s  The same command goes on with it.", folder)
-        raise stop from error
+        raise
     except Exception as error:
         _record_end(folder, description, "failed", error)
         sentence = explain(error)

@@ -25,17 +25,18 @@ DIRECTIONS = {
 
 
 class Predictions(Metric):
-    """Logits (N, 7), labels (N,) and rows (N,) of one pass over a part; gathered over processes where there are several.
+    """Logits (N, 7), labels (N,) and rows (N,) of one pass over a part.
 
-    Scores are computed once, at the end of the pass, so that a training step does nothing but train.
+    Scores are computed once, at the end of the pass, so that a training step does nothing but train. Of several processes that share the
+    pass each gathers all of it.
     """
 
     full_state_update = False
 
     def __init__(self):
-        super().__init__()
+        super().__init__(sync_on_compute=False)
         for name in ("logits", "labels", "rows"):
-            self.add_state(name, default=[], dist_reduce_fx="cat")
+            self.add_state(name, default=[])
 
     def update(self, logits, labels, rows):
         self.logits.append(logits.detach().float())
@@ -43,8 +44,7 @@ class Predictions(Metric):
         self.rows.append(rows)
 
     def compute(self):
-        # After a gather over processes a state is one tensor already.
-        return tuple(torch.cat(s) if isinstance(s, list) else s for s in (self.logits, self.labels, self.rows))
+        return tuple(torch.cat(state) for state in (self.logits, self.labels, self.rows))
 
 
 def direction(key, monitor):

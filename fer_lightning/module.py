@@ -3,11 +3,12 @@
 import torch
 from lightning import LightningModule
 
+from fer_lightning import ranks
 from fer_lightning.inputs import prepare
 from fer_lightning.metrics import Predictions, score
 from fer_lightning.phases import freeze
 
-# What is drawn for a batch.
+# What is drawn for a batch: the augmentation by all processes alike, the dropout by each for itself, DROPOUT + its rank.
 AUGMENTATION, DROPOUT = range(2)
 
 
@@ -17,7 +18,9 @@ class FERModule(LightningModule):
     loss:    (logits, labels) -> scalar
     augment: (pixels (B, 1, H, W) uint8, labels (B,) or (B, 7)) -> (pixels, targets), in training only; they may be soft, several a picture
     views:   the `Views` that evaluation takes of each picture; may be replaced between passes
-    seed:    augmentation and dropout of a batch are a function of (seed, epoch, batch) alone
+    seed:    augmentation and dropout of a batch are a function of (seed, epoch, batch) alone, the dropout also of the process
+
+    Of several processes each computes the logits of its share of a batch (`fer_lightning.ranks`); the scores of all are the same.
 
     `features`, where it is set, are the `Features` of a backbone that stands still: it is then asked once for each picture.
 
@@ -66,24 +69,28 @@ class FERModule(LightningModule):
             views = self.views.expand(pixels)
             # Features are kept of whole pictures only.
             if self.features is None or views.shape != pixels.shape:
-                inputs = self._prepare(views)
+                inputs = self._prepare(ranks.share(views, len(rows)))
             else:
-                inputs = self.features.still(pixels, views, rows, self._ask)
+                inputs = self._still_features(pixels, views, rows)
         return inputs, labels, rows
 
     def _training_inputs(self, pixels, labels, rows):
         if self.features is None:
             pixels, labels = self.augment(pixels, labels)
-            return self._prepare(pixels), labels
+            return self._prepare(ranks.share(pixels, len(rows))), labels
         if self.features.flips_only:
             flipped, labels = self.augment(pixels, labels)
-            return self.features.still(pixels, flipped, rows, self._ask), labels
+            return self._still_features(pixels, flipped, rows), labels
         known = self.features.recall_epoch(self.current_epoch, rows)
         if known is None:
             pixels, labels = self.augment(pixels, labels)
-            known = self._ask(pixels), labels
+            known = self._ask(ranks.share(pixels, len(rows))), labels
             self.features.keep_epoch(rows, *known)
         return known
+
+    def _still_features(self, *pictures):
+        """Of pixels as they are, pixels after the flips, and rows."""
+        return self.features.still(*(ranks.share(part, len(part)) for part in pictures), self._ask)
 
     def _prepare(self, pixels):
         return prepare(pixels, self.backbone.input_spec, self.channels_last)
@@ -100,9 +107,9 @@ class FERModule(LightningModule):
 
     def training_step(self, batch, batch_idx):
         inputs, targets, rows = batch
-        self._seed_draws(DROPOUT)
-        logits = self(inputs)
-        loss = self.loss(logits.float(), targets)
+        self._seed_draws(DROPOUT + ranks.rank())
+        logits = ranks.gather(self(inputs).float(), len(rows))
+        loss = self.loss(logits, targets)
         hard = targets if targets.ndim == 1 else targets.argmax(1)
         self.train_predictions.update(logits, hard, rows.repeat(len(logits) // len(rows)))
         self._rate = self.trainer.optimizers[0].param_groups[0]["lr"]
@@ -110,11 +117,11 @@ class FERModule(LightningModule):
 
     def validation_step(self, batch, batch_idx):
         inputs, labels, rows = batch
-        self.val_predictions.update(self.views.merge(self(inputs)), labels, rows)
+        self.val_predictions.update(ranks.gather(self.views.merge(self(inputs)), len(rows)), labels, rows)
 
     def test_step(self, batch, batch_idx):
         inputs, labels, rows = batch
-        self.test_predictions.update(self.views.merge(self(inputs)), labels, rows)
+        self.test_predictions.update(ranks.gather(self.views.merge(self(inputs)), len(rows)), labels, rows)
 
     def on_test_epoch_start(self):
         self.test_predictions.reset()
@@ -130,6 +137,7 @@ class FERModule(LightningModule):
 
     def on_validation_epoch_start(self):
         self.val_predictions.reset()
+        ranks.align(self)
 
     def on_validation_epoch_end(self):
         self._log_scores("val", self.val_predictions)

@@ -18,6 +18,7 @@ import socket
 import subprocess
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
 
@@ -32,6 +33,15 @@ STEPS = "steps.parquet"
 BEST = "best.ckpt"
 
 PACKAGES = ("fer_lightning", "torch", "lightning", "hydra-core", "timm", "transformers", "torchmetrics", "numpy")
+
+
+def is_first():
+    """Of several processes that train one job, the first one alone writes to the run folder."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+def first_only(write):
+    return wraps(write)(lambda *args, **kwargs: write(*args, **kwargs) if is_first() else None)
 
 
 @contextmanager
@@ -67,6 +77,7 @@ def read_result(folder):
     return json.loads(path.read_text()) if path.exists() else None
 
 
+@first_only
 def write_result(folder, result):
     """Replace result.json. Numbers that JSON cannot hold (NaN, infinity) become null."""
     replace_file(Path(folder) / RESULT, json.dumps({"schema": SCHEMA} | _plain(result), indent=1, allow_nan=False) + "\n")
@@ -94,6 +105,7 @@ def _plain(value):
     return value
 
 
+@first_only
 def clear(folder):
     """Remove what an earlier, unfinished try at the same job left, so that its epochs are not taken for this one's."""
     for name in (RESULT, METRICS, PREDICTIONS, STEPS):
@@ -105,6 +117,7 @@ def checkpoints_of(folder):
     return Path(folder) / "checkpoints"
 
 
+@first_only
 def drop_unfinished(folder):
     """Remove the checkpoints that only an unfinished run needs. Over a sweep they would fill a disk."""
     for path in checkpoints_of(folder).glob("*"):
@@ -112,6 +125,7 @@ def drop_unfinished(folder):
             path.unlink()
 
 
+@first_only
 def append_metrics(folder, row):
     """Add one epoch to metrics.csv. A resumed run goes on in the same file, under the same header."""
     path = Path(folder) / METRICS
@@ -128,6 +142,7 @@ def append_metrics(folder, row):
         writer.writerow(row)
 
 
+@first_only
 def cut_metrics(folder, epochs):
     """Leave the first so many epochs in metrics.csv: a run that goes on from a checkpoint writes the later ones again."""
     path = Path(folder) / METRICS
@@ -143,6 +158,7 @@ def read_metrics(folder):
         return [{k: float(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
 
 
+@first_only
 def write_predictions(folder, parts, clean=None):
     """parts: {split: (logits (N, 7), labels (N,), rows (N,))} of tensors; clean: mask of the test pictures (N,), None: not known.
 
@@ -162,6 +178,7 @@ def write_predictions(folder, parts, clean=None):
     _replace_table(Path(folder) / PREDICTIONS, pd.concat(frames))
 
 
+@first_only
 def write_steps(folder, steps):
     """steps: frame with epoch, loss, grad_norm (before clipping) and lr of each training step; `step` counts them from 1."""
     table = steps[["epoch", "loss", "grad_norm", "lr"]].astype({"epoch": "int32", "lr": "float32"})
@@ -178,10 +195,13 @@ def environment():
     """Where and with what the job runs."""
     import torch
 
+    from fer_lightning import ranks
+
     cuda = torch.cuda.is_available()
     return {
         "device": torch.cuda.get_device_name() if cuda else _processor(),
         "threads": torch.get_num_threads(),
+        "processes": ranks.count(),
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "python": platform.python_version(),

@@ -14,6 +14,7 @@ from lightning.pytorch.utilities.memory import garbage_collection_cuda, is_oom_e
 from torch.utils.flop_counter import FlopCounterMode
 
 from fer_lightning import loggers as mirrors
+from fer_lightning import ranks
 from fer_lightning.build import build_module, build_monitor, build_phases, build_trainer, pick_precision
 from fer_lightning.checkpoints import keep_selected, read_last
 from fer_lightning.data.datamodule import FERDataModule
@@ -24,7 +25,7 @@ from fer_lightning.evaluate import evaluate
 from fer_lightning.fit import epoch_scores, fit, load_selected
 from fer_lightning.inputs import prepare
 from fer_lightning.progress import EpochRecord
-from fer_lightning.record import clear, cut_metrics, drop_unfinished, environment, read_result, write_result
+from fer_lightning.record import clear, cut_metrics, drop_unfinished, environment, is_first, read_result, write_result
 from fer_lightning.resume import KEY
 from fer_lightning.study.identity import training_config
 from fer_lightning.targets import check_targets
@@ -43,6 +44,8 @@ NOISE = (
     ".*WeightAveraging callback.*",
     ".*overridden `on_after_batch_transfer`.*",
     ".*in eval mode at the start of training.*",
+    ".*sync_dist=True.*",  # what is logged is the same on every process
+    ".*`srun` command is available.*",
     ".*Total length of `list` across ranks is zero.*",
     ".*your dataloader is not resumable.*",
 )
@@ -56,7 +59,8 @@ def train(cfg, folder, job, name, group, shared=None):
     name, group: of the run in the loggers
     shared:      folder for what jobs of the same sweep can share; None where there is nobody to share with
 
-    Where memory runs out, on_oom=halve tries once more with half the batch and twice as many batches to a step.
+    Where memory runs out, on_oom=halve tries once more with half the batch and twice as many batches to a step, unless several processes
+    share the job.
 
     Returns what result.json then holds. Raises UserError for what the user can mend, in the config or the data.
     """
@@ -69,7 +73,8 @@ def train(cfg, folder, job, name, group, shared=None):
     try:
         return _try(cfg, Path(folder), job, name, group, shared, previous, accumulate)
     except (MemoryError, RuntimeError) as error:
-        if cfg.on_oom != "halve" or accumulate > 1 or cfg.batch_size < 4 or not (isinstance(error, MemoryError) or is_oom_error(error)):
+        allowed = cfg.on_oom == "halve" and accumulate == 1 and cfg.batch_size >= 4 and ranks.count() == 1
+        if not allowed or not (isinstance(error, MemoryError) or is_oom_error(error)):
             raise
     # Outside the `except`: the error's frames hold what took the memory.
     garbage_collection_cuda()
@@ -115,6 +120,7 @@ def _try(cfg, folder, job, name, group, shared, previous, accumulate):
         "environment": environment(),
     }
     saved = _saved(folder, previous, record)
+    ranks.wait()  # the first process is about to write what the others have just read
     if saved is None:
         clear(folder)
     else:
@@ -128,7 +134,8 @@ def _try(cfg, folder, job, name, group, shared, previous, accumulate):
     labels = {"study": group, **job["cell"], "protocol": split.protocol, "verdict": faces.verdict}
     ids = record.get("mirrors", {})
     about = {"folder": str(folder), "name": name, "labels": labels}
-    loggers = {key: instantiate(node, **about, run_id=ids.get(key)) for key, node in cfg.logger.items()}
+    nodes = cfg.logger.items() if is_first() else ()
+    loggers = {key: instantiate(node, **about, run_id=ids.get(key)) for key, node in nodes}
     record["mirrors"] = {key: logger.version for key, logger in loggers.items()}
     write_result(folder, record)
     succeeded = False
@@ -149,7 +156,7 @@ def _try(cfg, folder, job, name, group, shared, previous, accumulate):
         metrics["train"] = epoch_scores(folder, selected["epoch"], "train")
         test_s = time.perf_counter() - test_start
         timed = {}
-        if cfg.timed_passes and len(split.test):
+        if cfg.timed_passes and len(split.test) and is_first():
             timed = timed_pass(module, data, cfg.timed_passes, pick_precision(cfg.precision) == "bf16-mixed")
         record |= {
             "status": "done",

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from fer_lightning.data.datamodule import EpochPermutation, FERDataModule, NoSingles
+from fer_lightning.data.datamodule import EpochPermutation, FERDataModule, NoSmallRest
 from fer_lightning.data.faces import Faces
 from fer_lightning.data.protocols import Split, official
 from fer_lightning.data.twins import picture_ids, without_twin
@@ -19,13 +19,14 @@ def batches(loader):
     return [tuple(part.clone() for part in batch) for batch in loader]
 
 
-@pytest.mark.parametrize("n", [1, 2, 31, 32, 33, 64, 65, 96, 97])
-def test_no_batch_of_one(n):
-    sampler = NoSingles(range(n), 32, drop_last=False)
+@pytest.mark.parametrize("least", [1, 2, 4])
+@pytest.mark.parametrize("n", [1, 2, 31, 32, 33, 35, 36, 64, 65, 96, 97])
+def test_the_last_batch_is_never_too_small(n, least):
+    sampler = NoSmallRest(range(n), 32, least)
     sizes = [len(batch) for batch in sampler]
     assert sum(sizes) == n and len(sampler) == len(sizes)
-    assert n == 1 or min(sizes) > 1
-    assert max(sizes) <= 33
+    assert n < least or min(sizes) >= least
+    assert max(sizes) < 32 + least
 
 
 def test_a_batch_is_the_pictures_of_its_rows():

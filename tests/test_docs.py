@@ -10,7 +10,8 @@ from conftest import ROOT, TINY
 from PIL import Image
 from real_study import run_study
 
-# docs/ferplus.md needs the real votes (tests/test_ferplus.py), docs/loggers.md a server (tests/test_wandb_runs.py).
+# docs/ferplus.md needs the real votes (tests/test_ferplus.py), docs/loggers.md a server (tests/test_wandb_runs.py), docs/distributed.md
+# processes of its own (tests/test_ddp.py).
 PAGES = ["README.md", *(f"docs/{name}.md" for name in ("studies", "audit", "compare", "report", "stability", "status"))]
 FEW = ["data=synthetic", "data.train=64", "data.val=14", "data.test=14", "trainer=smoke", "logger=csv"]
 

@@ -7,8 +7,10 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
+from fer_lightning import ranks
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.data.ferplus import distribution
+from fer_lightning.errors import ConfigError
 
 
 class FERDataModule(LightningDataModule):
@@ -19,6 +21,8 @@ class FERDataModule(LightningDataModule):
     faces, split: pictures and which of them train, select and test
     seed:         the order of epoch e is a function of (seed, e) alone, so a resumed run sees the order it would have seen
     selects:      whether there is a validation part and it is held out from training
+
+    Of several processes each is handed the whole batches. ConfigError where a part has fewer pictures than there are processes.
     """
 
     def __init__(self, faces, split, batch_size=128, eval_batch_size=512, seed=0):
@@ -32,6 +36,11 @@ class FERDataModule(LightningDataModule):
         self.seed = seed
         self.train_index = split.train
         self.selects = len(split.val) > 0
+        for name in ("train", "val", "test"):
+            if 0 < len(getattr(split, name)) < ranks.count():
+                raise ConfigError(
+                    f"trainer.devices={ranks.count()}: the {name} part has {len(getattr(split, name))} pictures, fewer than processes."
+                )
 
     def enter(self, phase):
         """Train on what the phase trains on."""
@@ -47,7 +56,7 @@ class FERDataModule(LightningDataModule):
 
     def train_dataloader(self):
         order = EpochPermutation(len(self.train_index), self.seed)
-        return self._loader(self.train_index, NoSingles(order, self.batch_size, drop_last=False), self.targets)
+        return self._loader(self.train_index, NoSmallRest(order, self.batch_size, 2 * ranks.count()), self.targets)
 
     def val_dataloader(self):
         return self._eval_loader(self.split.val) if self.selects else []
@@ -56,7 +65,8 @@ class FERDataModule(LightningDataModule):
         return self._eval_loader(self.split.test)
 
     def _eval_loader(self, index):
-        return self._loader(index, BatchSampler(range(len(index)), self.eval_batch_size, drop_last=False), self.labels)
+        size = max(self.eval_batch_size, ranks.count())
+        return self._loader(index, NoSmallRest(range(len(index)), size, ranks.count()), self.labels)
 
     def _loader(self, index, batches, labels):
         # No worker processes: a batch is one indexing call (0.1 ms for 128 pictures), less than handing it between processes.
@@ -98,13 +108,17 @@ class EpochPermutation(Sampler):
         return iter(torch.randperm(self.length, generator=generator).tolist())
 
 
-class NoSingles(BatchSampler):
-    """Batches whose last one is never a single picture, which BatchNorm cannot train on: it joins the batch before.
+class NoSmallRest(BatchSampler):
+    """Batches whose last one has never fewer than `least` pictures: fewer join the batch before.
 
-    skip: how many batches of the next epoch are left out, because the run has seen them before it was stopped
+    least: in training two for each process, for BatchNorm cannot train on one; in evaluation one
+    skip:  how many batches of the next pass are left out, because the run has seen them before it was stopped
     """
 
-    skip = 0
+    def __init__(self, sampler, batch_size, least):
+        super().__init__(sampler, batch_size, drop_last=False)
+        self.least = least
+        self.skip = 0
 
     def __iter__(self):
         skip, self.skip = self.skip, 0
@@ -113,7 +127,7 @@ class NoSingles(BatchSampler):
     def _batches(self):
         held = None
         for batch in super().__iter__():
-            if held is not None and len(batch) == 1:
+            if held is not None and len(batch) < self.least:
                 held = held + batch
                 continue
             if held is not None:
@@ -124,4 +138,4 @@ class NoSingles(BatchSampler):
 
     def __len__(self):
         whole, rest = divmod(len(self.sampler), self.batch_size)
-        return whole + (rest > 1 or (rest == 1 and whole == 0))
+        return whole + (rest >= self.least or (rest > 0 and whole == 0))
