@@ -2,9 +2,11 @@
 
 import logging
 import os
+import socket
 import sys
 import time
 import traceback
+import warnings
 from pathlib import Path
 
 import hydra
@@ -18,6 +20,7 @@ from fer_lightning.record import now, read_result, write_result
 from fer_lightning.study import sweep
 from fer_lightning.study.cells import cell_name, cell_values, refuse_merged_options
 from fer_lightning.study.identity import job_id
+from fer_lightning.study.ledger import LEDGER
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +28,9 @@ log = logging.getLogger(__name__)
 CONF = next(path for path in (Path(__file__).parent / "conf", Path(__file__).parent.parent / "conf") if path.is_dir())
 
 INTERRUPTED = 130
+
+# conf/hydra/launcher/ has options of the plug-ins' names, which Hydra checks against the plug-ins' own, and says so each time.
+warnings.filterwarnings("ignore", message=r"\n'hydra/launcher/\w+' is validated against ConfigStore schema")
 
 
 def main():
@@ -41,15 +47,19 @@ def main():
         if shows_traces or sentence is None:
             raise
         sys.exit(sentence)
-    finally:
-        sweep.withdraw()
 
 
 def job(cfg):
-    """Run one job, unless its folder already holds its result. What fails is recorded; a sweep then goes on with the next job."""
+    """Run one job, unless its folder already holds its result. What fails is recorded; a sweep then goes on with the next job.
+
+    Returns the monitored score of the selected epoch, for sweepers that search; None where the job has none.
+    """
     context = HydraConfig.get()
+    os.chdir(context.runtime.cwd)  # a worker on a cluster starts elsewhere, and relative paths are the user's
     whole = sweep.current()
     folder = Path(context.runtime.output_dir)
+    if whole is not None and not (folder.parent / LEDGER).exists():
+        raise ConfigError(f"{socket.gethostname()} does not see {folder.parent} of the sweep: it must be on a file system that all machines share.")
     overrides = list(context.overrides.task)
     if whole is None and cfg.study.name != "adhoc":
         sys.exit(f"study={cfg.study.name} is a grid of jobs: add --multirun (or -m) to run them.")
@@ -63,9 +73,9 @@ def job(cfg):
     previous = read_result(folder)
     if previous and previous["status"] == "done" and previous["job"]["id"] == description["id"]:
         log.info("%s  done before, kept", heading)
-        return
+        return previous["selected"]["value"]
     log.info("%s%s", heading, _eta(whole, context.job.num) if whole else "")
-    _run(cfg, folder, description, whole)
+    return _run(cfg, folder, description, whole)
 
 
 def _run(cfg, folder, description, whole):
@@ -78,6 +88,7 @@ def _run(cfg, folder, description, whole):
         test = result["metrics"]["test"]
         scores = f"test accuracy {test['accuracy']:.4f}, clean {test['accuracy_clean']:.4f}" if test else "no test part"
         log.info("done in %.0f s, epoch %d selected: %s", time.perf_counter() - start, result["selected"]["epoch"] + 1, scores)
+        return result["selected"]["value"]
     except (KeyboardInterrupt, SystemExit) as error:
         # Lightning answers Ctrl-C with SystemExit(1).
         _record_end(folder, description, "interrupted", error)
@@ -112,8 +123,8 @@ def _eta(whole, number):
 
 def _cell(*, _root_):
     choices = _root_.hydra.runtime.choices
-    return cell_name(cell_values(_root_, choices, sweep.current().axes) | {"seed": _root_.seed}, groups=choices)
+    return cell_name(cell_values(_root_, choices, sweep.announced(_root_).axes) | {"seed": _root_.seed}, groups=choices)
 
 
-OmegaConf.register_new_resolver("sweep_study", lambda: sweep.current().study, replace=True)
+OmegaConf.register_new_resolver("sweep_study", lambda *, _root_: sweep.announced(_root_).study, replace=True)
 OmegaConf.register_new_resolver("sweep_cell", _cell, replace=True)

@@ -1,10 +1,21 @@
-"""What a job needs to know of the sweep it belongs to. It travels in an environment variable, so it reaches jobs in other processes."""
+"""What a job needs to know of the sweep it belongs to, wherever it runs.
+
+Every launcher hands Hydra's own overrides to its jobs, also to those on other machines. So they carry it, as `hydra.job.env_set`, which Hydra
+turns into environment variables while a job runs.
+"""
 
 import json
 import os
 from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hydra.core.override_parser.types import Quote, QuotedString
+from omegaconf import open_dict, read_write
 
 VARIABLE = "FER_LIGHTNING_SWEEP"
+
+# What the user may have set and a worker on a cluster would not inherit. They are written to .hydra/, so keys and passwords must not be here.
+CARRIED = ("FER2013_ROOT", "HF_HOME", "HF_HUB_OFFLINE", "OMP_NUM_THREADS", "WANDB_ENTITY", "WANDB_MODE", "WANDB_PROJECT", "XDG_CACHE_HOME")
 
 # Below the folder of a sweep: what its jobs share while it lasts.
 SHARED = ".features"
@@ -12,7 +23,7 @@ SHARED = ".features"
 
 @dataclass(frozen=True)
 class Sweep:
-    """study:   its name, also the name of its folder and of its group in W&B
+    """study:   its name, also the name of its group in W&B
     axes:    the swept keys
     jobs:    how many jobs there are, None where the sweeper decides as it goes
     shares:  whether jobs may differ behind the backbone only, so that a frozen one is asked once for all of them
@@ -26,15 +37,23 @@ class Sweep:
     started: float
 
 
-def announce(sweep):
-    os.environ[VARIABLE] = json.dumps(asdict(sweep))
+def announce(config, sweep):
+    """Write a sweep into its own config, and so into that of each of its jobs."""
+    env = {VARIABLE: json.dumps(asdict(sweep))} | {name: os.environ[name] for name in CARRIED if name in os.environ}
+    with read_write(config), open_dict(config):
+        config.hydra.job.env_set = env | dict(config.hydra.job.env_set)  # what the user set there counts
+        # A worker on a cluster starts in a folder of its own.
+        told = {"hydra.sweep.dir": str(Path(config.hydra.sweep.dir).absolute())}
+        told |= {f"++hydra.job.env_set.{name}": value for name, value in config.hydra.job.env_set.items()}
+        config.hydra.overrides.hydra += [f"{key}={QuotedString(value, Quote.single).with_quotes()}" for key, value in told.items()]
+
+
+def announced(config):
+    """The sweep of a config that is being composed, before or outside its job."""
+    return Sweep(**json.loads(config.hydra.job.env_set[VARIABLE]))
 
 
 def current():
-    """The sweep this process works for, or None in a single run."""
+    """The sweep of the job that runs, or None in a single run."""
     text = os.environ.get(VARIABLE)
     return Sweep(**json.loads(text)) if text else None
-
-
-def withdraw():
-    os.environ.pop(VARIABLE, None)
