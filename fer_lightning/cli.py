@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import hydra
@@ -15,7 +16,7 @@ from omegaconf import OmegaConf
 
 from fer_lightning import schema  # noqa: F401  (stores the schema that config.yaml names)
 from fer_lightning.errors import ConfigError, DataError, UserError
-from fer_lightning.explain import explain, root_cause
+from fer_lightning.explain import explain, lost_job, root_cause
 from fer_lightning.record import now, read_result, write_result
 from fer_lightning.study import sweep
 from fer_lightning.study.cells import cell_name, cell_values, refuse_merged_options
@@ -46,7 +47,19 @@ def main():
         sentence = explain(error)
         if shows_traces or sentence is None:
             raise
+        if lost_job(error):
+            _show_rest()
         sys.exit(sentence)
+    finally:
+        sweep.withdraw()
+
+
+def _show_rest():
+    """The report of a sweep that Hydra gave up. Jobs that run elsewhere may go on, so what they share stays."""
+    from fer_lightning.report import report
+
+    with suppress(UserError):  # not one job has begun
+        report(Path(sweep.current().folder))
 
 
 def job(cfg):
@@ -59,7 +72,8 @@ def job(cfg):
     whole = sweep.current()
     folder = Path(context.runtime.output_dir)
     if whole is not None and not (folder.parent / LEDGER).exists():
-        raise ConfigError(f"{socket.gethostname()} does not see {folder.parent} of the sweep: it must be on a file system that all machines share.")
+        host = socket.gethostname()
+        raise ConfigError(f"{host} does not see {folder.parent}, where this sweep is: it must be on a file system that all machines share.")
     overrides = list(context.overrides.task)
     if whole is None and cfg.study.name != "adhoc":
         sys.exit(f"study={cfg.study.name} is a grid of jobs: add --multirun (or -m) to run them.")

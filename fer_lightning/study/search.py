@@ -51,7 +51,10 @@ class Search:
             try:
                 number = self.study.ask(self.space).number
             except ValueError as error:  # Optuna's word for a choice that was not there before
-                raise ConfigError(f"The choices of a key are not those with which this search began. {error} Choose another folder with hydra.sweep.dir=multirun/NAME.") from error
+                raise ConfigError(
+                    f"The choices of a key are not those with which this search began: {error} "
+                    "Choose another folder with hydra.sweep.dir=multirun/NAME."
+                ) from error
             trials.append(self.study.trials[number])
         return trials
 
@@ -65,7 +68,7 @@ class Search:
         return [[*overrides, seed] for seed in self.seeds] or [overrides]
 
     def settle(self, trial, folders):
-        """Tell Optuna how a trial ended. Returns whether it has: one whose jobs were interrupted, or lost with their process, stays open."""
+        """Tell Optuna how a trial ended. Returns whether it has: one whose jobs were interrupted, or lost on the way, stays open."""
         results = [read_result(folder) or {"status": "lost"} for folder in folders]
         ended = {result["status"] for result in results}
         if ended == {"done"}:
@@ -90,6 +93,7 @@ def distribution(override):
     choices = list(override.sweep_string_iterator())
     if not override.is_range_sweep():
         return CategoricalDistribution(choices)
-    kind, number = (IntDistribution, int) if all(isinstance(part, int) for part in (value.start, value.step)) else (FloatDistribution, float)
+    whole = all(isinstance(part, int) for part in (value.start, value.step))
+    kind, number = (IntDistribution, int) if whole else (FloatDistribution, float)
     numbers = sorted(number(choice) for choice in choices)
     return kind(numbers[0], numbers[-1], step=abs(value.step))

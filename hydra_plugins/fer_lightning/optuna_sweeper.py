@@ -1,4 +1,4 @@
-"""`hydra/sweeper=optuna`: search the swept keys with Optuna. The study lies in the folder of the sweep, and the same command goes on with it."""
+"""`hydra/sweeper=optuna`: search the swept keys with Optuna. The same command goes on with a search, wherever it ended."""
 
 import fcntl
 from contextlib import contextmanager
@@ -8,6 +8,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 
 from fer_lightning.errors import UserError
+
 
 class OptunaSweeper(Sweeper):
     """n_trials: in all, those of earlier commands included
@@ -58,5 +59,5 @@ def _alone(folder):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"Another process searches in {folder}. Its trials are drawn one after the other: wait for it, or stop it.") from None
+            raise UserError(f"Another process searches in {folder}. Wait for it, or stop it.") from None
         yield
