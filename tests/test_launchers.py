@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from importlib.util import find_spec
 from types import SimpleNamespace
 
 import pytest
-from conftest import TINY
+from conftest import CONF, ROOT, TINY, compose
 
 from fer_lightning.record import read_result
 from fer_lightning.study import callback, sweep
@@ -60,7 +61,10 @@ def one_that_runs(tmp_path):
     return None
 
 
-@pytest.mark.parametrize("option", ["launcher=joblib", "launcher=ray", "launcher=submitit_local", "launcher=submitit_slurm", "sweeper=optuna"])
+OPTIONS = ["launcher=joblib", "launcher=ray", "launcher=submitit_local", "launcher=submitit_slurm", "sweeper=optuna"]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
 def test_what_is_not_installed_is_named_with_its_extra(command, tmp_path, monkeypatch, option):
     extra = option.partition("=")[2].partition("_")[0]
     monkeypatch.setitem(callback.PACKAGES, extra, "no_such_package")
@@ -70,7 +74,6 @@ def test_what_is_not_installed_is_named_with_its_extra(command, tmp_path, monkey
 
 
 def test_a_worker_learns_of_its_sweep_from_the_overrides_alone(tmp_path, monkeypatch):
-    from conftest import CONF
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode
@@ -180,3 +183,19 @@ def test_the_jobs_of_a_lost_node_run_elsewhere(tmp_path):
         done = finish(tmp_path, running)
     assert done.code == 0 and "4 of 4 jobs done" in done.text, done.text
     assert all(result["job"]["study"].startswith("act-") for result in results(tmp_path).values())
+
+
+def shown():
+    lines = (ROOT / "docs" / "clusters.md").read_text().splitlines()
+    return [line.split("#")[0].strip() for line in lines if line.startswith("    python -m fer_lightning")]
+
+
+@pytest.mark.parametrize("line", shown())
+def test_a_shown_command_is_a_valid_one(line):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    _, _, _, multirun, *overrides = shlex.split(line)
+    assert multirun == "-m"
+    single = [override for override in overrides if not OverridesParser.create().parse_override(override).is_sweep_override()]
+    config = compose(*single, return_hydra_config=True)
+    assert config.hydra.launcher._target_.endswith("Launcher")
