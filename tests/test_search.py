@@ -4,13 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import yaml
 from conftest import ROOT, TINY
-from test_launchers import finish, results, start, wait_for
+from sweeps import finish, needs, results, start, wait_for
 from wandb_server import ENTITY, KEY, WandbServer
 
 from fer_lightning.record import read_result
@@ -25,7 +24,7 @@ def trials(tmp_path):
     return optuna.load_study(study_name="search", storage=f"sqlite:///{tmp_path}/multirun/s/search.db").trials
 
 
-needs_optuna = pytest.mark.skipif(find_spec("optuna") is None, reason="not installed: fer_lightning[optuna]")
+needs_optuna = needs("optuna")
 
 
 @needs_optuna

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_launchers import LONG, finish, kill_tree, needs, results, start, wait_for
+from sweeps import LONG, finish, kill_tree, needs, results, start, wait_for
 
 DAEMONS = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
 
