@@ -130,7 +130,7 @@ def test_a_w_and_b_agent_drives_the_same_command(tmp_path):
         env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"  # the agent's interpreter is called python
         del env["WANDB_MODE"]
         command = [sys.executable, "-m", "wandb", "agent", f"{ENTITY}/fer_lightning/sweep0"]
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stdout + done.stderr
     assert server.runs.keys() == draws.keys(), done.stdout + done.stderr
     for name, drawn in draws.items():
