@@ -7,7 +7,7 @@ export FER2013_ROOT ?= data
 DATA = $(shell $(BIN)/python -m fer_lightning.data.fer2013)
 GRID = head.act=relu,gelu,swish,mish head.norm=none,bn
 
-.PHONY: setup sweep test test-all lint bench clean
+.PHONY: setup sweep test test-all test-faults lint bench clean
 
 setup: $(VENV)/.done
 
@@ -28,6 +28,10 @@ test: setup
 
 test-all: setup
 	$(BIN)/python -m pytest -q -m "" $(ARGS)
+
+# Kills, signals, full disks, damaged files: docs/reliability.md. Some ten minutes.
+test-faults: setup
+	$(BIN)/python -m pytest -q -m "" tests/faults $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ from hydra.utils import instantiate
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from fer_lightning.checkpoints import WholeFiles
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.errors import ConfigError
 from fer_lightning.head import make_head
@@ -65,14 +66,18 @@ def build_phases(cfg):
     ]
 
 
-def build_trainer(cfg, loggers=(), callbacks=(), max_epochs=None):
+def build_trainer(cfg, loggers=(), callbacks=(), max_epochs=None, accumulate=1):
     """A Lightning Trainer that says nothing the run folder or the screen does not already say.
 
-    max_epochs: the epoch at which a fit ends, counted from the start of the run; None for evaluation only.
+    max_epochs: the epoch at which a fit ends, counted from the start of the run; None for evaluation only
+    accumulate: batches of the data module that make up one of the config
     """
     fits = max_epochs is not None
+    limit = cfg.trainer.limit_train_batches
     return instantiate(cfg.trainer, _partial_=True)(
         max_epochs=max_epochs or 0,
+        accumulate_grad_batches=accumulate * cfg.trainer.accumulate_grad_batches,
+        limit_train_batches=accumulate * limit if isinstance(limit, int) else limit,
         callbacks=list(callbacks),
         logger=list(loggers) or False,
         precision=pick_precision(cfg.precision),
@@ -80,24 +85,24 @@ def build_trainer(cfg, loggers=(), callbacks=(), max_epochs=None):
         enable_model_summary=False,
         enable_progress_bar=fits and sys.stderr.isatty(),
         num_sanity_val_steps=0,
+        plugins=[WholeFiles()],
     )
 
 
-def build_checkpoints(cfg, folder):
-    """(last, best) of one phase: last.ckpt is everything needed to go on, best.ckpt has the weights that the monitor selects."""
-    where = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
-    # Not save_weights_only: Lightning then skips the callbacks' part and would save the weights before averaging.
-    best = ModelCheckpoint(**where, filename="best", monitor=cfg.monitor, mode=direction("monitor", cfg.monitor))
-    return ModelCheckpoint(**where, filename="last"), best
+def build_callbacks(cfg, selects, best):
+    """Weight averaging, early stopping and the checkpoint of the best epoch, for one phase.
 
-
-def build_callbacks(cfg, selects):
-    """Weight averaging and early stopping, for one phase. selects: whether a validation part is held out from it."""
+    selects: whether a validation part is held out from it; best: the file of its best epoch
+    """
     callbacks = []
     if cfg.ema_decay is not None:
         callbacks.append(WeightAveraging(multi_avg_fn=warming_average(cfg.ema_decay)))
     if cfg.patience is not None and selects:
         callbacks.append(EarlyStopping(cfg.monitor, mode=direction("monitor", cfg.monitor), patience=cfg.patience))
+    if selects:
+        # Not save_weights_only: Lightning then skips the callbacks' part and would save the weights before averaging.
+        where = {"dirpath": best.parent, "filename": best.stem, "enable_version_counter": False}
+        callbacks.append(ModelCheckpoint(**where, monitor=cfg.monitor, mode=direction("monitor", cfg.monitor)))
     return callbacks
 
 
@@ -109,7 +114,7 @@ def build_monitor(cfg, data, folder):
             raise ConfigError(f"stability.{key}={value}: give a whole number, 1 or more{' (or null: never)' if key != 'probe' else ''}.")
     train = data.split.train
     probe = np.random.default_rng(cfg.seed).choice(train, min(cfg.stability.probe, len(train)), replace=False)
-    return StabilityMonitor(folder, data.pixels[probe], data.targets[probe], cfg.batch_size, cfg.stability.sharpness_every)
+    return StabilityMonitor(folder, data.pixels[probe], data.targets[probe], data.batch_size, cfg.stability.sharpness_every)
 
 
 def warming_average(decay):

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import shutil
+import signal
 import socket
 import sys
 import time
@@ -14,35 +16,46 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from fer_lightning import schema  # noqa: F401  (stores the schema that config.yaml names)
+from fer_lightning import (
+    interrupt,
+    schema,  # noqa: F401  (stores the schema that config.yaml names)
+)
 from fer_lightning.errors import ConfigError, DataError, UserError
 from fer_lightning.explain import explain, lost_job, root_cause
-from fer_lightning.record import now, read_result, write_result
+from fer_lightning.record import RESULT, drop_unfinished, now, read_result, write_config, write_result
 from fer_lightning.study import sweep
 from fer_lightning.study.cells import cell_name, cell_values, refuse_merged_options
 from fer_lightning.study.identity import job_id
 from fer_lightning.study.ledger import LEDGER
+from fer_lightning.study.lock import held, leave_to_others, wait_for_others
 
 log = logging.getLogger(__name__)
 
 # In a wheel conf/ lies inside the package, in a checkout beside it.
 CONF = next(path for path in (Path(__file__).parent / "conf", Path(__file__).parent.parent / "conf") if path.is_dir())
 
-INTERRUPTED = 130
+ON_ERROR = ("continue", "stop")
+RERUN = ("none", "failed")
 
 # conf/hydra/launcher/ has options of the plug-ins' names, which Hydra checks against the plug-ins' own, and says so each time.
 warnings.filterwarnings("ignore", message=r"\n'hydra/launcher/\w+' is validated against ConfigStore schema")
 
 
 def main():
-    """Entry point of `python -m fer_lightning`. Exit codes: 0 all done, 1 something failed, 130 interrupted."""
+    """Entry point of `python -m fer_lightning`. Exit codes: 0 all done, 1 something failed, 130 Ctrl-C, 143 SIGTERM."""
     shows_traces = os.environ.get("HYDRA_FULL_ERROR") == "1"
     # Makes Hydra hand its errors on instead of printing them, so that they can be explained here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    run = hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(job)
     try:
-        hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(job)()
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        with interrupt.listening():
+            run()
+            while (whole := sweep.current()) and wait_for_others(Path(whole.folder), whole.started):
+                run()  # keeps what is done and takes over what a process that died has left
+            if whole:
+                end(Path(whole.folder))
+    except interrupt.Interrupted as stop:
+        sys.exit(stop.code)
     except Exception as error:
         sentence = explain(error)
         if shows_traces or sentence is None:
@@ -62,8 +75,17 @@ def _show_rest():
         report(Path(sweep.current().folder))
 
 
+def end(study):
+    """The end of a sweep: its report, and exit code 1 where a job is not done."""
+    from fer_lightning.report import report
+
+    shutil.rmtree(study / sweep.SHARED, ignore_errors=True)
+    if report(study):
+        sys.exit(1)
+
+
 def job(cfg):
-    """Run one job, unless its folder already holds its result. What fails is recorded; a sweep then goes on with the next job.
+    """Run one job, unless another process is at it, or its folder already holds its result. What fails is recorded; the sweep goes on.
 
     Returns the monitored score of the selected epoch, for sweepers that search; None where the job has none.
     """
@@ -79,17 +101,47 @@ def job(cfg):
         sys.exit(f"study={cfg.study.name} is a grid of jobs: add --multirun (or -m) to run them.")
     try:
         refuse_merged_options(overrides)
+        for key, value, known in (("on_error", cfg.on_error, ON_ERROR), ("study.rerun", cfg.study.rerun, RERUN)):
+            if value not in known:
+                raise ConfigError(f"{key}={value}: choose {' or '.join(known)}.")
     except ConfigError as error:
         sys.exit(str(error))
     cell = cell_values(cfg, context.runtime.choices, whole.axes if whole else ())
     description = {"id": job_id(cfg), "study": whole.study if whole else None, "cell": cell, "seed": cfg.seed, "overrides": overrides}
     heading = f"job {context.job.num + 1}/{whole.jobs or '?'}  {folder.name}" if whole else f"run {folder}"
+    with interrupt.listening(), held(folder) as ours:
+        kept = _why_kept(cfg, folder, description, whole) if ours else "run by another process, left to it"
+        if not ours:
+            if whole is None:
+                sys.exit(f"{folder}: another process runs this job.")
+            leave_to_others(folder, whole.started)
+        if kept:
+            log.info("%s  %s", heading, kept)
+        else:
+            log.info("%s%s", heading, _eta(whole, context.job.num) if whole else "")
+            write_config(folder, cfg, context, overrides)
+            _run(cfg, folder, description, whole)
+        result = read_result(folder)
+        return result["selected"]["value"] if result and result["status"] == "done" else None
+
+
+def _why_kept(cfg, folder, description, whole):
+    """Why the job is not run now; None where it is."""
     previous = read_result(folder)
-    if previous and previous["status"] == "done" and previous["job"]["id"] == description["id"]:
-        log.info("%s  done before, kept", heading)
-        return previous["selected"]["value"]
-    log.info("%s%s", heading, _eta(whole, context.job.num) if whole else "")
-    return _run(cfg, folder, description, whole)
+    if previous and previous["job"]["id"] == description["id"]:
+        if previous["status"] == "done":
+            drop_unfinished(folder)  # a process that was killed may have left them
+            return "done before, kept"
+        if previous["status"] == "failed" and whole and cfg.study.rerun != "failed":
+            return "failed before, kept so: study.rerun=failed runs it again"
+    if whole and cfg.on_error == "stop" and (failed := _first_failed(folder.parent)):
+        return f"not run: on_error=stop, and {failed} failed"
+    return None
+
+
+def _first_failed(study):
+    """The name of a failed job of a study folder; None where there is none."""
+    return next((path.parent.name for path in sorted(study.glob(f"*/{RESULT}")) if read_result(path.parent)["status"] == "failed"), None)
 
 
 def _run(cfg, folder, description, whole):
@@ -102,12 +154,12 @@ def _run(cfg, folder, description, whole):
         test = result["metrics"]["test"]
         scores = f"test accuracy {test['accuracy']:.4f}, clean {test['accuracy_clean']:.4f}" if test else "no test part"
         log.info("done in %.0f s, epoch %d selected: %s", time.perf_counter() - start, result["selected"]["epoch"] + 1, scores)
-        return result["selected"]["value"]
-    except (KeyboardInterrupt, SystemExit) as error:
-        # Lightning answers Ctrl-C with SystemExit(1).
-        _record_end(folder, description, "interrupted", error)
-        log.error("interrupted: %s", folder)
-        sys.exit(INTERRUPTED)
+    except (interrupt.Interrupted, SystemExit) as error:
+        # Lightning answers a SIGTERM in one of several processes with SystemExit.
+        stop = error if isinstance(error, interrupt.Interrupted) else interrupt.Interrupted(signal.SIGTERM)
+        _record_end(folder, description, "interrupted", stop)
+        log.error("interrupted: %s  The same command goes on with it.", folder)
+        raise stop from error
     except Exception as error:
         _record_end(folder, description, "failed", error)
         sentence = explain(error)
@@ -122,16 +174,20 @@ def _run(cfg, folder, description, whole):
 def _record_end(folder, description, status, error):
     record = read_result(folder) or {"job": description}
     cause = root_cause(error)
-    trace = None if isinstance(cause, UserError) else traceback.format_exc()
-    reason = {"type": type(cause).__name__, "message": explain(error) or str(error), "traceback": trace}
-    write_result(folder, record | {"status": status, "ended": now(), "error": reason})
+    trace = None if isinstance(cause, UserError | interrupt.Interrupted) else traceback.format_exc()
+    where = " ".join(getattr(error, "__notes__", ())) or None
+    reason = {"type": type(cause).__name__, "message": explain(error) or str(error), "where": where, "traceback": trace}
+    try:
+        write_result(folder, record | {"status": status, "ended": now(), "error": reason})
+    except OSError as full:
+        log.error("%s cannot be written (%s)", folder / RESULT, full)
 
 
 def _eta(whole, number):
     """How long the rest of the sweep takes if its jobs go on at the pace so far."""
     if whole.jobs is None or not number:
         return ""
-    left = (time.time() - whole.started) / number * (whole.jobs - number)
+    left = max(0.0, time.time() - whole.started) / number * (whole.jobs - number)  # a clock may have been set back
     return f"  ETA {time.strftime('%H:%M:%S', time.gmtime(left))}" if left < 86400 else f"  ETA {left / 3600:.0f} h"
 
 

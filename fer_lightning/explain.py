@@ -1,6 +1,10 @@
 """Errors of Hydra and OmegaConf in one plain sentence that names what would have been right."""
 
+import errno
+import re
+import shutil
 import sys
+from pathlib import Path
 
 from hydra.errors import HydraException, InstantiationException, MissingConfigException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -39,7 +43,20 @@ def explain(error):
     if lost_job(error):
         reason = str(error).strip().partition("\n")[0]
         return f"A job was lost with its process ({type(error).__name__}: {reason}). What is done is kept; the same command runs the rest."
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return _full(error)
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and re.search("out of memory|can't allocate memory", str(error))):
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return f"out of memory ({reason}). Take a smaller batch_size, or on_oom=halve to try once more with half of it, two to a step."
     return None
+
+
+def _full(error):
+    """Which disk is full, and how far."""
+    place = Path(error.filename or ".").absolute()
+    folder = next(path for path in (place, *place.parents) if path.is_dir())
+    free = shutil.disk_usage(folder).free / 1e6
+    return f"{place}: the disk is full ({free:.1f} MB free). Make room; in a sweep, study.rerun=failed then goes on with the job."
 
 
 def _composition(error):

@@ -1,7 +1,7 @@
 """Loggers that mirror the run folder: one function builds each, `show` brings in what a finished run's record says, `close` ends them.
 
 folder: of the run; name: of its cell and seed; labels: {study, protocol, verdict, and the cell's swept keys: value}
-tags:   the user's own
+run_id: of the logger's own run that a resumed job goes on with; tags: the user's own
 """
 
 import logging
@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from fer_lightning.data.faces import CLASSES
-from fer_lightning.record import METRICS, PREDICTIONS, RESULT, STEPS
+from fer_lightning.record import METRICS, PREDICTIONS, RESULT, STEPS, read_metrics
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ RECORD = (RESULT, METRICS, STEPS, PREDICTIONS)
 LONGEST_TAG = 64  # W&B refuses a run with a longer one
 
 
-def wandb(project: str, folder: str, name: str, labels: dict, tags: list = ()):
+def wandb(project: str, folder: str, name: str, labels: dict, run_id: str | None = None, tags: list = ()):
     """A W&B run of its own for this job: offline unless the user is logged in or WANDB_MODE says otherwise."""
     import wandb as client
     from lightning.pytorch.loggers import WandbLogger
@@ -39,6 +39,8 @@ def wandb(project: str, folder: str, name: str, labels: dict, tags: list = ()):
         job_type="train",
         tags=[*(f"{key}={value}"[:LONGEST_TAG] for key, value in labels.items()), *tags],
         settings=settings,
+        id=run_id,
+        resume="allow" if run_id else None,
     )
     try:
         run = start(mode=mode)
@@ -47,23 +49,27 @@ def wandb(project: str, folder: str, name: str, labels: dict, tags: list = ()):
         os.environ["WANDB_MODE"] = "offline"  # the next jobs need not wait for it
         run = start(mode="offline")
     run.define_metric("*", step_metric="epoch")
+    if run_id and run.offline and Path(folder, METRICS).exists():
+        # Each try leaves an offline run of its own, and the newest is the one that goes up: it has to hold all.
+        for row in read_metrics(folder):
+            run.log({key: value for key, value in row.items() if key != "step"})
     return WandbLogger(experiment=run, save_dir=folder)
 
 
-def tensorboard(folder: str, name: str, labels: dict):
+def tensorboard(folder: str, name: str, labels: dict, run_id: str | None = None):
     """Event files in the run folder."""
     from lightning.pytorch.loggers import TensorBoardLogger
 
     return TensorBoardLogger(save_dir=folder, name=None, version="tensorboard", default_hp_metric=False)
 
 
-def mlflow(tracking_uri: str, experiment: str, folder: str, name: str, labels: dict, tags: list = ()):
+def mlflow(tracking_uri: str, experiment: str, folder: str, name: str, labels: dict, run_id: str | None = None, tags: list = ()):
     """A run in an MLflow store: a SQLite file, or a server by its URI."""
     from lightning.pytorch.loggers import MLFlowLogger
 
     allowed = {re.sub(r"[^\w./-]", "_", key): str(value) for key, value in labels.items()}  # MLflow refuses other names
     labels = allowed | dict.fromkeys(tags, "true")
-    return MLFlowLogger(experiment_name=experiment, run_name=name, tracking_uri=tracking_uri, tags=labels)
+    return MLFlowLogger(experiment_name=experiment, run_name=name, tracking_uri=tracking_uri, tags=labels, run_id=run_id)
 
 
 def config(settings, job, model):

@@ -1,5 +1,7 @@
 """Scores of a set of predictions. Pure functions of logits and labels; `Predictions` gathers these over an epoch."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torchmetrics import Metric
@@ -61,7 +63,10 @@ def score(logits, labels):
 
     accuracy is over pictures (micro); macro_f1 gives each class the same weight, weighted_f1 its share of the pictures.
     ece: 15 equal-width bins of the top probability. brier: mean over pictures of sum over classes (p - y)^2.
+    All are NaN where some logit is no number: what a network that diverged says is never the best.
     """
+    if not logits.isfinite().all():
+        return dict.fromkeys(DIRECTIONS, math.nan)
     probabilities = logits.softmax(1)
     return {
         "loss": F.cross_entropy(logits, labels).item(),
@@ -75,7 +80,9 @@ def score(logits, labels):
 
 
 def accuracy(logits, labels, among=slice(None)):
-    """The share of right answers among the chosen pictures; among: a mask (N,)."""
+    """The share of right answers among the chosen pictures; among: a mask (N,). NaN where some logit is no number, as in `score`."""
+    if not logits.isfinite().all():
+        return math.nan
     return (logits.argmax(1) == labels)[among].float().mean().item()
 
 

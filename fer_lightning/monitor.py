@@ -3,6 +3,7 @@
 import math
 from contextlib import contextmanager
 
+import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -15,6 +16,9 @@ from fer_lightning.sharpness import edge_ratio, predictiveness
 from fer_lightning.units import inactive_units
 
 SHARPNESS = {"eos": edge_ratio, "pred": predictiveness}
+
+# How many steps a training goes on after its loss is no number: reading a loss makes a GPU wait.
+LOOK_EVERY = 64
 
 
 class StabilityMonitor(Callback):
@@ -34,6 +38,8 @@ class StabilityMonitor(Callback):
     where weights are averaged; so `gap` compares one network with itself. It is an accuracy on the probe, not on the whole training part.
 
     What is frozen is not watched: behind a frozen backbone the probe passes through the head alone, on features taken once a phase.
+
+    A loss that is no number ends the training, within `LOOK_EVERY` steps: `diverged` is then true. That is a result, not a failure.
     """
 
     def __init__(self, folder, pixels, targets, batch_size, sharpness_every=None):
@@ -47,6 +53,27 @@ class StabilityMonitor(Callback):
         self._phase = -1
         self._losses, self._norms, self._lrs, self._parts = [], [], [], []
         self._validated = {}
+        self.diverged = False
+
+    def state_dict(self):
+        """The steps and epochs of the run so far, and of the epoch under way what its end will need."""
+        return {
+            "phase": self._phase,
+            "steps": {name: torch.tensor(column.to_numpy()) for name, column in self.steps.items()},
+            "epochs": self.epochs,
+            "under_way": {name: getattr(self, name) for name in ("_losses", "_norms", "_lrs", "_parts")},
+            "diverged": self.diverged,
+            "clip_at": self._clip_at,
+        }
+
+    def load_state_dict(self, state):
+        self._phase = state["phase"] - 1  # on_train_start counts it
+        self.steps = pd.DataFrame({name: column.numpy() for name, column in state["steps"].items()})
+        self.epochs = state["epochs"]
+        for name, values in state["under_way"].items():
+            setattr(self, name, values)
+        self.diverged = state["diverged"]
+        self._clip_at = state["clip_at"]
 
     def on_train_start(self, trainer, module):
         self._phase += 1
@@ -72,6 +99,12 @@ class StabilityMonitor(Callback):
             # Lightning divides the loss of each batch by how many make up a step.
             self._losses.append(torch.stack(self._parts).mean().float() * trainer.accumulate_grad_batches)
             self._parts.clear()
+            if len(self._losses) % LOOK_EVERY == 0:
+                self._look_for_divergence(trainer, torch.stack(self._losses[-LOOK_EVERY:]).isfinite().all().item())
+
+    def _look_for_divergence(self, trainer, finite):
+        if not finite:
+            self.diverged = trainer.should_stop = True
 
     def on_validation_batch_start(self, trainer, module, batch, batch_idx, dataloader_idx=0):
         if batch_idx == 0:
@@ -86,6 +119,7 @@ class StabilityMonitor(Callback):
 
     def on_train_epoch_end(self, trainer, module):
         new = self._gather(trainer)
+        self._look_for_divergence(trainer, np.isfinite(new["loss"]).all())
         epoch = dict.fromkeys(("val_loss", "val_accuracy", "train_accuracy"), math.nan) | self._validated
         self._validated = {}
         with _looking(trainer, module):

@@ -20,6 +20,18 @@ class EpochRecord(Checkpoint):
         self.folder = folder
         self.images = 0
         self.seconds = 0.0
+        self._images = 0
+        self._started = None
+
+    def state_dict(self):
+        return {"images": self.images, "seconds": self.seconds}
+
+    def load_state_dict(self, state):
+        self.images, self.seconds = state["images"], state["seconds"]
+
+    def on_train_start(self, trainer, module):
+        # A run that goes on in the middle of an epoch counts from there.
+        self.on_train_epoch_start(trainer, module)
 
     def on_train_epoch_start(self, trainer, module):
         self._started = time.perf_counter()

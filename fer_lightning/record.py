@@ -4,7 +4,7 @@
     metrics.csv           one row an epoch, appended as the epoch ends
     predictions.parquet   one row a picture of val and test: row, split, label, clean, p0..p6
     steps.parquet         one row a training step: step, epoch, loss, grad_norm, lr; replaced as an epoch ends
-    checkpoints/          best.ckpt (weights of the selected epoch), last.ckpt (everything needed to go on, until the run is done)
+    checkpoints/          best.ckpt (weights of the selected epoch); until the run is done, what it needs to go on (checkpoints.py)
     .hydra/               the config
 """
 
@@ -29,6 +29,7 @@ RESULT = "result.json"
 METRICS = "metrics.csv"
 PREDICTIONS = "predictions.parquet"
 STEPS = "steps.parquet"
+BEST = "best.ckpt"
 
 PACKAGES = ("fer_lightning", "torch", "lightning", "hydra-core", "timm", "transformers", "torchmetrics", "numpy")
 
@@ -71,6 +72,18 @@ def write_result(folder, result):
     replace_file(Path(folder) / RESULT, json.dumps({"schema": SCHEMA} | _plain(result), indent=1, allow_nan=False) + "\n")
 
 
+def write_config(folder, cfg, context, overrides):
+    """Write .hydra as Hydra would, but each file at once: Hydra writes it before a job can say that it is done, and in parts.
+
+    cfg: of the job; context: Hydra's own config; overrides: of the job, as typed
+    """
+    from omegaconf import OmegaConf
+
+    (Path(folder) / ".hydra").mkdir(exist_ok=True)
+    for name, node in (("config", cfg), ("hydra", {"hydra": context}), ("overrides", overrides)):
+        replace_file(Path(folder) / ".hydra" / f"{name}.yaml", OmegaConf.to_yaml(OmegaConf.create(node)))
+
+
 def _plain(value):
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
@@ -85,13 +98,24 @@ def clear(folder):
     """Remove what an earlier, unfinished try at the same job left, so that its epochs are not taken for this one's."""
     for name in (RESULT, METRICS, PREDICTIONS, STEPS):
         (Path(folder) / name).unlink(missing_ok=True)
-    shutil.rmtree(Path(folder) / "checkpoints", ignore_errors=True)
+    shutil.rmtree(checkpoints_of(folder), ignore_errors=True)
+
+
+def checkpoints_of(folder):
+    return Path(folder) / "checkpoints"
+
+
+def drop_unfinished(folder):
+    """Remove the checkpoints that only an unfinished run needs. Over a sweep they would fill a disk."""
+    for path in checkpoints_of(folder).glob("*"):
+        if path.name != BEST:
+            path.unlink()
 
 
 def append_metrics(folder, row):
     """Add one epoch to metrics.csv. A resumed run goes on in the same file, under the same header."""
     path = Path(folder) / METRICS
-    new = not path.exists()
+    new = not (path.exists() and path.stat().st_size)
     if not new:
         with open(path, newline="") as file:
             names = next(csv.reader(file))
@@ -102,6 +126,15 @@ def append_metrics(folder, row):
         if new:
             writer.writeheader()
         writer.writerow(row)
+
+
+def cut_metrics(folder, epochs):
+    """Leave the first so many epochs in metrics.csv: a run that goes on from a checkpoint writes the later ones again."""
+    path = Path(folder) / METRICS
+    if path.exists():
+        with open(path, newline="") as file:
+            lines = file.readlines()
+        replace_file(path, "".join(lines[: 1 + epochs]))
 
 
 def read_metrics(folder):

@@ -10,7 +10,7 @@ from fer_lightning import schema  # noqa: F401  (the types that a saved config w
 from fer_lightning.build import build_module, build_phases
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.errors import UserError
-from fer_lightning.record import read_result
+from fer_lightning.record import BEST, checkpoints_of, read_result
 from fer_lightning.targets import check_targets
 
 
@@ -30,7 +30,7 @@ def restore_module(folder):
         raise UserError(f"{folder} holds no finished run: {'no result.json' if result is None else 'its status is ' + result['status']}.")
     if "members" in result:
         raise UserError(f"{folder} is an ensemble, which keeps predictions and no weights: name one of its members.")
-    weights = folder / "checkpoints" / "best.ckpt"
+    weights = checkpoints_of(folder) / BEST
     if not weights.is_file():
         raise UserError(f"{weights} is missing: the weights of this run were removed, so it can be reported but not run again.")
     cfg = OmegaConf.load(folder / ".hydra" / "config.yaml")

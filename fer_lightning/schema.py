@@ -45,6 +45,7 @@ class Study:
     paper:     whose table it is; protocol, images: of the paper's numbers, images being what each accuracy is a share of
     published: the paper's numbers; doubts: its texts that contradict its own table
     analysis:  what is tested and how, registered before the first run
+    rerun:     none | failed: what of the jobs that are over this command runs again
     """
 
     name: str = MISSING
@@ -57,6 +58,7 @@ class Study:
     published: list[Published] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     analysis: Analysis = field(default_factory=Analysis)
+    rerun: str = "none"
 
 
 @dataclass
@@ -108,6 +110,8 @@ class Config:
     monitor: str = MISSING
     patience: int | None = MISSING
     timed_passes: int = MISSING
+    on_error: str = MISSING
+    on_oom: str = MISSING
     near_twins: float | None = MISSING
     stability: Stability = MISSING
 

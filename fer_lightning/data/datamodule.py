@@ -1,5 +1,7 @@
 """The one LightningDataModule: uint8 batches, taken by index in one call from one tensor in memory."""
 
+from itertools import islice
+
 import numpy as np
 import torch
 from lightning import LightningDataModule
@@ -97,9 +99,18 @@ class EpochPermutation(Sampler):
 
 
 class NoSingles(BatchSampler):
-    """Batches whose last one is never a single picture, which BatchNorm cannot train on: it joins the batch before."""
+    """Batches whose last one is never a single picture, which BatchNorm cannot train on: it joins the batch before.
+
+    skip: how many batches of the next epoch are left out, because the run has seen them before it was stopped
+    """
+
+    skip = 0
 
     def __iter__(self):
+        skip, self.skip = self.skip, 0
+        yield from islice(self._batches(), skip, None)  # asked at the first batch, not when Lightning makes the iterator
+
+    def _batches(self):
         held = None
         for batch in super().__iter__():
             if held is not None and len(batch) == 1:

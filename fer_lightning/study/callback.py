@@ -1,13 +1,11 @@
-"""What happens once per sweep: checks before the first job, the report after the last. Hydra calls it in the process that sweeps."""
+"""What happens before the first job of a sweep: checks, and study.json. Hydra calls it in the process that sweeps."""
 
 import json
-import shutil
 import sys
 import time
 import traceback
 from contextlib import contextmanager
 from importlib.util import find_spec
-from pathlib import Path
 
 from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
@@ -32,20 +30,11 @@ PACKAGES = {
 
 
 class StudyCallback(Callback):
-    """Announces the sweep to its jobs, writes study.json, and ends with the report."""
+    """Announces the sweep to its jobs and writes study.json."""
 
     def on_multirun_start(self, config, **_):
         with _stopping():
             begin(config)
-
-    def on_multirun_end(self, config, **_):
-        from fer_lightning.report import report
-
-        with _stopping():
-            shutil.rmtree(Path(config.hydra.sweep.dir) / sweep.SHARED, ignore_errors=True)
-            failed = report(Path(config.hydra.sweep.dir))
-        if failed:
-            sys.exit(1)
 
 
 def begin(config):
@@ -70,9 +59,10 @@ def begin(config):
     if name == "adhoc":
         # Sweeps of the same keys over other data or with another budget must not share a folder.
         name = "-".join([*(axis.rsplit(".", 1)[-1] for axis in axes), digest(base)[:6]])
-    sweep.announce(config, sweep.Sweep(name, axes, len(jobs) if jobs else None, _shares(axes), time.time()))
+    folder = sweep.announce(config, sweep.Sweep(name, axes, len(jobs) if jobs else None, _shares(axes), time.time()))
     about = OmegaConf.to_container(config.study) | {"name": name}
-    _write_ledger(Path(config.hydra.sweep.dir), {"study": about, "axes": axes, "jobs": jobs, "base": base, "command": sys.argv[1:]})
+    del about["rerun"]
+    _write_ledger(folder, {"study": about, "axes": axes, "jobs": jobs, "base": base, "command": sys.argv[1:]})
 
 
 def _check_installed(choices):

@@ -6,7 +6,10 @@ import json
 from omegaconf import OmegaConf
 
 # Where things lie and who is told, not what is trained.
-NOT_TRAINING = ("study", "logger", "stability", "timed_passes", "near_twins", "data.root", "data.cache_dir", "data.ferplus")
+NOT_TRAINING = (
+    *("study", "logger", "stability", "timed_passes", "near_twins", "on_error", "on_oom"),
+    *("data.root", "data.cache_dir", "data.ferplus"),
+)
 
 
 def training_config(cfg, without=()):

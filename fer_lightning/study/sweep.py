@@ -40,7 +40,10 @@ class Sweep:
 
 
 def announce(config, sweep):
-    """Write a sweep into its own config, and so into that of each of its jobs; and into the environment of the process that sweeps."""
+    """Write a sweep into its own config, and so into that of each of its jobs; and into the environment of the process that sweeps.
+
+    Returns its folder.
+    """
     env = {name: os.environ[name] for name in CARRIED if name in os.environ} | dict(config.hydra.job.env_set)  # the user's own counts
     with read_write(config), open_dict(config):
         config.hydra.job.env_set = env | {VARIABLE: json.dumps(asdict(sweep))}
@@ -50,6 +53,7 @@ def announce(config, sweep):
         told = {"hydra.sweep.dir": sweep.folder}
         told |= {f"++hydra.job.env_set.{name}": value for name, value in config.hydra.job.env_set.items()}
         config.hydra.overrides.hydra += [f"{key}={QuotedString(value, Quote.single).with_quotes()}" for key, value in told.items()]
+    return Path(sweep.folder)
 
 
 def announced(config):

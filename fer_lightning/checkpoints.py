@@ -1,0 +1,83 @@
+"""The checkpoints of a run: written whole or not at all, read only whole, and without running what they hold.
+
+    last.ckpt            everything needed to go on, replaced as an epoch ends and when a run is interrupted; until the run is done
+    best-<phase>.ckpt    the epoch that the monitor selected in a phase; until the run is done
+    best.ckpt            the weights that were tested
+"""
+
+import logging
+import pickle
+import zipfile
+from pathlib import Path
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+
+from fer_lightning.errors import UserError
+from fer_lightning.record import BEST, checkpoints_of, replacing
+
+log = logging.getLogger(__name__)
+
+LAST = "last.ckpt"
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes beside the file and then replaces it. Lightning's own writes to the temporary folder, which on another disk means a copy."""
+
+    def save_checkpoint(self, checkpoint, path, storage_options=None):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with replacing(Path(path)) as part:
+            _save(checkpoint, part)
+
+
+def _save(content, path):
+    """torch.save with the reason where the disk refuses: torch says "unexpected pos" of itself."""
+    try:
+        with open(path, "wb") as file:
+            torch.save(content, file)
+    except RuntimeError as error:
+        if not isinstance(error.__context__, OSError):
+            raise
+        raise OSError(error.__context__.errno, error.__context__.strerror, str(path)) from None
+
+
+def best_of(run, phase):
+    """Where the best epoch of a phase is kept."""
+    return checkpoints_of(run) / f"best-{phase.name}.ckpt"
+
+
+def read_checkpoint(path):
+    """What a checkpoint holds; its tensors are read as they are used. UserError where it is damaged or no checkpoint.
+
+    torch reads flipped bits without a word; the checksums in the file tell.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+        if damaged:
+            raise ValueError(f"{damaged} in it is not what was written")
+        return torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing.") from error
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path} is damaged or no checkpoint ({reason}).") from error
+
+
+def read_last(run):
+    """The checkpoint that an unfinished run goes on from; None where it left none, or none that can be read."""
+    path = checkpoints_of(run) / LAST
+    if not path.exists():
+        return None
+    try:
+        return read_checkpoint(path)
+    except UserError as error:
+        log.warning("%s The job starts anew.", error)
+        return None
+
+
+def keep_selected(run, checkpoint):
+    """Write best.ckpt: the selected weights alone, a third of a checkpoint of training."""
+    best = checkpoints_of(run) / BEST
+    with replacing(best) as part:
+        _save({key: checkpoint[key] for key in ("state_dict", "epoch", "global_step")}, part)

@@ -1,0 +1,70 @@
+"""Ctrl-C and SIGTERM: asked once, a training ends at its next step and everything else at once; asked twice, all ends at once."""
+
+import signal
+import threading
+from contextlib import contextmanager
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(BaseException):
+    """The user or the system asked to stop. No `Exception`: nothing that goes on after a failure goes on after this."""
+
+    def __init__(self, signum):
+        super().__init__(signal.Signals(signum).name)
+        self.code = 128 + signum  # what a shell shows of a process that a signal ended
+
+
+class _Waiting:
+    """Which signal waits for the end of a step; None where none does."""
+
+    steps = False
+    signum = None
+
+
+def answer(signum, frame=None):
+    """The handler of both signals."""
+    if _Waiting.steps and _Waiting.signum is None:
+        _Waiting.signum = signum
+    else:
+        raise Interrupted(signum)
+
+
+def listen():
+    """Answer both signals from now on. Returns the handlers before; signals are the main thread's, in another one this does nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    return {signum: signal.signal(signum, answer) for signum in SIGNALS}
+
+
+@contextmanager
+def listening():
+    """Answer both signals in here."""
+    before = listen()
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+@contextmanager
+def between_steps():
+    """A first signal in here waits until `raise_if_asked` is called, or for the end."""
+    _Waiting.steps, _Waiting.signum = True, None
+    try:
+        yield
+    finally:
+        _Waiting.steps = False
+    raise_if_asked()
+
+
+def asked():
+    return _Waiting.signum is not None
+
+
+def raise_if_asked():
+    """Raise the Interrupted that waits, if one does."""
+    if asked():
+        signum, _Waiting.signum = _Waiting.signum, None
+        raise Interrupted(signum)

@@ -1,0 +1,147 @@
+"""A job that was stopped goes on where it was and ends as if nothing had happened, bit for bit; nothing done is done twice."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pandas as pd
+import pytest
+import torch
+from conftest import TINY
+
+from fer_lightning.progress import EpochRecord
+from fer_lightning.record import read_metrics, read_result
+
+SMALL = [*TINY, "logger=csv", "backbone.widths=[4,4]", "stability.probe=8"]
+LONG = [*SMALL, "trainer.max_epochs=4"]
+
+RECIPES = {
+    "default": ["trainer.max_epochs=4"],
+    "without averaging, two batches a step": ["trainer.max_epochs=4", "ema_decay=null", "trainer.accumulate_grad_batches=2"],
+    "plateau and early stopping": ["scheduler=plateau", "scheduler.patience=0", "patience=1", "optimizer.lr=0.4", "trainer.max_epochs=6"],
+    "frozen": ["trainer.max_epochs=4", "backbone.freeze=all", "augment=none", "+augment.mixup=0.4"],
+    "phases": ["--config-dir=own", "recipe=staged", "trainer.max_epochs=4"],
+}
+
+
+STAGED = """
+# @package _global_
+phases:
+  a: {epochs: 2, freeze: all}
+  b: {epochs: 2, freeze: norms, start: best}
+"""
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """Sends this process a signal as soon as so many steps are taken; once."""
+
+    def arm(step, signum=signal.SIGTERM):
+        armed = [True]
+
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+            count(self, trainer, module, outputs, batch, batch_idx)
+            if armed and trainer.global_step == step and not trainer.fit_loop._should_accumulate():
+                armed.clear()
+                os.kill(os.getpid(), signum)
+
+        monkeypatch.setattr(EpochRecord, "on_train_batch_end", on_train_batch_end)
+
+    count = EpochRecord.on_train_batch_end
+    return arm
+
+
+def assert_same_run(run, other):
+    a, b = read_result(run), read_result(other)
+    for part in ("selected", "metrics", "stability", "data", "model"):
+        assert a[part] == b[part], part
+    assert (run / "metrics.csv").read_text() == (other / "metrics.csv").read_text()
+    for name in ("predictions.parquet", "steps.parquet"):
+        pd.testing.assert_frame_equal(*(pd.read_parquet(folder / name) for folder in (run, other)), check_exact=True)
+    weights = [torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True) for folder in (run, other)]
+    assert weights[0]["epoch"] == weights[1]["epoch"]
+    for name, value in weights[0]["state_dict"].items():
+        assert torch.equal(value, weights[1]["state_dict"][name]), name
+    assert [path.name for path in (other / "checkpoints").iterdir()] == ["best.ckpt"]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_run_stopped_twice_ends_as_one_that_was_not(command, tmp_path, stop_at, recipe):
+    """Three batches an epoch: it is stopped in the middle of the second epoch, and once more at the end of the third."""
+    (tmp_path / "own" / "recipe").mkdir(parents=True)
+    (tmp_path / "own" / "recipe" / "staged.yaml").write_text(STAGED)
+    job = [*RECIPES[recipe], *SMALL]
+    assert command(*job, "hydra.run.dir=whole").code == 0
+    steps = read_metrics(tmp_path / "whole")[-1]["step"]
+    per_epoch = read_metrics(tmp_path / "whole")[0]["step"]
+    for step in (per_epoch + 1, 3 * per_epoch):
+        stop_at(step)
+        done = command(*job, "hydra.run.dir=stopped")
+        if step < steps:
+            assert done.code == 143, done.text
+            assert read_result(tmp_path / "stopped")["status"] == "interrupted"
+    done = command(*job, "hydra.run.dir=stopped")
+    assert done.code == 0, done.text
+    came = [(entry["epochs"], entry["step"]) for entry in read_result(tmp_path / "stopped")["resumed"]]
+    assert came == [(1, per_epoch + 1), (3, 3 * per_epoch)][: len(came)] and came
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
+KILLS = """
+    import os, signal, sys
+    from fer_lightning import cli, fit, train, record, resume
+    point = sys.argv.pop(1)
+
+    def dies(module, name, after=False):
+        call = getattr(module, name)
+        def dead(*args, **kwargs):
+            result = call(*args, **kwargs) if after else None
+            os.kill(os.getpid(), signal.SIGKILL)
+        setattr(module, name, dead)
+
+    def dies_at(step):
+        hook = resume.Continuation.on_train_batch_end
+        def dead(self, trainer, *args):
+            if trainer.global_step == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            hook(self, trainer, *args)
+        resume.Continuation.on_train_batch_end = dead
+
+    {
+        "in the first epoch": lambda: dies_at(2),
+        "in the third epoch": lambda: dies_at(8),
+        "between row and checkpoint": lambda: dies(resume.Continuation, "on_train_epoch_end"),
+        "before the test": lambda: dies(train, "load_selected"),
+        "after the test": lambda: dies(train, "epoch_scores"),
+        "after the result": lambda: dies(train, "drop_unfinished"),
+    }[point]()
+    cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("point", "epochs"),
+    [
+        ("in the first epoch", None),
+        ("in the third epoch", 2),
+        ("between row and checkpoint", None),
+        ("before the test", 4),
+        ("after the test", 4),
+        ("after the result", "done"),
+    ],
+)
+def test_a_killed_run_loses_the_epoch_under_way_at_most(command, tmp_path, point, epochs):
+    assert command(*LONG, "hydra.run.dir=whole").code == 0
+    killed = [*LONG, "hydra.run.dir=killed"]
+    dead = subprocess.run([sys.executable, "-c", textwrap.dedent(KILLS), point, *killed], cwd=tmp_path, capture_output=True, text=True)
+    assert dead.returncode == -signal.SIGKILL, dead.stderr
+    done = command(*killed)
+    assert done.code == 0, done.text
+    resumed = [entry["epochs"] for entry in read_result(tmp_path / "killed").get("resumed", [])]
+    if epochs == "done":
+        assert "done before, kept" in done.text and not resumed
+    else:
+        assert resumed == ([] if epochs is None else [epochs])
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
