@@ -1,13 +1,12 @@
 """`hydra/sweeper=optuna`: search the swept keys with Optuna. The same command goes on with a search, wherever it ended."""
 
-import fcntl
-from contextlib import contextmanager
 from pathlib import Path
 
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 
 from fer_lightning.errors import UserError
+from fer_lightning.study.lock import held
 
 
 class OptunaSweeper(Sweeper):
@@ -30,9 +29,11 @@ class OptunaSweeper(Sweeper):
         from fer_lightning.study.search import Search  # torch and optuna: seconds that other commands do without
 
         folder = Path(self.config.hydra.sweep.dir)
-        search = Search([*(f"{key}={value}" for key, value in self.params.items()), *arguments], folder, self.config.monitor)
         launched = 0
-        with _alone(folder):
+        with held(folder) as alone:
+            if not alone:  # they would take each other's trials for those of one that is gone
+                raise UserError(f"Another process searches in {folder}. Wait for it, or stop it.")
+            search = Search([*(f"{key}={value}" for key, value in self.params.items()), *arguments], folder, self.config.monitor)
             while trials := search.next(max(0, min(self.n_jobs, self.n_trials - search.settled())), self._sampler):
                 jobs = {self._folder(job): job for trial in trials for job in search.jobs(trial)}  # equal trials share their jobs
                 try:
@@ -50,14 +51,3 @@ class OptunaSweeper(Sweeper):
         """The run folder of a job. Composing it finds what is wrong with it before it starts."""
         sweep = self.hydra_context.config_loader.load_sweep_config(self.config, overrides).hydra.sweep
         return Path(sweep.dir) / sweep.subdir
-
-
-@contextmanager
-def _alone(folder):
-    """Two processes would take each other's trials for those of one that is gone. A lock of the system goes with its process."""
-    with open(folder / ".search.lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"Another process searches in {folder}. Wait for it, or stop it.") from None
-        yield
