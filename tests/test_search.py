@@ -71,13 +71,29 @@ def test_a_search_goes_by_the_selected_epoch_and_ends_with_the_number_asked_for(
 
 
 @needs_optuna
-def test_a_failed_trial_is_one_that_counts_and_is_listed(command, tmp_path):
-    random = "hydra.sweeper.sampler._target_=optuna.samplers.RandomSampler"
-    done = command("-m", *SEARCH, "optimizer.lr=0.1,fast", "hydra.sweeper.n_trials=4", random)
-    assert done.code == 1 and "failed: lrfast-s0" in done.text
-    for trial in trials(tmp_path):
-        assert trial.state.name == ("FAIL" if trial.params["optimizer.lr"] == "fast" else "COMPLETE")
-    assert len(trials(tmp_path)) == 4 and len(results(tmp_path)) == 2  # what is drawn twice is trained once
+@pytest.mark.parametrize(
+    "rates, code, said",
+    [
+        ("fast,faster", 1, "wants float or int, got str"),
+        ("1e30,1e31", 0, "diverged: a loss or a gradient was no number"),
+    ],
+)
+def test_a_trial_without_a_score_is_told_as_failed_and_counts(command, tmp_path, rates, code, said):
+    args = ["-m", *SEARCH, "scheduler=constant", f"optimizer.lr={rates}", "hydra.sweeper.n_trials=1"]
+    done = command(*args)
+    assert done.code == code and said in done.text, done.text
+    assert [trial.state.name for trial in trials(tmp_path)] == ["FAIL"]
+    assert command(*args).code == code
+    assert len(trials(tmp_path)) == 1
+
+
+@needs_optuna
+def test_what_is_drawn_twice_is_trained_once(command, tmp_path):
+    done = command("-m", *SEARCH, "head.act=relu,gelu", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=3")
+    assert done.code == 0, done.text
+    found = trials(tmp_path)
+    assert len(found) == 3 and len(results(tmp_path)) == len({trial.params["head.act"] for trial in found}) <= 2
+    assert {trial.state.name for trial in found} == {"COMPLETE"}
 
 
 @needs_optuna

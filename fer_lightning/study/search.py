@@ -2,13 +2,15 @@
 
 from statistics import mean
 
+import numpy as np
 import optuna
+import pandas as pd
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from fer_lightning.errors import ConfigError
 from fer_lightning.metrics import direction
-from fer_lightning.record import read_result
+from fer_lightning.record import STEPS, read_result
 from fer_lightning.study.cells import parse
 
 STORAGE = "search.db"
@@ -75,13 +77,18 @@ class Search:
             if results[0]["selected"]["monitor"] is None:
                 raise ConfigError("This protocol has no validation part, so there is nothing that a search could go by.")
             values = [result["selected"]["value"] for result in results]
-            if None not in values:  # not a number
+            if None not in values and not any(map(diverged, folders)):
                 self.study.tell(trial.number, mean(values))
                 return True
         elif ended & {"running", "interrupted", "lost"}:
             return False
         self.study.tell(trial.number, state=TrialState.FAIL)
         return True
+
+
+def diverged(folder):
+    """Whether a run met a loss or a gradient that is no number. What only ends badly has a score, and a search learns from it."""
+    return not np.isfinite(pd.read_parquet(folder / STEPS, columns=["loss", "grad_norm"])).all(axis=None)
 
 
 def distribution(override):
