@@ -45,6 +45,7 @@ NOISE = (
     ".*in eval mode at the start of training.*",
     ".*Total length of `list` across ranks is zero.*",
     ".*your dataloader is not resumable.*",
+    ".*`srun` command is available.*",
 )
 
 
