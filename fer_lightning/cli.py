@@ -3,9 +3,12 @@
 import logging
 import os
 import shutil
+import socket
 import sys
 import time
 import traceback
+import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import hydra
@@ -17,11 +20,12 @@ from fer_lightning import (
     schema,  # noqa: F401  (stores the schema that config.yaml names)
 )
 from fer_lightning.errors import ConfigError, DataError, UserError
-from fer_lightning.explain import explain, root_cause
+from fer_lightning.explain import explain, lost_job, root_cause
 from fer_lightning.record import RESULT, drop_unfinished, now, read_result, write_config, write_result
 from fer_lightning.study import sweep
 from fer_lightning.study.cells import cell_name, cell_values, refuse_merged_options
 from fer_lightning.study.identity import job_id
+from fer_lightning.study.ledger import LEDGER
 from fer_lightning.study.lock import held, leave_to_others, wait_for_others
 
 log = logging.getLogger(__name__)
@@ -31,6 +35,9 @@ CONF = next(path for path in (Path(__file__).parent / "conf", Path(__file__).par
 
 ON_ERROR = ("continue", "stop")
 RERUN = ("none", "failed")
+
+# conf/hydra/launcher/ has options of the plug-ins' names, which Hydra checks against the plug-ins' own, and says so each time.
+warnings.filterwarnings("ignore", message=r"\n'hydra/launcher/\w+' is validated against ConfigStore schema")
 
 
 def main():
@@ -52,9 +59,19 @@ def main():
         sentence = explain(error)
         if shows_traces or sentence is None:
             raise
+        if lost_job(error):
+            _show_rest()
         sys.exit(sentence)
     finally:
         sweep.withdraw()
+
+
+def _show_rest():
+    """The report of a sweep that Hydra gave up. Jobs that run elsewhere may go on, so what they share stays."""
+    from fer_lightning.report import report
+
+    with suppress(UserError):  # not one job has begun
+        report(Path(sweep.current().folder))
 
 
 def end(study):
@@ -67,10 +84,17 @@ def end(study):
 
 
 def job(cfg):
-    """Run one job, unless another process is at it, or its folder already holds its result. What fails is recorded; the sweep goes on."""
+    """Run one job, unless another process is at it, or its folder already holds its result. What fails is recorded; the sweep goes on.
+
+    Returns the monitored score of the selected epoch, for sweepers that search; None where the job has none.
+    """
     context = HydraConfig.get()
+    os.chdir(context.runtime.cwd)  # a worker on a cluster starts elsewhere, and relative paths are the user's
     whole = sweep.current()
     folder = Path(context.runtime.output_dir)
+    if whole is not None and not (folder.parent / LEDGER).exists():
+        host = socket.gethostname()
+        raise ConfigError(f"{host} does not see {folder.parent}, where this sweep is: it must be on a file system that all machines share.")
     overrides = list(context.overrides.task)
     if whole is None and cfg.study.name != "adhoc":
         sys.exit(f"study={cfg.study.name} is a grid of jobs: add --multirun (or -m) to run them.")
@@ -92,10 +116,12 @@ def job(cfg):
             leave_to_others(folder, whole.started)
         if kept:
             log.info("%s  %s", heading, kept)
-            return
-        log.info("%s%s", heading, _eta(whole, context.job.num) if whole else "")
-        write_config(folder, cfg, context, overrides)
-        _run(cfg, folder, description, whole)
+        else:
+            log.info("%s%s", heading, _eta(whole, context.job.num) if whole else "")
+            write_config(folder, cfg, context, overrides)
+            _run(cfg, folder, description, whole)
+        result = read_result(folder)
+        return result["selected"]["value"] if result and result["status"] == "done" else None
 
 
 def _why_kept(cfg, folder, description, whole):
@@ -166,8 +192,8 @@ def _eta(whole, number):
 
 def _cell(*, _root_):
     choices = _root_.hydra.runtime.choices
-    return cell_name(cell_values(_root_, choices, sweep.current().axes) | {"seed": _root_.seed}, groups=choices)
+    return cell_name(cell_values(_root_, choices, sweep.announced(_root_).axes) | {"seed": _root_.seed}, groups=choices)
 
 
-OmegaConf.register_new_resolver("sweep_study", lambda: sweep.current().study, replace=True)
+OmegaConf.register_new_resolver("sweep_study", lambda *, _root_: sweep.announced(_root_).study, replace=True)
 OmegaConf.register_new_resolver("sweep_cell", _cell, replace=True)

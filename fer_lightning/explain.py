@@ -11,6 +11,14 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from fer_lightning.errors import UserError, near
 
+# Whose errors say that a job was lost with its process or its machine. What a job itself runs into is caught in it.
+LAUNCHERS = ("joblib", "ray", "submitit")
+
+
+def lost_job(error):
+    """Whether a launcher gave up because a job ended without a word: killed, out of memory, cancelled, or its machine gone."""
+    return type(error).__module__.partition(".")[0] in LAUNCHERS
+
 
 def root_cause(error):
     """The error that a target raised, where Hydra wrapped it while building an object."""
@@ -32,6 +40,9 @@ def explain(error):
         return f"{null}: a config group needs one of its options by name; where there is nothing to choose, the option is called none."
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _composition(error)
+    if lost_job(error):
+        reason = str(error).strip().partition("\n")[0]
+        return f"A job was lost with its process ({type(error).__name__}: {reason}). What is done is kept; the same command runs the rest."
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return _full(error)
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and re.search("out of memory|can't allocate memory", str(error))):

@@ -11,8 +11,11 @@ class Interrupted(BaseException):
     """The user or the system asked to stop. No `Exception`: nothing that goes on after a failure goes on after this."""
 
     def __init__(self, signum):
-        super().__init__(signal.Signals(signum).name)
+        super().__init__(signum)  # as it travels between processes
         self.code = 128 + signum  # what a shell shows of a process that a signal ended
+
+    def __str__(self):
+        return signal.Signals(*self.args).name
 
 
 class _Waiting:

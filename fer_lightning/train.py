@@ -48,6 +48,7 @@ NOISE = (
     ".*`srun` command is available.*",
     ".*Total length of `list` across ranks is zero.*",
     ".*your dataloader is not resumable.*",
+    ".*`srun` command is available.*",
 )
 
 

@@ -78,14 +78,14 @@ def process(tmp_path):
     return run
 
 
-def compose(*overrides):
+def compose(*overrides, **options):
     """The config of a job, as Hydra makes it."""
     from hydra import compose, initialize_config_dir
 
     import fer_lightning.cli  # noqa: F401  (schema and resolvers)
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", list(overrides))
+        return compose("config", list(overrides), **options)
 
 
 def options(group):

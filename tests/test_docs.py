@@ -12,7 +12,7 @@ from real_study import run_study
 
 # docs/ferplus.md needs the real votes (tests/test_ferplus.py), docs/loggers.md a server (tests/test_wandb_runs.py), docs/distributed.md
 # processes of its own (tests/test_ddp.py).
-PAGES = ["README.md", *(f"docs/{name}.md" for name in ("studies", "audit", "compare", "report", "stability", "status"))]
+PAGES = ["README.md", *(f"docs/{name}.md" for name in ("studies", "audit", "compare", "report", "search", "stability", "status"))]
 FEW = ["data=synthetic", "data.train=64", "data.val=14", "data.test=14", "trainer=smoke", "logger=csv"]
 
 
@@ -29,7 +29,8 @@ def arguments(line):
         return [*FEW, "backbone=compact", "backbone.widths=[4,4,8]"]
     if "study=NAME" in line:
         return [*FEW, "backbone=compact", "backbone.widths=[4,4,8]", "augment=none,flip"]
-    return TINY if "backbone=" not in line else FEW
+    few = ["hydra.sweeper.n_trials=2"] if "hydra/sweeper=optuna" in line else []
+    return [*(TINY if "backbone=" not in line else FEW), *few]
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ class WandbServer(ThreadingHTTPServer):
     """runs:    {id: what upsertBucket was told, history, summary, exit code}
     artifacts: {id: name, type, run, digest, state}
     files:     {path: bytes}, of runs and artifacts
-    views:     {id: a saved board}
+    views:   {id: a saved board}
+    sweeps:  {id: its file's content, and `draws`, {run id: {parameter: value}} that are still to be handed out}
     unknown:   operations that were asked for and are not answered here
     lose:      {epoch: how many more rows of it the server drops}, to see whether that is noticed
     """
@@ -30,7 +31,7 @@ class WandbServer(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
-        self.runs, self.artifacts, self.files, self.views, self.unknown, self.lose = {}, {}, {}, {}, [], {}
+        self.runs, self.artifacts, self.files, self.views, self.sweeps, self.unknown, self.lose = {}, {}, {}, {}, {}, [], {}
         self.lock = threading.Lock()
 
     def handle_error(self, request, client_address):
@@ -215,6 +216,26 @@ class WandbServer(ThreadingHTTPServer):
             **dict.fromkeys(("description", "historyStep", "commitHash", "updatedAt")),
             **{key: artifact[key] for key in ("id", "state", "digest", "metadata")},
         }
+
+    # Sweeps: an agent asks what to run until it is told to go.
+
+    def SweepWithRuns(self, sweep, **_):
+        config = {key: value for key, value in self.sweeps[sweep].items() if key != "draws"}
+        found = {"id": sweep, "name": sweep, "state": "RUNNING", "config": json.dumps(config), "runs": {"edges": []}}
+        return {"project": {"sweep": found}}
+
+    def CreateAgent(self, sweep, **_):
+        return {"createAgent": {"agent": {"id": sweep}}}
+
+    def Heartbeat(self, id, runState, **_):
+        sweep, commands = self.sweeps[id], []
+        if not json.loads(runState):
+            commands = [{"type": "exit"}]
+            if sweep["draws"]:
+                run, drawn = sweep["draws"].popitem()
+                args = {key: {"value": value} for key, value in drawn.items()}
+                commands = [{"type": "run", "run_id": run, "program": sweep["program"], "args": args}]
+        return {"agentHeartbeat": {"agent": {"id": id}, "commands": json.dumps(commands)}}
 
     # Boards.
 

@@ -5,8 +5,7 @@ import sys
 import time
 import traceback
 from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
+from importlib.util import find_spec
 
 from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
@@ -21,6 +20,14 @@ from fer_lightning.study.ledger import LEDGER
 # Config keys that do not change what a frozen backbone answers.
 BEHIND = ("head", "loss", "optimizer", "scheduler", "prior_bias", "ema_decay", "epochs", "trainer", "patience", "monitor")
 
+# Launchers and sweepers that need an extra of the same name, and what one finds where it is installed.
+PACKAGES = {
+    "joblib": "hydra_plugins.hydra_joblib_launcher",
+    "optuna": "optuna",
+    "ray": "hydra_plugins.hydra_ray_launcher",
+    "submitit": "hydra_plugins.hydra_submitit_launcher",
+}
+
 
 class StudyCallback(Callback):
     """Announces the sweep to its jobs and writes study.json."""
@@ -32,6 +39,7 @@ class StudyCallback(Callback):
 
 def begin(config):
     """Check all that can be checked before the first job and announce the sweep."""
+    _check_installed(config.hydra.runtime.choices)
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     overrides = params + list(config.hydra.overrides.task)
     axes = cells.axes(overrides)
@@ -51,13 +59,17 @@ def begin(config):
     if name == "adhoc":
         # Sweeps of the same keys over other data or with another budget must not share a folder.
         name = "-".join([*(axis.rsplit(".", 1)[-1] for axis in axes), digest(base)[:6]])
-    whole = sweep.Sweep(name, axes, len(jobs) if jobs else None, _shares(axes), time.time())
-    sweep.announce(whole)  # hydra.sweep.dir asks for its name
-    folder = Path(config.hydra.sweep.dir).absolute()
-    sweep.announce(replace(whole, folder=str(folder)))
+    folder = sweep.announce(config, sweep.Sweep(name, axes, len(jobs) if jobs else None, _shares(axes), time.time()))
     about = OmegaConf.to_container(config.study) | {"name": name}
     del about["rerun"]
     _write_ledger(folder, {"study": about, "axes": axes, "jobs": jobs, "base": base, "command": sys.argv[1:]})
+
+
+def _check_installed(choices):
+    for group in ("hydra/launcher", "hydra/sweeper"):
+        extra = choices[group].partition("_")[0]  # submitit_local, submitit_slurm
+        if extra in PACKAGES and find_spec(PACKAGES[extra]) is None:
+            raise ConfigError(f"{group}={choices[group]} needs packages that are not installed: pip install 'fer_lightning[{extra}]'")
 
 
 def _shares(axes):
