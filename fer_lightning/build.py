@@ -5,9 +5,10 @@ import sys
 import numpy as np
 import torch
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from fer_lightning.averaging import TrainedAveraging
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.errors import ConfigError
 from fer_lightning.head import make_head
@@ -95,7 +96,7 @@ def build_callbacks(cfg, selects):
     """Weight averaging and early stopping, for one phase. selects: whether a validation part is held out from it."""
     callbacks = []
     if cfg.ema_decay is not None:
-        callbacks.append(WeightAveraging(multi_avg_fn=warming_average(cfg.ema_decay)))
+        callbacks.append(TrainedAveraging(multi_avg_fn=warming_average(cfg.ema_decay)))
     if cfg.patience is not None and selects:
         callbacks.append(EarlyStopping(cfg.monitor, mode=direction("monitor", cfg.monitor), patience=cfg.patience))
     return callbacks
