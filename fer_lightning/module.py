@@ -65,10 +65,11 @@ class FERModule(LightningModule):
         else:
             views = self.views.expand(pixels)
             # Features are kept of whole pictures only.
-            if self.features is None or views.shape != pixels.shape:
+            if self.features is None or views.shape[1:] != pixels.shape[1:]:
                 inputs = self._prepare(views)
             else:
-                inputs = self.features.still(pixels, views, rows, self._ask)
+                count = self.views.count
+                inputs = self.features.still(pixels.repeat(count, 1, 1, 1), views, rows.repeat(count), self._ask)
         return inputs, labels, rows
 
     def _training_inputs(self, pixels, labels, rows):
@@ -126,7 +127,7 @@ class FERModule(LightningModule):
 
     def on_train_epoch_end(self):
         if self.features is not None:
-            self.features.save_epoch()
+            self.features.save()
         self._log_scores("train", self.train_predictions)
         self.log("lr", self._rate)  # the rate last used; the schedule has moved on
 
