@@ -1,0 +1,1 @@
+"""What Hydra finds only in a package of this name."""
