@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import TINY
+from test_phases import TWO, recipe  # noqa: F401 (a fixture)
 from torch import nn
 
 from fer_lightning.augment import Augment
@@ -48,6 +49,16 @@ def test_jobs_that_share_a_frozen_backbone_leave_what_separate_jobs_leave(comman
         pd.testing.assert_frame_equal(*(pd.read_parquet(run / "predictions.parquet") for run in runs), atol=1e-5)
         assert together < 1.5 * seen  # of three jobs; the monitor's probe is not shared
     assert not (tmp_path / "together" / ".features").exists()
+
+
+def test_a_frozen_phase_of_a_sweep_hands_on_to_fine_tuning_what_a_run_alone_does(command, recipe, tmp_path):  # noqa: F811
+    chosen = [*recipe(TWO), "augment=flip", "precision=bf16-mixed"]
+    assert command("-m", *chosen, "head.act=relu,gelu", "hydra.sweep.dir=together").code == 0
+    assert command(*chosen, "head.act=gelu", "hydra.run.dir=alone").code == 0
+    runs = tmp_path / "together" / "gelu-s0", tmp_path / "alone"
+    a, b = (torch.load(run / "checkpoints" / "best.ckpt")["state_dict"] for run in runs)
+    torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+    pd.testing.assert_frame_equal(*(pd.read_parquet(run / "predictions.parquet") for run in runs), atol=1e-5)
 
 
 def test_each_still_is_asked_for_once():

@@ -5,6 +5,7 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 
+import torch
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.singleton import Singleton
 from hydra.core.utils import setup_globals
@@ -22,7 +23,7 @@ def launch(sweep, jobs, first, processes=None):
 
     sweep:     what Hydra sets a launcher up with: hydra_context, task_function, config
     jobs:      a list of overrides for each; first: the number of the first one
-    processes: for those that others have gone before, each of one thread; None: one for each core
+    processes: for those that others have gone before, each of one thread; None: as many as the threads of this one
     """
     if processes is not None and processes < 1:
         raise ConfigError(f"hydra.launcher.processes={processes}: give a whole number, 1 or more, or null.")
@@ -30,7 +31,7 @@ def launch(sweep, jobs, first, processes=None):
     if not followers:
         return _run(sweep, jobs, first)
     done = {place: _run(sweep, [job], first + place)[0] for place, job in enumerate(jobs) if place not in followers}
-    workers = min(processes or len(os.sched_getaffinity(0)), len(followers))
+    workers = min(processes or torch.get_num_threads(), len(followers))
     # A fresh interpreter: one that is forked inherits threads that do not run and a GPU that it may not use.
     start = multiprocessing.get_context("spawn")
     # Resolvers are functions inside functions, which do not travel; the task's module registers them where it is imported.

@@ -5,7 +5,7 @@ from hydra.plugins.launcher import Launcher
 
 
 class SharedLauncher(Launcher):
-    """processes: how many jobs at a time, each of one thread; null: as many as this process may use cores
+    """processes: how many jobs at a time, each of one thread; null: as many as the threads of this process
 
     The first job of those that share runs in this process, with all its threads, and fills the tables (`fer_lightning.features`); the
     others then read them. Jobs that share with no other run as Hydra's own launcher runs them.
@@ -18,7 +18,7 @@ class SharedLauncher(Launcher):
         self.sweep = {"hydra_context": hydra_context, "task_function": task_function, "config": config}
 
     def launch(self, job_overrides, initial_job_idx):
-        from fer_lightning.study import launcher
+        from fer_lightning.study import launcher  # torch: seconds that --help and --cfg do without
 
         return launcher.launch(self.sweep, [list(overrides) for overrides in job_overrides], initial_job_idx, self.processes)
 
