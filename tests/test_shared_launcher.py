@@ -1,6 +1,12 @@
 """The launcher that lets jobs with one frozen backbone run side by side."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
 
 import pandas as pd
 import pytest
@@ -39,6 +45,39 @@ def test_a_job_that_fails_elsewhere_is_recorded_and_passed_over(process, tmp_pat
     status = {path.parent.name: json.loads(path.read_text())["status"] for path in tmp_path.glob("sweep/*/result.json")}
     assert status == {"lr0.1-s0": "done", "lr-1-s0": "failed", "lr0.2-s0": "done"}
     assert done.code == 1 and "-1" in done.text
+
+
+@pytest.fixture
+def long_sweep(tmp_path):
+    """A sweep whose first job is done and whose next two train, side by side, for long; two more wait. Yields process, run folders."""
+    jobs = ["trainer.max_epochs=1,3000,3001,3002,3003", "stability.probe=1"]
+    command = [sys.executable, "-m", "fer_lightning", "-m", *FROZEN, *jobs, *SHARED, "hydra.sweep.dir=sweep"]
+    running = [tmp_path / "sweep" / f"max_epochs{epochs}-s0" for epochs in (3000, 3001)]
+    with open(tmp_path / "said", "w") as said:
+        sweep = subprocess.Popen(command, cwd=tmp_path, stdout=said, stderr=said, start_new_session=True)
+    try:
+        while sweep.poll() is None and not all((run / "metrics.csv").exists() for run in running):
+            time.sleep(0.1)
+        yield sweep, running
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(sweep.pid, signal.SIGKILL)
+
+
+def test_ctrl_c_ends_those_that_run_and_starts_no_more(long_sweep, tmp_path):
+    sweep, running = long_sweep
+    os.killpg(sweep.pid, signal.SIGINT)
+    assert sweep.wait(timeout=120) == 130, (tmp_path / "said").read_text()
+    assert [json.loads((run / "result.json").read_text())["status"] for run in running] == ["interrupted"] * 2
+    assert len(list(tmp_path.glob("sweep/*-s0"))) == 3
+
+
+def test_a_process_that_is_killed_ends_the_sweep_with_a_sentence(long_sweep, tmp_path):
+    sweep, (run, _) = long_sweep
+    os.kill(json.loads((run / "result.json").read_text())["environment"]["pid"], signal.SIGKILL)
+    assert sweep.wait(timeout=120) == 1
+    said = (tmp_path / "said").read_text()
+    assert "was killed" in said and "Traceback" not in said
 
 
 def test_what_cannot_share_runs_in_one_process(process, tmp_path):

@@ -2,7 +2,9 @@
 
 import multiprocessing
 import os
+import signal
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
 import torch
@@ -11,7 +13,7 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import setup_globals
 from omegaconf import OmegaConf
 
-from fer_lightning.errors import ConfigError
+from fer_lightning.errors import ConfigError, UserError
 from fer_lightning.study.callback import BEHIND
 from fer_lightning.study.cells import parse
 
@@ -36,10 +38,15 @@ def launch(sweep, jobs, first, processes=None):
     start = multiprocessing.get_context("spawn")
     # Resolvers are functions inside functions, which do not travel; the task's module registers them where it is imported.
     state = {key: value for key, value in Singleton.get_state().items() if key != RESOLVERS}
-    with _one_thread(), ProcessPoolExecutor(workers, start, initializer=_begin, initargs=(state,)) as pool:
-        waiting = {place: pool.submit(_run, sweep, [jobs[place]], first + place) for place in followers}
+    with _one_thread(), ProcessPoolExecutor(workers, start, initializer=_begin, initargs=(state, start.Event())) as pool:
+        waiting = {place: pool.submit(_run_elsewhere, sweep, [jobs[place]], first + place) for place in followers}
         try:
             done |= {place: future.result()[0] for place, future in waiting.items()}
+        except BrokenProcessPool as error:
+            raise UserError(
+                "A process that ran a job was killed, as happens where memory runs out. Give the same command again, with fewer "
+                "hydra.launcher.processes: what is done is kept."
+            ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -67,8 +74,25 @@ def _run(sweep, jobs, first):
     return launcher.launch(jobs, initial_job_idx=first)
 
 
-def _begin(state):
-    """What Hydra holds once for a process, in a new one."""
+def _run_elsewhere(sweep, jobs, first):
+    """In a process of the pool, which has taken some jobs before it can be told that the sweep is to end."""
+    if _stop.is_set():
+        raise KeyboardInterrupt
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return _run(sweep, jobs, first)
+    except BaseException:  # an interruption, or data that no job can run on; all else is recorded and passed over
+        _stop.set()
+        raise
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _begin(state, stop):
+    """Begin a process: with what Hydra holds once for each. stop: an event, set when the sweep is to end."""
+    global _stop
+    _stop = stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; it is for those that run a job
     setup_globals()
     Singleton.set_state(state | {RESOLVERS: Singleton.get_state()[RESOLVERS]})
 
