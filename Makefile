@@ -40,6 +40,7 @@ bench: setup
 	$(BIN)/python benchmarks/read_csv.py $(FER2013_ROOT)/fer2013.csv
 	$(BIN)/python benchmarks/training_loop.py
 	$(BIN)/python benchmarks/stability_monitor.py
+	$(BIN)/python benchmarks/frozen_grid.py
 	$(BIN)/python benchmarks/report_scale.py
 
 clean:

@@ -5,10 +5,11 @@ import sys
 import numpy as np
 import torch
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from fer_lightning.averaging import TrainedAveraging
 from fer_lightning.checkpoints import WholeFiles
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.errors import ConfigError
@@ -99,7 +100,7 @@ def build_callbacks(cfg, selects, best):
     """
     callbacks = []
     if cfg.ema_decay is not None:
-        callbacks.append(WeightAveraging(multi_avg_fn=warming_average(cfg.ema_decay)))
+        callbacks.append(TrainedAveraging(multi_avg_fn=warming_average(cfg.ema_decay)))
     if cfg.patience is not None and selects:
         callbacks.append(EarlyStopping(cfg.monitor, mode=direction("monitor", cfg.monitor), patience=cfg.patience))
     if selects:

@@ -28,9 +28,12 @@ class Table:
         self.targets = None
         self.changed = False
         if path and path.is_file():
-            # A memory map that is copied where it is written to: what is not used is not read.
-            stored = torch.load(path, mmap=True, weights_only=True)
-            self.known, self.features, self.targets = stored["known"], stored["features"], stored["targets"]
+            try:
+                # A memory map that is copied where it is written to: what is not used is not read.
+                stored = torch.load(path, mmap=True, weights_only=True)
+                self.known, self.features, self.targets = stored["known"], stored["features"], stored["targets"]
+            except Exception as error:  # there is no end to what a damaged file can raise
+                log.warning("%s is damaged, so the backbone is asked anew (%s)", path, str(error).partition("\n")[0])
 
     @torch.inference_mode(False)  # what is allocated in a validation pass must be writable in training too
     def keep(self, slots, features, targets=None):
@@ -63,7 +66,7 @@ class Table:
             with replacing(self.path) as part:
                 torch.save({"known": self.known, "features": self.features, "targets": self.targets}, part)
             self.changed = False
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # torch's word for a disk that fills while it writes
             log.warning("features are not kept in %s (%s)", self.path.parent, error)
 
 
@@ -113,12 +116,11 @@ class Features:
         if self._epochs is not None:
             self._epoch[1].keep(rows.cpu(), features, targets)
 
-    def save_epoch(self):
+    def save(self):
+        """Let other jobs, and another try at this one, have what is new."""
+        self._stills.save()
         if self._epoch is not None:
             self._epoch[1].save()
-
-    def save(self):
-        self._stills.save()
 
 
 def digest(*parts):

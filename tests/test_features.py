@@ -1,12 +1,16 @@
 """A frozen backbone is asked once for each picture, and nobody can tell from the results."""
 
 import json
+import resource
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import torch
 from conftest import TINY
+from test_phases import TWO, recipe  # noqa: F401 (a fixture)
 from torch import nn
 
 from fer_lightning.augment import Augment
@@ -45,6 +49,16 @@ def test_jobs_that_share_a_frozen_backbone_leave_what_separate_jobs_leave(comman
         pd.testing.assert_frame_equal(*(pd.read_parquet(run / "predictions.parquet") for run in runs), atol=1e-5)
         assert together < 1.5 * seen  # of three jobs; the monitor's probe is not shared
     assert not (tmp_path / "together" / ".features").exists()
+
+
+def test_a_frozen_phase_of_a_sweep_hands_on_to_fine_tuning_what_a_run_alone_does(command, recipe, tmp_path):  # noqa: F811
+    chosen = [*recipe(TWO), "augment=flip", "precision=bf16-mixed"]
+    assert command("-m", *chosen, "head.act=relu,gelu", "hydra.sweep.dir=together").code == 0
+    assert command(*chosen, "head.act=gelu", "hydra.run.dir=alone").code == 0
+    runs = tmp_path / "together" / "gelu-s0", tmp_path / "alone"
+    a, b = (torch.load(run / "checkpoints" / "best.ckpt")["state_dict"] for run in runs)
+    torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+    pd.testing.assert_frame_equal(*(pd.read_parquet(run / "predictions.parquet") for run in runs), atol=1e-5)
 
 
 def test_each_still_is_asked_for_once():
@@ -90,6 +104,97 @@ def test_a_table_that_finds_no_room_is_not_written(tmp_path, caplog, monkeypatch
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=40))  # it takes 24
     table.save()
     assert "not kept" in caplog.text and not list(tmp_path.iterdir())
+
+
+def _table(path, slots, wide=8):
+    table = Table(path, slots)
+    table.keep(torch.arange(slots), torch.arange(slots * wide).view(slots, wide).float())
+    return table
+
+
+@pytest.mark.parametrize("damage", [lambda whole: whole[: len(whole) // 2], lambda whole: b"", lambda whole: b"no archive" + whole[10:]])
+def test_a_damaged_table_is_filled_anew(tmp_path, caplog, damage):
+    path = tmp_path / "stills.pt"
+    _table(path, 4).save()
+    path.write_bytes(damage(path.read_bytes()))
+    again = Table(path, 4)
+    assert not again.known.any() and "damaged" in caplog.text
+    _table(path, 4).save()
+    assert Table(path, 4).known.all()
+
+
+@contextmanager
+def no_file_above(size):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_fills_while_a_table_is_written_stops_nothing(tmp_path, caplog):
+    path = tmp_path / "stills.pt"
+    large = _table(path, 4, wide=10_000)
+    _table(path, 4).save()
+    whole = path.read_bytes()
+    with no_file_above(10_000):
+        large.save()
+    assert "not kept" in caplog.text
+    assert [file.name for file in tmp_path.iterdir()] == ["stills.pt"] and path.read_bytes() == whole
+
+
+def test_jobs_that_write_one_table_at_once_leave_a_whole_one(tmp_path, process):
+    code = (
+        "import sys, torch; from pathlib import Path; from fer_lightning.features import Table\n"
+        "for _ in range(20):\n"
+        "    table = Table(Path('stills.pt'), 50)\n"
+        "    assert not table.known.any() or (table.recall(torch.arange(50), 'cpu')[0] == torch.arange(50.)[:, None]).all()\n"
+        "    table.keep(torch.arange(50), torch.arange(50.)[:, None].expand(50, 400)); table.save()\n"
+    )
+    (tmp_path / "writer.py").write_text(code)
+    with ThreadPoolExecutor() as pool:
+        for done in pool.map(lambda _: process("writer", PYTHONWARNINGS="error"), range(2)):
+            assert done.code == 0 and "damaged" not in done.text, done.text
+    assert sorted(file.name for file in tmp_path.glob("*.pt*")) == ["stills.pt"]
+
+
+def test_what_is_known_when_an_epoch_ends_outlives_an_interruption(command, pictures_seen, monkeypatch):
+    from fer_lightning.progress import EpochRecord
+
+    sweep = ["-m", *FROZEN, "augment=none", "head.act=relu,gelu", "hydra.sweep.dir=sweep"]
+    start = EpochRecord.on_train_epoch_start
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochRecord, "on_train_epoch_start", lambda *args: _interrupt() if args[1].current_epoch else start(*args))
+        assert command(*sweep).code == 130
+    assert sum(pictures_seen) > 96
+    pictures_seen.clear()
+    assert command(*sweep).code == 0
+    assert sum(pictures_seen) < 64  # the test part, probes and sizes
+
+
+def _interrupt():
+    raise KeyboardInterrupt
+
+
+def test_views_that_are_whole_pictures_are_asked_for_once_too(command, pictures_seen):
+    assert command("-m", *FROZEN, "augment=flip", "evaluation=flip", "head.act=relu,mish", "hydra.sweep.dir=flipped").code == 0
+    two = sum(pictures_seen)
+    pictures_seen.clear()
+    assert command(*FROZEN, "augment=flip", "evaluation=flip", "head.act=relu", "hydra.run.dir=alone").code == 0
+    assert two - sum(pictures_seen) <= 3  # the second job asks for its probe and its size
+
+
+def test_averaging_leaves_what_lightning_would_average(command, tmp_path, monkeypatch):
+    """Of a frozen backbone and the head behind it: the weights that are selected, and those that training goes on from."""
+    from lightning.pytorch.callbacks import WeightAveraging
+
+    assert command(*FROZEN, "hydra.run.dir=ours").code == 0
+    monkeypatch.setattr("fer_lightning.build.TrainedAveraging", WeightAveraging)
+    assert command(*FROZEN, "hydra.run.dir=theirs").code == 0
+    ours, theirs = (torch.load(tmp_path / run / "checkpoints" / "best.ckpt") for run in ("ours", "theirs"))
+    assert ours["epoch"] == theirs["epoch"]
+    torch.testing.assert_close(ours["state_dict"], theirs["state_dict"], rtol=0, atol=0)
 
 
 def test_a_digest_changes_with_every_weight_and_value():

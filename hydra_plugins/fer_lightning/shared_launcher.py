@@ -1,0 +1,31 @@
+"""`hydra/launcher=shared`: jobs that share a frozen backbone run side by side, once the first of them has asked it."""
+
+from hydra.core.config_store import ConfigStore
+from hydra.plugins.launcher import Launcher
+
+
+class SharedLauncher(Launcher):
+    """processes: how many jobs at a time, each of one thread; null: as many as the threads of this process
+
+    The first job of those that share runs in this process, with all its threads, and fills the tables (`fer_lightning.features`); the
+    others then read them. Jobs that share with no other run as Hydra's own launcher runs them.
+    """
+
+    def __init__(self, processes=None):
+        self.processes = processes
+
+    def setup(self, *, hydra_context, task_function, config):
+        self.sweep = {"hydra_context": hydra_context, "task_function": task_function, "config": config}
+
+    def launch(self, job_overrides, initial_job_idx):
+        from fer_lightning.study import launcher  # torch: seconds that --help and --cfg do without
+
+        return launcher.launch(self.sweep, [list(overrides) for overrides in job_overrides], initial_job_idx, self.processes)
+
+
+ConfigStore.instance().store(
+    group="hydra/launcher",
+    name="shared",
+    node={"_target_": "hydra_plugins.fer_lightning.shared_launcher.SharedLauncher", "processes": None},
+    provider="fer_lightning",
+)
