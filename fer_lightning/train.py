@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fer_lightning import loggers as mirrors
 from fer_lightning.agreement import agreement
 from fer_lightning.build import build_callbacks, build_checkpoints, build_module, build_monitor, build_phases, build_trainer, pick_precision
+from fer_lightning.compiling import compile_nets
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.data.faces import CLASSES, SIZE
 from fer_lightning.data.ferplus import distribution
@@ -86,6 +87,8 @@ def train(cfg, folder, job, name, group, shared=None):
         "environment": environment(),
     }
     write_result(folder, record)
+    if cfg.compile:
+        compile_nets(module)
 
     labels = {"study": group, **job["cell"], "protocol": split.protocol, "verdict": faces.verdict}
     loggers = [instantiate(node, folder=str(folder), name=name, labels=labels) for node in cfg.logger.values()]
