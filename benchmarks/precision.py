@@ -1,6 +1,6 @@
 """What channels_last, bf16 and torch.compile are worth: training steps of each combination in turn, against none of the three.
 
-    python benchmarks/precision.py [--backbones compact resnet18 efficientnet_b0] [--batch 64] [--steps 8] [--rounds 3] [--overrides input_size=48]
+    python benchmarks/precision.py [--backbones compact resnet18 efficientnet_b0] [--batch 64] [--steps 8] [--rounds 3]
 
 A step is prepare, forward, loss, backward and the optimizer's step on pictures in memory. Each round takes so many steps of every
 combination; its rate is divided by that of the plain one in the same round, and the median of the rounds is given. `compile s` is what
