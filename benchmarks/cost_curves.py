@@ -30,14 +30,14 @@ from fer_lightning.data.synthetic import draw
 from fer_lightning.inputs import prepare
 from fer_lightning.train import quieten
 
-TINY = ["logger=csv", "backbone.widths=[4,4,8]", "head.hidden=null", "ema_decay=null"]
+TINY = ["data=synthetic", "logger=csv", "backbone.widths=[4,4,8]", "head.hidden=null", "ema_decay=null"]
 STEPS, BATCH = 4, 16
 
 
 def job_curve(jobs):
     """[(jobs, seconds, MB)] as a sweep goes on."""
     seeds = "seed=" + ",".join(map(str, range(jobs + 1)))  # the one more says when the last one measured was over
-    seen = watch("-m", seeds, *TINY, "data.train=64", "data.val=32", "data.test=32", "batch_size=16")
+    seen = watch("-m", seeds, *TINY, "trainer=smoke", "data.train=64", "data.val=32", "data.test=32", "batch_size=16")
     ended = [start - seen["jobs"][0] for start in seen["jobs"][1:]]
     return [(n, ended[n - 1], seen["resident"][n - 1]) for n in (1, 2, 5, 10, 20, 50, 100, 200) if n <= jobs]
 

@@ -9,24 +9,24 @@ from ast import literal_eval
 from contextlib import contextmanager
 
 
-def watch(*overrides):
-    """Run `python -m fer_lightning OVERRIDES` in a process of its own, on drawn faces and offline, and say what was seen:
+def watch(*arguments):
+    """Run `python -m fer_lightning ARGUMENTS` in a process of its own, offline, and say what was seen:
 
-    start:   seconds from the start of the process to the end of its first training step
-    jobs:    when each job started, in seconds
-    trained: seconds that Lightning's fit, validate and test took in each
+    start:    seconds from the start of the process to the end of its first training step
+    jobs:     when each job started, in seconds
+    trained:  seconds that Lightning's fit, validate and test took in each
     resident: MB at the end of each
     """
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"PYTHONPATH": ":".join(map(os.path.abspath, sys.path)), "WANDB_MODE": "offline"}
-        command = [sys.executable, __file__, repr(time.time()), "data=synthetic", "trainer=smoke", *overrides]
+        command = [sys.executable, __file__, repr(time.time()), *arguments]
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
     return literal_eval(done.stdout.splitlines()[-1])
 
 
-def observe(began, overrides):
+def observe(began, arguments):
     """Run the command in this process and print what `watch` returns."""
     from lightning import Trainer
 
@@ -61,7 +61,7 @@ def observe(began, overrides):
     FERModule.optimizer_step = first_step(FERModule.optimizer_step)
     for name in ("fit", "validate", "test"):
         setattr(Trainer, name, timed()(getattr(Trainer, name)))
-    sys.argv[1:] = overrides
+    sys.argv[1:] = arguments
     cli.main()
     print(seen)
 

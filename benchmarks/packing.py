@@ -42,9 +42,9 @@ def main():
     cuda = torch.cuda.is_available()
     parser.add_argument("--jobs", type=int, default=8)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4, 8] if cuda else [1, 2])
-    parser.add_argument("overrides", nargs="*", help="config overrides, such as data=fer2013")
+    parser.add_argument("overrides", nargs="*", default=["data=synthetic", "epochs=2"], help="config overrides, such as data=fer2013")
     arguments = parser.parse_args()
-    overrides = ["data=synthetic", "epochs=2", "logger=csv", *arguments.overrides]
+    overrides = ["logger=csv", *arguments.overrides]
     print(machine())
     alone = side_by_side(1, arguments.jobs, overrides)
     for processes in arguments.processes:

@@ -33,12 +33,12 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=6, help="of the sweep, three or more")
     parser.add_argument("--cold", action="store_true")
-    parser.add_argument("overrides", nargs="*", help="config overrides, such as data=fer2013")
+    parser.add_argument("overrides", nargs="*", default=["data=synthetic"], help="config overrides, such as data=fer2013")
     arguments = parser.parse_args()
     print(machine())
     seeds = "seed=" + ",".join(map(str, range(arguments.jobs)))
     for logger in ("csv", "[csv,wandb]"):
-        overrides = [f"logger={logger}", *arguments.overrides]
+        overrides = ["trainer=smoke", f"logger={logger}", *arguments.overrides]
         if arguments.cold:
             forget(Path(sys.prefix))
             print(f"logger={logger:12} cold start {watch(*overrides)['start']:5.2f} s")

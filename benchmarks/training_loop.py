@@ -119,7 +119,9 @@ def main():
         folder = Path(folder)
         record = Alternating(folder, bare)
         callbacks = [record, build_monitor(cfg, data, folder), *build_callbacks(cfg, selects=True), *build_checkpoints(cfg, folder)]
-        build_trainer(cfg, loggers, callbacks, rounds).fit(module, data)
+        trainer = build_trainer(cfg, loggers, callbacks, rounds)
+        module.to(trainer.strategy.root_device)  # as train.fit does
+        trainer.fit(module, data)
     rates = record.rates[1:]
     ratios = [ours / theirs for ours, theirs in rates]
     print(machine())

@@ -151,6 +151,8 @@ def fit(cfg, module, data, phases, folder, loggers, watchers, shared=None):
         last, best = build_checkpoints(cfg, folder)
         callbacks = [*watchers, *build_callbacks(cfg, data.selects), last, *([best] if data.selects else [])]
         trainer = build_trainer(cfg, loggers, callbacks, total + phase.epochs)
+        # Lightning moves it after weight averaging has copied it, which would then average on the CPU, step by step.
+        module.to(trainer.strategy.root_device)
         trainer.fit_loop.epoch_progress.current.processed = trainer.fit_loop.epoch_progress.current.completed = total
         trainer.fit(module, data)
         total = trainer.current_epoch

@@ -17,8 +17,8 @@ TINY = {
 }
 MINUTES = {
     "cost_curves": "--jobs 2 --tiles 1 --sizes 48",
-    "packing": f"--jobs 2 {NET} data.train=64 epochs=1",
-    "startup": f"--rounds 1 --jobs 3 {NET}",
+    "packing": f"--jobs 2 {NET} data=synthetic data.train=64 epochs=1",
+    "startup": f"--rounds 1 --jobs 3 data=synthetic {NET}",
 }
 
 
