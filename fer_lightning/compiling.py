@@ -1,6 +1,7 @@
 """torch.compile for the two nets of a module."""
 
 import torch
+import torch._dynamo
 
 from fer_lightning.errors import ConfigError
 
@@ -11,6 +12,9 @@ def compile_nets(module):
     Each is compiled when it is first called, for training and for evaluation apiece, and once more when a batch of another size comes.
     Raises ConfigError where nothing can be compiled on this machine.
     """
+    torch.compiler.reset()  # of a sweep's jobs each has nets of its own
+    # Both nets count together, each up to three times a phase: behind the 8 that torch allows they would go on uncompiled.
+    torch._dynamo.config.recompile_limit = 64
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.compile(torch.neg)(torch.ones(8, device=device))

@@ -13,8 +13,9 @@ TRAINING = [*TINY, "data.train=90", "logger=csv", "precision=32-true", "stabilit
 
 
 @pytest.fixture
-def traced_only():
+def traced_only(monkeypatch):
     """What is traced runs on torch's own kernels: C++ would take a minute a test. Yields dynamo's counts."""
+    monkeypatch.setattr(torch._dynamo.config, "fail_on_recompile_limit_hit", True)
     before = torch.compiler.get_default_backend()
     torch.compiler.set_default_backend("aot_eager")
     torch._dynamo.reset()
