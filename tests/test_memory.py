@@ -13,7 +13,8 @@ def test_twenty_jobs_in_one_process_take_no_more_memory_than_five(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     from observed import watch
 
-    resident = watch("-m", "seed=" + ",".join(map(str, range(20))), *TINY)["resident"]
+    whole_net = [override for override in TINY if not override.startswith("backbone.")]
+    resident = watch("-m", "seed=" + ",".join(map(str, range(20))), *whole_net)["resident"]
     assert len(resident) == 20
-    # Both loggers are on. What a job leaves behind is 0.1 MB; a net that stayed, with its optimizer and its average, would be 1.5 MB.
-    assert resident[-1] - resident[4] < 15
+    # The compact net with gradients, momentum and average is 31 MB: fifteen that stayed would be 465.
+    assert resident[-1] - resident[4] < 100
