@@ -1,16 +1,18 @@
 """What the benchmarks of training share: a module and data on drawn faces, and the machine they were measured on."""
 
 import platform
+import time
 
 import lightning
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from fer_lightning.build import build_module, build_phases
+from fer_lightning.build import build_callbacks, build_module, build_phases
 from fer_lightning.cli import CONF
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.record import environment
+from fer_lightning.resume import Continuation
 
 
 def training(epochs, train, val, overrides):
@@ -23,6 +25,12 @@ def training(epochs, train, val, overrides):
     module = build_module(cfg, data.class_counts)
     module.enter(build_phases(cfg)[0])
     return cfg, data, module
+
+
+def checkpointing(cfg, folder):
+    """The callbacks that average, select and save, as a run of one phase has them."""
+    best = folder / "checkpoints" / "best.ckpt"
+    return [*build_callbacks(cfg, True, best), Continuation(folder, phase=0, start=0, began=time.perf_counter())]
 
 
 def machine():

@@ -1,4 +1,4 @@
-"""How fast is FER-2013 read, and in how much memory? `python benchmarks/read_csv.py FILE`, each figure the median of 3 fresh processes.
+"""How fast is FER-2013 read, and in how much memory? `python benchmarks/read_csv.py FILE [--rounds 3]`, medians of fresh processes.
 
 parse   every value of the CSV read and checked, the pictures written to a file
 first   what the first run pays: hash of the file, parse, fingerprints and verdict, cache entry
@@ -6,6 +6,7 @@ cached  what every later run pays
 pandas  what people write: read_csv, then np.array(text.split(), dtype=np.uint8) for each row; it checks no label and no Usage
 """
 
+import argparse
 import os
 import platform
 import resource
@@ -16,8 +17,6 @@ import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
-
-RUNS = 3
 
 
 def parse(file, cache_dir):
@@ -55,14 +54,19 @@ def measure(what, file, cache_dir):
     return float(seconds), int(kilobytes) / 1024
 
 
-def main(file):
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path, help="fer2013.csv or icml_face_data.csv")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    file = arguments.file
     versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "pandas"))
     print(
         f"{file.name}, {file.stat().st_size:,} bytes; {os.cpu_count()} cores {platform.machine()}, load {os.getloadavg()[0]:.1f}; "
         f"Python {platform.python_version()}, {versions}"
     )
     figures = {"parse": [], "first": [], "cached": [], "pandas": []}
-    for _ in range(RUNS):
+    for _ in range(arguments.rounds):
         with tempfile.TemporaryDirectory() as cache_dir:
             for name, what in (("parse", "parse"), ("first", "read"), ("cached", "read"), ("pandas", "pandas")):
                 figures[name].append(measure(what, file, cache_dir))
@@ -74,10 +78,8 @@ def main(file):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 4:
+    if sys.argv[1] in ("parse", "read", "pandas") and len(sys.argv) == 4:
         elapsed = globals()[sys.argv[1]](Path(sys.argv[2]), sys.argv[3])
         print(elapsed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    elif len(sys.argv) == 2:
-        main(Path(sys.argv[1]))
     else:
-        sys.exit(__doc__)
+        main()

@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 
 import torch
-from drawn import machine, training
+from drawn import checkpointing, machine, training
 from lightning.pytorch.callbacks import Callback
 
-from fer_lightning.build import build_callbacks, build_checkpoints, build_monitor, build_trainer
+from fer_lightning.build import build_monitor, build_trainer
 from fer_lightning.progress import EpochRecord
 from fer_lightning.train import quieten
 
@@ -59,7 +59,7 @@ def main():
         folder = Path(folder)
         monitor = build_monitor(cfg, data, folder)
         turns = Turns(monitor)
-        callbacks = [turns, monitor, EpochRecord(folder), *build_callbacks(cfg, selects=True), *build_checkpoints(cfg, folder)]
+        callbacks = [turns, monitor, EpochRecord(folder), *checkpointing(cfg, folder)]
         build_trainer(cfg, (), callbacks, epochs).fit(module, data)
     rounds = list(zip(turns.seconds[2::2], turns.seconds[3::2]))
     print(machine())

@@ -42,6 +42,8 @@ def fit(cfg, module, data, phases, folder, loggers, epochs, monitor, began, save
         others = build_callbacks(cfg, data.selects, best_of(folder, phase))
         callbacks = [epochs, monitor, *others, Continuation(folder, number, total, began)]
         trainer = build_trainer(cfg, loggers, callbacks, total + phase.epochs, accumulate)
+        # Lightning moves it after weight averaging has copied it, which would then average on the CPU, step by step.
+        module.to(trainer.strategy.root_device)
         trainer.fit_loop.epoch_progress.current.processed = trainer.fit_loop.epoch_progress.current.completed = total
         with between_steps(), told_where(phase, trainer):
             trainer.fit(module, data, ckpt_path=checkpoints_of(folder) / LAST if resumes else None)

@@ -185,11 +185,13 @@ def _prepared(module, pixels):
 
 @contextmanager
 def _evaluating(module):
-    """Every submodule in eval mode, and back in the mode it was in."""
+    """Every submodule in eval mode and uncompiled, and back in the mode it was in."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
-        yield
+        # Compiled nets call no hooks, by which units are seen, and have no second derivatives.
+        with torch.compiler.set_stance("force_eager"):
+            yield
     finally:
         for part, mode in modes:
             part.training = mode

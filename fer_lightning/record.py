@@ -18,7 +18,7 @@ import socket
 import subprocess
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import wraps
+from functools import cache, wraps
 from importlib.metadata import version
 from pathlib import Path
 
@@ -223,6 +223,7 @@ def _processor():
         return platform.processor() or platform.machine()
 
 
+@cache  # of the code that is loaded, whatever happens to the checkout while a sweep runs
 def _git_commit():
     """The commit of the checkout the package runs from; None for an installed package."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]

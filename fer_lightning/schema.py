@@ -106,6 +106,7 @@ class Config:
     eval_batch_size: int = MISSING
     precision: str = MISSING
     channels_last: bool = MISSING
+    compile: bool = MISSING
     ema_decay: float | None = MISSING
     monitor: str = MISSING
     patience: int | None = MISSING

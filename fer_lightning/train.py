@@ -17,6 +17,7 @@ from fer_lightning import loggers as mirrors
 from fer_lightning import ranks
 from fer_lightning.build import build_module, build_monitor, build_phases, build_trainer, pick_precision
 from fer_lightning.checkpoints import keep_selected, read_last
+from fer_lightning.compiling import compile_nets
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.data.faces import CLASSES, SIZE
 from fer_lightning.data.near_twins import photo_ids
@@ -131,6 +132,8 @@ def _try(cfg, folder, job, name, group, shared, previous, accumulate):
         record |= {"resumed": [*previous.get("resumed", ()), came], "mirrors": previous.get("mirrors", {})}
         log.info("goes on after %d epochs, at step %d", came["epochs"], came["step"])
     write_result(folder, record)
+    if cfg.compile:
+        compile_nets(module)
 
     labels = {"study": group, **job["cell"], "protocol": split.protocol, "verdict": faces.verdict}
     ids = record.get("mirrors", {})
