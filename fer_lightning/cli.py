@@ -1,5 +1,6 @@
 """The command: Hydra composes and sweeps, each job is trained, and whatever goes wrong is said in one sentence."""
 
+import inspect
 import logging
 import os
 import sys
@@ -12,10 +13,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from fer_lightning import schema  # noqa: F401  (stores the schema that config.yaml names)
+from fer_lightning.allowed import WHITELIST
 from fer_lightning.errors import ConfigError, DataError, UserError
 from fer_lightning.explain import explain, root_cause
 from fer_lightning.record import now, read_result, write_result
+from fer_lightning.secrets import mask_logs
 from fer_lightning.study import sweep
+from fer_lightning.study.admission import check_arguments
 from fer_lightning.study.cells import cell_name, cell_values, refuse_merged_options
 from fer_lightning.study.identity import job_id
 
@@ -33,7 +37,9 @@ def main():
     # Makes Hydra hand its errors on instead of printing them, so that they can be explained here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(job)()
+        check_arguments(sys.argv[1:])
+        whitelist = {"execution_whitelist": WHITELIST} if "execution_whitelist" in inspect.signature(hydra.main).parameters else {}
+        hydra.main(config_path=str(CONF), config_name="config", version_base="1.3", **whitelist)(job)()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
@@ -47,6 +53,7 @@ def main():
 
 def job(cfg):
     """Run one job, unless its folder already holds its result. What fails is recorded; a sweep then goes on with the next job."""
+    mask_logs()
     context = HydraConfig.get()
     whole = sweep.current()
     folder = Path(context.runtime.output_dir)

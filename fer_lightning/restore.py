@@ -1,5 +1,6 @@
 """A finished run as live objects again: its config, its data, its model with the weights that were selected."""
 
+import zipfile
 from pathlib import Path
 
 import torch
@@ -7,10 +8,10 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from fer_lightning import schema  # noqa: F401  (the types that a saved config was checked with)
+from fer_lightning.analysis.finished_run import read_config, read_record
 from fer_lightning.build import build_module, build_phases
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.errors import UserError
-from fer_lightning.record import read_result
 from fer_lightning.targets import check_targets
 
 
@@ -25,7 +26,7 @@ def restore(folder):
 def restore_module(folder):
     """(cfg, module) of a run folder, for which its data need not be there. UserError as for `restore`."""
     folder = Path(folder)
-    result = read_result(folder)
+    result = read_record(folder)
     if result is None or result["status"] != "done":
         raise UserError(f"{folder} holds no finished run: {'no result.json' if result is None else 'its status is ' + result['status']}.")
     if "members" in result:
@@ -33,11 +34,24 @@ def restore_module(folder):
     weights = folder / "checkpoints" / "best.ckpt"
     if not weights.is_file():
         raise UserError(f"{weights} is missing: the weights of this run were removed, so it can be reported but not run again.")
-    cfg = OmegaConf.load(folder / ".hydra" / "config.yaml")
+    cfg = read_config(folder)
     check_targets(cfg)
     if "pretrained" in cfg.backbone:  # the weights are the checkpoint's: none need to be fetched
         cfg = OmegaConf.merge(cfg, {"backbone": {"pretrained": False}})
     module = build_module(cfg, torch.tensor(list(result["data"]["counts"]["train"].values())))
     module.enter(build_phases(cfg)[-1])
-    module.load_state_dict(torch.load(weights, weights_only=True, map_location="cpu")["state_dict"])
+    module.load_state_dict(read_weights(weights))
     return cfg, module.eval()
+
+
+def read_weights(path):
+    """The state dict of a checkpoint. UserError where it is cut, altered, no checkpoint, or would run code."""
+    try:
+        # torch reads past a flipped bit. Of the checks there are, the CRC of every part needs nothing stored beside the file: 1 s a GB.
+        with zipfile.ZipFile(path) as archive:
+            if part := archive.testzip():
+                raise ValueError(f"{part} in it is altered")
+        return torch.load(path, weights_only=True, map_location="cpu")["state_dict"]
+    except Exception as error:  # there is no end to what a damaged file can raise
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise UserError(f"{path} is damaged, or no checkpoint of ours ({reason}). Run the job again.") from error

@@ -14,7 +14,9 @@ from omegaconf import OmegaConf
 from fer_lightning.analysis.statistics.settings import registered
 from fer_lightning.errors import ConfigError, UserError
 from fer_lightning.record import replace_file
+from fer_lightning.secrets import check_secrets
 from fer_lightning.study import cells, sweep
+from fer_lightning.study.admission import check_run, check_sweep
 from fer_lightning.study.identity import digest, training_config
 from fer_lightning.study.ledger import LEDGER
 
@@ -24,6 +26,11 @@ BEHIND = ("head", "loss", "optimizer", "scheduler", "prior_bias", "ema_decay", "
 
 class StudyCallback(Callback):
     """Announces the sweep to its jobs, writes study.json, and ends with the report."""
+
+    def on_run_start(self, config, **_):
+        with _stopping():
+            check_secrets(OmegaConf.to_container(config, resolve=False))
+            check_run(config)
 
     def on_multirun_start(self, config, **_):
         with _stopping():
@@ -50,6 +57,7 @@ def begin(config):
     jobs = cells.expand(overrides) if config.hydra.sweeper._target_.endswith("BasicSweeper") else None
     for job in jobs or [overrides]:
         cells.refuse_merged_options(job)
+    check_secrets(OmegaConf.to_container(config, resolve=False))
     settings = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
     from fer_lightning.targets import check_targets
 
@@ -61,6 +69,7 @@ def begin(config):
         # Sweeps of the same keys over other data or with another budget must not share a folder.
         name = "-".join([*(axis.rsplit(".", 1)[-1] for axis in axes), digest(base)[:6]])
     sweep.announce(sweep.Sweep(name, axes, len(jobs) if jobs else None, _shares(axes), time.time()))
+    check_sweep(config, jobs)
     about = OmegaConf.to_container(config.study) | {"name": name}
     _write_ledger(Path(config.hydra.sweep.dir), {"study": about, "axes": axes, "jobs": jobs, "base": base, "command": sys.argv[1:]})
 
