@@ -21,6 +21,7 @@ from fer_lightning.errors import UserError
 from fer_lightning.foreign import check_file
 from fer_lightning.record import check_writable, replace_file
 from fer_lightning.screen import console
+from fer_lightning.spreadsheet import to_csv
 
 # A 48 x 48 answer needs no more; what a file unpacks to is known before it is unpacked.
 LARGEST = 50_000_000
@@ -80,7 +81,7 @@ def main():
     except UserError as error:
         sys.exit(str(error))
     if arguments.csv:
-        replace_file(arguments.csv, table.to_csv(index=False))
+        replace_file(arguments.csv, to_csv(table))
     shown = Table("picture", "prediction", "probability", "second", "probability")
     for row in table.itertuples(index=False):
         first, second = sorted(CLASSES, key=lambda name: -getattr(row, name))[:2]

@@ -24,6 +24,7 @@ from pathlib import Path
 from fer_lightning.errors import UserError
 from fer_lightning.foreign import check_file, read_json
 from fer_lightning.secrets import mask
+from fer_lightning.shape import RESULT_SHAPE, check_shape
 
 SCHEMA = 1
 
@@ -65,7 +66,11 @@ def check_writable(path):
 def read_result(folder):
     """The result.json of a run folder, or None where there is none yet. ValueError where it is damaged, or no file of its own."""
     path = Path(folder) / RESULT
-    return read_json(path) if os.path.lexists(path) else None
+    if not os.path.lexists(path):
+        return None
+    result = read_json(path)
+    check_shape(result, RESULT_SHAPE)
+    return result
 
 
 def write_result(folder, result):

@@ -27,15 +27,18 @@ from fer_lightning.predict import read_picture
 FACES = np.kron(np.random.default_rng(0).integers(0, 256, (3, 6, 6)), np.ones((8, 8), int)).astype(np.uint8)
 
 
-def _taken(refusals, read, *arguments):
+def _taken(refusal, read, *arguments):
     try:
-        result = read(*arguments)
-    except refusals:
+        read(*arguments)
+    except refusal:
         return False
-    for pixels, labels, usage, _ in result if isinstance(result, list) else ():
+    return True
+
+
+def _check_batches(batches):
+    for pixels, labels, usage, _ in batches:
         assert pixels.dtype == np.uint8 and pixels.shape[1:] == (1, 48, 48) and len(pixels) == len(labels) == len(usage)
         assert set(labels) <= set(range(-1, len(CLASSES))) and set(usage) <= set(range(len(SPLITS)))
-    return True
 
 
 def _written(folder, name, content):
@@ -45,11 +48,11 @@ def _written(folder, name, content):
 
 
 def table(content, folder):
-    return _taken(DataError, lambda path: list(read_table(path)), _written(folder, "fer2013.csv", content))
+    return _taken(DataError, lambda path: _check_batches(read_table(path)), _written(folder, "fer2013.csv", content))
 
 
 def gzipped(content, folder):
-    return _taken(DataError, lambda path: list(read_archive(path)), _written(folder, "fer2013.tar.gz", content))
+    return _taken(DataError, lambda path: _check_batches(read_archive(path)), _written(folder, "fer2013.tar.gz", content))
 
 
 def archive(content, folder):
@@ -58,7 +61,7 @@ def archive(content, folder):
 
 
 def parquet(content, folder):
-    return _taken(DataError, lambda path: list(read_parquet([path])), _written(folder, "train.parquet", content))
+    return _taken(DataError, lambda path: _check_batches(read_parquet([path])), _written(folder, "train.parquet", content))
 
 
 def face(content, folder):
@@ -96,7 +99,7 @@ def seeds(kind):
         "archive": [_archive(), _archive(tarfile.GNU_FORMAT, "x" * 120), _archive(tarfile.PAX_FORMAT, "é" * 90)],
         "parquet": [_parquet(image) for image in (FACES.tolist(), [{"bytes": _encoded(face, "PNG"), "path": "x"} for face in FACES])],
         "face": [_encoded(FACES[0], kind) for kind in ("PNG", "JPEG")],
-        "votes": [(",".join(HEADER) + "\nTraining,fer0000000.png,4,0,0,1,3,2,0,0,0,0\n" * 2).encode()],
+        "votes": [(",".join(HEADER) + "\nTraining,fer0000000.png,4,0,0,1,3,2,0,0,0,0" * 2).encode()],
         "picture": [_encoded(FACES[0], kind) for kind in ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")],
         "predictions": [_predictions()],
         "result": [json.dumps({"status": "done", "job": {"cell": {"head.act": "gelu"}, "seed": 0}, "x": [1.5, None]}).encode()],

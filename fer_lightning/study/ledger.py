@@ -10,6 +10,7 @@ from pathlib import Path
 from fer_lightning.errors import DataError, UserError
 from fer_lightning.foreign import read_json, read_text, read_yaml
 from fer_lightning.record import METRICS, RESULT, read_result
+from fer_lightning.shape import STUDY_SHAPE, check_shape
 
 LEDGER = "study.json"
 OVERRIDES = Path(".hydra", "overrides.yaml")
@@ -82,6 +83,7 @@ def read_ledger(folder):
     path = Path(folder) / LEDGER
     try:
         ledger = read_json(path)
+        check_shape(ledger, STUDY_SHAPE)
         ledger["jobs"], ledger["axes"]
     except FileNotFoundError:
         return None
