@@ -143,7 +143,8 @@ def data(study):
 def _leaks(test):
     """{column: "3275 (8.7 % leak)"} for the kinds of twins that the run knows of."""
     kinds = {"n_clean": "clean of identical twins", "n_clean_near": "clean of near twins"}
-    return {title: f"{test[n]} ({100 * (1 - test[n] / test['n']):.1f} % leak)" for n, title in kinds.items() if test.get(n) is not None and test.get("n")}
+    known = {title: test[n] for n, title in kinds.items() if test.get(n) is not None and test.get("n")}
+    return {title: f"{clean} ({100 * (1 - clean / test['n']):.1f} % leak)" for title, clean in known.items()}
 
 
 def class_counts(study):
