@@ -40,7 +40,10 @@ def restore_module(folder):
         cfg = OmegaConf.merge(cfg, {"backbone": {"pretrained": False}})
     module = build_module(cfg, torch.tensor(list(result["data"]["counts"]["train"].values())))
     module.enter(build_phases(cfg)[-1])
-    module.load_state_dict(read_weights(weights))
+    try:
+        module.load_state_dict(read_weights(weights))
+    except RuntimeError as error:
+        raise UserError(f"{weights} does not fit the config of the run: {' '.join(str(error).split())[:300]}") from error
     return cfg, module.eval()
 
 

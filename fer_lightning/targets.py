@@ -22,9 +22,11 @@ SCALARS = (bool, int, float, str)
 
 def check_targets(cfg):
     """Raise ConfigError, with the near name, for a key that nothing reads or a value of the wrong type."""
-    for key, node in _nodes(cfg):
-        if "_target_" in node:
-            _check_arguments(key, node, find_target(key, node["_target_"]))
+    nodes = list(_nodes(cfg))
+    targets = {key: find_target(key, node["_target_"]) for key, node in nodes if "_target_" in node}
+    for key, node in nodes:
+        if key in targets:
+            _check_arguments(key, node, targets[key])
         elif dataclasses.is_dataclass(schema := OmegaConf.get_type(node)):
             # Hydra checks these itself, but lets `+key=value` past.
             known = [field.name for field in dataclasses.fields(schema)]

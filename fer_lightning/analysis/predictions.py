@@ -15,7 +15,7 @@ WANTED = "it wants row, split, label, p0, p1 ... and a picture once"
 
 def read_predictions(path):
     """The table as a frame. OSError where there is no such file; ValueError where it is damaged, or no such table."""
-    frame = read_columns(path).to_pandas(ignore_metadata=True)  # which names the classes that pandas is to build
+    frame = read_columns(path).to_pandas()
     if frame.duplicated(["split", "row"]).any():
         raise ValueError(WANTED)
     if "clean" in frame:
@@ -34,7 +34,8 @@ def read_columns(path):
             classes = sorted((name for name in kinds if name[:1] == "p" and name[1:].isdecimal()), key=lambda name: int(name[1:]))
             _check_kinds(kinds, classes)
             known = [name for name in ("row", "split", "label", "clean") if name in kinds]
-            table = file.read([*known, *classes])
+            # What the file says of pandas names the classes that it is to build.
+            table = file.read([*known, *classes]).replace_schema_metadata(None)
         _check_values(table, classes)
     except Exception as error:  # there is no end to what a damaged file can raise
         raise ValueError(" ".join(str(error).split())[:300] or type(error).__name__) from error

@@ -15,7 +15,7 @@ from fer_lightning.errors import ConfigError
 
 # Hydra acts on these before anything of ours is asked.
 FIXED = re.compile(r"[+~]*hydra(\.(callbacks|job_logging|hydra_logging)\b.*|)=")
-TARGET = re.compile(r"[+~]*hydra\b.*_target_", re.DOTALL)
+TARGET = re.compile(r"[+~]*hydra\b([^=]*_target_=|.*_target_['\"]?\s*:)", re.DOTALL)
 
 # What Hydra's own nodes may name: its launchers and sweepers, a sampler of Optuna's, and our callback.
 PLUGINS = ("hydra._internal.core_plugins.", "hydra_plugins.", "optuna.samplers.", "fer_lightning.study.callback.")
