@@ -5,7 +5,6 @@ import gzip
 import io
 import json
 import os
-import shutil
 import struct
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import TINY, squeeze
+from conftest import squeeze
 from PIL import Image
 from written_runs import write_grid
 
@@ -272,7 +271,7 @@ PREDICTIONS = {
     "rows below 0": frame(row=[-1] * 7),
     "a picture twice": frame(row=[0] * 7),
     "infinite": frame(p0=[np.inf] * 7),
-    "NaN": frame(p0=[np.nan] * 7),
+    "negative": frame(p0=[-0.5] * 7),
     "empty cells": frame(label=[None, 1, 2, 3, 4, 5, 6]),
 }
 
@@ -383,9 +382,7 @@ def test_data_that_are_a_pipe_are_not_waited_for(name, tmp_path):
         fer2013.read(tmp_path / "data")
 
 
-def test_the_command_refuses_pictures_in_one_sentence(process, tmp_path):
-    assert process("fer_lightning", *TINY, "logger=csv", "hydra.run.dir=run").code == 0
+def test_the_command_refuses_a_picture_in_one_sentence(process, tmp_path):
     bomb(tmp_path / "bomb.png")
     done = process("fer_lightning.predict", "run", "bomb.png")
     assert done.code == 1 and "bomb.png" in done.text and len(done.text.strip().splitlines()) == 1
-    shutil.rmtree(tmp_path / "run")

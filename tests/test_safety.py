@@ -1,6 +1,8 @@
 """Configs, checkpoints and commands from other people: nothing runs that is not meant to, nothing is written elsewhere, no key is kept."""
 
 import ast
+import hashlib
+import io
 import json
 import os
 import pickle
@@ -18,6 +20,7 @@ from omegaconf import OmegaConf
 
 from fer_lightning import allowed as allowlist
 from fer_lightning.allowed import find_target
+from fer_lightning.backbones.timm_model import TimmBackbone
 from fer_lightning.data import cache
 from fer_lightning.errors import ConfigError, UserError
 from fer_lightning.record import read_result, write_result
@@ -118,7 +121,7 @@ def test_a_hostile_target_is_refused_by_what_it_is(name):
 )
 def test_a_hostile_target_is_found_wherever_it_lies(place, key, tmp_path):
     cfg = compose("data=synthetic")
-    node = {"_target_": "pathlib.Path.write_text", "self": str(tmp_path / "x"), "data": "x"}
+    node = {"_target_": "pathlib.Path.write_text", "self": str(tmp_path / "x"), "data": "x", "lr": 1}
     OmegaConf.set_struct(cfg, False)
     OmegaConf.update(cfg, place, [1, node] if key.endswith("1") else node, merge=False, force_add=True)
     with pytest.raises(ConfigError) as refused:
@@ -180,10 +183,10 @@ def test_hydra_runs_nothing_that_the_command_names(argument, command, tmp_path):
     assert done.code == 1 and "Traceback" not in done.text and files(tmp_path) == []
 
 
-def test_hydra_runs_nothing_that_a_file_of_the_user_names(process, tmp_path):
+def test_hydra_runs_nothing_that_a_file_of_the_user_names(command, tmp_path):
     (tmp_path / "own" / "recipe").mkdir(parents=True)
     (tmp_path / "own" / "recipe" / "mine.yaml").write_text("# @package _global_\nhydra:\n  launcher:\n    _target_: os.system\n")
-    done = process("fer_lightning", "-m", "--config-dir", "own", *TINY, "recipe=mine", "seed=0,1")
+    done = command("-m", "--config-dir", str(tmp_path / "own"), *TINY, "recipe=mine", "seed=0,1")
     assert done.code == 1 and "hydra.launcher._target_=os.system is refused" in done.text and not (tmp_path / "multirun").exists()
 
 
@@ -272,11 +275,15 @@ def damage(path, kind, marker):
             weights = max(archive.infolist(), key=lambda part: part.file_size)
         place = content.index(weights.filename.encode()) + len(weights.filename) + 200
         path.write_bytes(content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :])
+    elif kind == "compressed":
+        with zipfile.ZipFile(io.BytesIO(content)) as whole, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+            for part in whole.infolist():
+                packed.writestr(part.filename, whole.read(part))
     elif kind == "other":
         torch.save({"weights": 1}, path)
 
 
-@pytest.mark.parametrize("kind", ["bomb", "bare bomb", "cut", "last byte", "empty", "flipped", "other"])
+@pytest.mark.parametrize("kind", ["bomb", "bare bomb", "cut", "last byte", "empty", "flipped", "compressed", "other"])
 def test_a_hostile_or_damaged_checkpoint_is_one_sentence(run, tmp_path, kind):
     weights = run / "checkpoints" / "best.ckpt"
     restore_module(run)
@@ -313,6 +320,17 @@ def test_a_pickle_in_the_cache_is_not_loaded(tmp_path):
     np.load(entry.with_suffix(".npy"), mmap_mode="c")  # the entry was made again
 
 
+def test_a_weight_file_is_checked_against_the_hash_that_the_config_names(tmp_path):
+    file = tmp_path / "weights.pth"
+    torch.save(TimmBackbone("resnet10t").model.state_dict(), file)
+    right = hashlib.sha256(file.read_bytes()).hexdigest()
+    cfg = compose("backbone=timm", "backbone.name=resnet10t", f"backbone.pretrained={file}@sha256:{right}")
+    TimmBackbone(cfg.backbone.name, pretrained=cfg.backbone.pretrained)
+    for path, wanted, sentence in ((file, "0" * 64, f"has the sha256 {right}, not 000"), (tmp_path, right, "is no file")):
+        with pytest.raises(ConfigError, match=sentence):
+            TimmBackbone("resnet10t", pretrained=f"{path}@sha256:{wanted}")
+
+
 # Secrets
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
@@ -334,15 +352,16 @@ def test_a_config_with_a_secret_is_refused_before_it_is_saved(command, tmp_path,
     assert files(tmp_path) == []
 
 
-def test_a_key_in_an_error_is_masked_in_what_is_kept(process, tmp_path):
+def test_a_key_in_an_error_is_masked_in_what_is_kept(command, tmp_path, monkeypatch):
     """The message, its trace, the log and the report of a job that fails with the key on its lips."""
     (tmp_path / "leaky.py").write_text(
         "import os\ndef build(**arguments):\n    raise RuntimeError(f\"401 for key {os.environ['WANDB_API_KEY']} at https://me:pass@host/\")\n"
     )
-    settings = {"FER_LIGHTNING_PACKAGES": "leaky", "WANDB_API_KEY": KEY, "WANDB_MODE": "offline"}
-    done = process("fer_lightning", "-m", *TINY, "logger=csv", "backbone._target_=leaky.build", "seed=0,1", **settings)
-    assert done.code == 1
-    kept = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "leaky.py"}
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(allowlist, "USERS", ("leaky",))
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    assert command("-m", *TINY, "logger=csv", "backbone._target_=leaky.build", "seed=0,1").code == 1
+    kept = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
     assert any(b"401 for key ***" in content for content in kept.values())
     assert [path for path, content in kept.items() if KEY.encode() in content or b"me:pass" in content] == []
 

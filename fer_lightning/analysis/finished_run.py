@@ -72,8 +72,10 @@ def read_run(folder):
         raise UserError(f"{folder / RESULT} is damaged: it says nothing of {', '.join(sorted(missing))}. Run the job again.")
     try:
         return Run(folder, result, read_predictions(folder / PREDICTIONS))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder / PREDICTIONS} is missing or damaged ({error}). Run the job again.") from error
+    except OSError as error:
+        raise UserError(f"{folder / PREDICTIONS} is missing ({error}). Run the job again.") from error
+    except ValueError as error:
+        raise UserError(f"{folder / PREDICTIONS} is damaged ({error}). Run the job again.") from error
 
 
 def read_record(folder):
