@@ -34,14 +34,14 @@ SCORES = {
 RESULT_SHAPE = {
     "status": str,
     "protocol": TEXT,
-    "job": {"id": TEXT, "study": TEXT, "cell": Each(SCALAR), "seed": (int, str, type(None)), "overrides": Each(str, list)},
+    "job": {"id": TEXT, "study": TEXT, "cell": Each((*SCALAR, list)), "seed": (int, str, type(None)), "overrides": Each(str, list)},
     "data": {"source": TEXT, "verdict": TEXT, "labels": TEXT, "fingerprint": Each(TEXT), "near_twins": NUMBER, "counts": Each(Each(int))},
     "model": {"backbone": TEXT, "parameters": NUMBER, "trainable": NUMBER, "flops": NUMBER},
-    "environment": Each(SCALAR),
+    "environment": Each(object),
     "selected": {"epoch": NUMBER, "monitor": TEXT, "value": NUMBER},
     "metrics": {"train": SCORES, "val": SCORES, "test": SCORES},
     "stability": Each(SCALAR),
-    "time": Each(NUMBER),
+    "time": dict.fromkeys(("fit_s", "test_s", "total_s", "images_per_s", "test_pass_ms"), NUMBER),
     "error": {"type": TEXT, "message": TEXT, "traceback": TEXT},
 }
 
