@@ -1,8 +1,6 @@
 """The predictions.parquet of a run, checked: what it says of its columns and of itself may come from anyone."""
 
 import numpy as np
-import pyarrow as pa
-from pyarrow import compute, parquet
 
 from fer_lightning.foreign import check_file
 
@@ -25,6 +23,8 @@ def read_predictions(path):
 
 def read_columns(path):
     """The table with the columns that we know: row, split, label, clean where it is there, and the probabilities of all classes."""
+    from pyarrow import parquet
+
     check_file(path)
     try:
         with parquet.ParquetFile(path) as file:
@@ -43,15 +43,19 @@ def read_columns(path):
 
 
 def _check_kinds(kinds, classes):
-    whole = all(name in kinds and pa.types.is_integer(kinds[name]) for name in ("row", "label"))
-    text = "split" in kinds and (pa.types.is_string(kinds["split"]) or pa.types.is_large_string(kinds["split"]))
-    clean = "clean" not in kinds or pa.types.is_boolean(kinds["clean"]) or pa.types.is_null(kinds["clean"])
-    numbers = 0 < len(classes) <= MOST_CLASSES and all(pa.types.is_floating(kinds[name]) for name in classes)
+    from pyarrow import types
+
+    whole = all(name in kinds and types.is_integer(kinds[name]) for name in ("row", "label"))
+    text = "split" in kinds and (types.is_string(kinds["split"]) or types.is_large_string(kinds["split"]))
+    clean = "clean" not in kinds or types.is_boolean(kinds["clean"]) or types.is_null(kinds["clean"])
+    numbers = 0 < len(classes) <= MOST_CLASSES and all(types.is_floating(kinds[name]) for name in classes)
     if not (whole and text and clean and numbers):
         raise ValueError(WANTED)
 
 
 def _check_values(table, classes):
+    from pyarrow import compute
+
     if any(table[name].null_count for name in ("row", "split", "label")):
         raise ValueError("it has empty cells")
     if not len(table):
