@@ -7,7 +7,7 @@ export FER2013_ROOT ?= data
 DATA = $(shell $(BIN)/python -m fer_lightning.data.fer2013)
 GRID = head.act=relu,gelu,swish,mish head.norm=none,bn
 
-.PHONY: setup sweep test test-all test-faults lint bench clean
+.PHONY: setup sweep test test-all test-faults fuzz lint bench clean
 
 setup: $(VENV)/.done
 
@@ -32,6 +32,12 @@ test-all: setup
 # Kills, signals, full disks, damaged files: docs/reliability.md. Some ten minutes.
 test-faults: setup
 	$(BIN)/python -m pytest -q -m "" tests/faults $(ARGS)
+
+# Coverage-guided, a minute for each kind of foreign file on one core: 10 minutes. Needs atheris: .venv/bin/pip install atheris
+SECONDS = 60
+fuzz: setup
+	@for kind in table gzipped archive parquet face votes picture predictions result config; do \
+	nice -n 19 $(BIN)/python tests/fuzz/readers.py $$kind -max_total_time=$(SECONDS) || exit 1; done
 
 lint: setup
 	$(BIN)/ruff check .

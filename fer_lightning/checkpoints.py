@@ -6,7 +6,6 @@
 """
 
 import logging
-import pickle
 import zipfile
 from pathlib import Path
 
@@ -47,21 +46,18 @@ def best_of(run, phase):
 
 
 def read_checkpoint(path):
-    """What a checkpoint holds; its tensors are read as they are used. UserError where it is damaged or no checkpoint.
-
-    torch reads flipped bits without a word; the checksums in the file tell.
-    """
+    """What a checkpoint holds; its tensors are read as they are used. UserError where it is cut, altered, none of ours, or would run code."""
     try:
-        with zipfile.ZipFile(path) as file:
-            damaged = file.testzip()
-        if damaged:
-            raise ValueError(f"{damaged} in it is not what was written")
+        # torch reads past a flipped bit. The CRC of every part is in the file already, and takes 0.4 of the time of loading.
+        with zipfile.ZipFile(path) as archive:
+            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                raise ValueError("parts of it are compressed, which torch never does")  # and unfold to any size
+            if part := archive.testzip():
+                raise ValueError(f"{part} in it is altered")
         return torch.load(path, weights_only=True, map_location="cpu", mmap=True)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing.") from error
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} is damaged or no checkpoint ({reason}).") from error
+    except Exception as error:  # there is no end to what a damaged file can raise
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise UserError(f"{path} is damaged, or no checkpoint of ours ({reason}).") from error
 
 
 def read_last(run):

@@ -1,5 +1,6 @@
 """The command: Hydra composes and sweeps, each job is trained, and whatever goes wrong is said in one sentence."""
 
+import inspect
 import logging
 import os
 import shutil
@@ -19,10 +20,13 @@ from fer_lightning import (
     interrupt,
     schema,  # noqa: F401  (stores the schema that config.yaml names)
 )
+from fer_lightning.allowed import WHITELIST
 from fer_lightning.errors import ConfigError, DataError, UserError
 from fer_lightning.explain import explain, lost_job, root_cause
 from fer_lightning.record import RESULT, drop_unfinished, now, read_result, write_config, write_result
+from fer_lightning.secrets import mask_logs
 from fer_lightning.study import sweep
+from fer_lightning.study.admission import check_arguments
 from fer_lightning.study.cells import cell_name, cell_values, refuse_merged_options
 from fer_lightning.study.identity import job_id
 from fer_lightning.study.ledger import LEDGER
@@ -45,8 +49,10 @@ def main():
     shows_traces = os.environ.get("HYDRA_FULL_ERROR") == "1"
     # Makes Hydra hand its errors on instead of printing them, so that they can be explained here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    run = hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(job)
+    whitelist = {"execution_whitelist": WHITELIST} if "execution_whitelist" in inspect.signature(hydra.main).parameters else {}
+    run = hydra.main(config_path=str(CONF), config_name="config", version_base="1.3", **whitelist)(job)
     try:
+        check_arguments(sys.argv[1:])
         with interrupt.listening():
             run()
             while (whole := sweep.current()) and wait_for_others(Path(whole.folder), whole.started):
@@ -88,6 +94,7 @@ def job(cfg):
 
     Returns the monitored score of the selected epoch, for sweepers that search; None where the job has none.
     """
+    mask_logs()
     context = HydraConfig.get()
     os.chdir(context.runtime.cwd)  # a worker on a cluster starts elsewhere, and relative paths are the user's
     whole = sweep.current()
@@ -109,6 +116,7 @@ def job(cfg):
     description = {"id": job_id(cfg), "study": whole.study if whole else None, "cell": cell, "seed": cfg.seed, "overrides": overrides}
     heading = f"job {context.job.num + 1}/{whole.jobs or '?'}  {folder.name}" if whole else f"run {folder}"
     with interrupt.listening(), held(folder) as ours:
+        _drop_damaged(folder)
         kept = _why_kept(cfg, folder, description, whole) if ours else "run by another process, left to it"
         if not ours:
             if whole is None:
@@ -122,6 +130,15 @@ def job(cfg):
             _run(cfg, folder, description, whole)
         result = read_result(folder)
         return result["selected"]["value"] if result and result["status"] == "done" else None
+
+
+def _drop_damaged(folder):
+    """Remove a result.json that cannot be read: nothing can go on from it."""
+    try:
+        read_result(folder)
+    except (OSError, ValueError) as error:
+        log.warning("%s is damaged (%s), so the job starts anew", folder / RESULT, error)
+        (folder / RESULT).unlink()
 
 
 def _why_kept(cfg, folder, description, whole):
@@ -140,7 +157,11 @@ def _why_kept(cfg, folder, description, whole):
 
 def _first_failed(study):
     """The name of a failed job of a study folder; None where there is none."""
-    return next((path.parent.name for path in sorted(study.glob(f"*/{RESULT}")) if read_result(path.parent)["status"] == "failed"), None)
+    for path in sorted(study.glob(f"*/{RESULT}")):
+        with suppress(OSError, ValueError):  # a damaged one
+            if read_result(path.parent)["status"] == "failed":
+                return path.parent.name
+    return None
 
 
 def _run(cfg, folder, description, whole):

@@ -17,6 +17,7 @@ from fer_lightning.data.faces import CLASSES
 from fer_lightning.errors import UserError
 from fer_lightning.record import check_writable, replace_file
 from fer_lightning.screen import as_table, console
+from fer_lightning.spreadsheet import to_csv
 
 CAUTION = (
     "The test compares these two trained nets, not two methods: each is one training, and another seed alone moves an accuracy by half "
@@ -248,7 +249,7 @@ def main():
         if arguments.csv:
             if comparison["refused"]:
                 raise UserError(f"{arguments.csv} is not written: the two runs cannot be paired.")
-            replace_file(arguments.csv, changed_pictures(a, b, arguments.split).to_csv(index=False))
+            replace_file(arguments.csv, to_csv(changed_pictures(a, b, arguments.split)))
     except UserError as error:
         sys.exit(str(error))
 

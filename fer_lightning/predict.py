@@ -6,6 +6,7 @@ Give it faces cut out as in FER-2013, square and tight; no face is searched for.
 """
 
 import argparse
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -17,26 +18,38 @@ from rich.table import Table
 
 from fer_lightning.data.faces import CLASSES, SIZE
 from fer_lightning.errors import UserError
+from fer_lightning.foreign import check_file
 from fer_lightning.record import check_writable, replace_file
 from fer_lightning.screen import console
+from fer_lightning.spreadsheet import to_csv
 
 # A 48 x 48 answer needs no more; what a file unpacks to is known before it is unpacked.
 LARGEST = 50_000_000
+LARGEST_FILE = 100_000_000
+
+# Not EPS, which Pillow hands to Ghostscript, and no format whose decoder hardly anyone looks at.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 
 def read_picture(path):
-    """The middle square of a picture file as (1, 48, 48) uint8 grey. UserError where it is no picture, or one of over 50 megapixels."""
+    """The middle square of a picture file, of its first frame, as (1, 48, 48) uint8 grey.
+
+    UserError where it is no picture, one of over 50 megapixels or 100 MB, or a pipe or device, which may never end.
+    """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            warnings.simplefilter("ignore")  # of what can be read all the same
+            check_file(os.path.realpath(path), LARGEST_FILE)
+            with Image.open(path, formats=FORMATS) as image:
                 width, height = image.size
                 if width * height > LARGEST:
                     raise UserError(f"{path}: {width} x {height} pixels are more than {LARGEST / 1e6:.0f} megapixels. Scale it down.")
                 upright = ImageOps.exif_transpose(image).convert("L")
         return np.asarray(ImageOps.fit(upright, (SIZE, SIZE), Image.Resampling.BICUBIC))[None]
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: cannot be read as a picture ({error}).") from error
+    except UserError:
+        raise
+    except Exception as error:  # Pillow passes on whatever its decoders meet
+        raise UserError(f"{path}: cannot be read as a picture ({error or type(error).__name__}).") from error
 
 
 def predict(folder, pixels):
@@ -68,7 +81,7 @@ def main():
     except UserError as error:
         sys.exit(str(error))
     if arguments.csv:
-        replace_file(arguments.csv, table.to_csv(index=False))
+        replace_file(arguments.csv, to_csv(table))
     shown = Table("picture", "prediction", "probability", "second", "probability")
     for row in table.itertuples(index=False):
         first, second = sorted(CLASSES, key=lambda name: -getattr(row, name))[:2]

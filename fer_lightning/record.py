@@ -23,6 +23,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fer_lightning.errors import UserError
+from fer_lightning.foreign import check_file, read_json
+from fer_lightning.secrets import mask
+from fer_lightning.shape import RESULT_SHAPE, check_shape
 
 SCHEMA = 1
 
@@ -72,14 +75,18 @@ def check_writable(path):
 
 
 def read_result(folder):
-    """The result.json of a run folder, or None where there is none yet."""
+    """The result.json of a run folder, or None where there is none yet. ValueError where it is damaged, or no file of its own."""
     path = Path(folder) / RESULT
-    return json.loads(path.read_text()) if path.exists() else None
+    if not os.path.lexists(path):
+        return None
+    result = read_json(path)
+    check_shape(result, RESULT_SHAPE)
+    return result
 
 
 @first_only
 def write_result(folder, result):
-    """Replace result.json. Numbers that JSON cannot hold (NaN, infinity) become null."""
+    """Replace result.json. Numbers that JSON cannot hold (NaN, infinity) become null, and secrets are masked."""
     replace_file(Path(folder) / RESULT, json.dumps({"schema": SCHEMA} | _plain(result), indent=1, allow_nan=False) + "\n")
 
 
@@ -102,7 +109,7 @@ def _plain(value):
         return [_plain(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value
+    return mask(value) if isinstance(value, str) else value
 
 
 @first_only
@@ -154,6 +161,7 @@ def cut_metrics(folder, epochs):
 
 def read_metrics(folder):
     """The rows of metrics.csv as a list of {name: float}."""
+    check_file(Path(folder) / METRICS)
     with open(Path(folder) / METRICS, newline="") as file:
         return [{k: float(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
 

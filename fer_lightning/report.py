@@ -18,6 +18,7 @@ from fer_lightning.analysis.statistics.findings import study_findings
 from fer_lightning.errors import UserError
 from fer_lightning.record import replace_file
 from fer_lightning.screen import as_table, console
+from fer_lightning.spreadsheet import to_csv
 
 
 def report(folder, figures=None, latex=False, pictures=True):
@@ -48,7 +49,7 @@ def report(folder, figures=None, latex=False, pictures=True):
         shown = [(drawn[path.stem].title, f"figures/{path.name}") for path in paths if figures != "pdf"]
     if latex:
         write_latex([*findings, Finding("Classes", (), tables.per_class(study))], study.folder / "latex")
-    replace_file(study.folder / "results.csv", study.jobs.to_csv(index=False))
+    replace_file(study.folder / "results.csv", to_csv(study.jobs))
     replace_file(study.folder / "report.md", to_markdown(tables.heading(study), [*conclusion.text, *remarks], findings, shown))
     replace_file(study.folder / "report.html", page)
     _show(study, ranking.table, [statistics.verdict.sentence, *remarks])

@@ -7,10 +7,12 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from fer_lightning import schema  # noqa: F401  (the types that a saved config was checked with)
+from fer_lightning.analysis.finished_run import read_config, read_record
 from fer_lightning.build import build_module, build_phases
+from fer_lightning.checkpoints import read_checkpoint
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.errors import UserError
-from fer_lightning.record import BEST, checkpoints_of, read_result
+from fer_lightning.record import BEST, checkpoints_of
 from fer_lightning.targets import check_targets
 
 
@@ -25,7 +27,7 @@ def restore(folder):
 def restore_module(folder):
     """(cfg, module) of a run folder, for which its data need not be there. UserError as for `restore`."""
     folder = Path(folder)
-    result = read_result(folder)
+    result = read_record(folder)
     if result is None or result["status"] != "done":
         raise UserError(f"{folder} holds no finished run: {'no result.json' if result is None else 'its status is ' + result['status']}.")
     if "members" in result:
@@ -33,11 +35,14 @@ def restore_module(folder):
     weights = checkpoints_of(folder) / BEST
     if not weights.is_file():
         raise UserError(f"{weights} is missing: the weights of this run were removed, so it can be reported but not run again.")
-    cfg = OmegaConf.load(folder / ".hydra" / "config.yaml")
+    cfg = read_config(folder)
     check_targets(cfg)
     if "pretrained" in cfg.backbone:  # the weights are the checkpoint's: none need to be fetched
         cfg = OmegaConf.merge(cfg, {"backbone": {"pretrained": False}})
     module = build_module(cfg, torch.tensor(list(result["data"]["counts"]["train"].values())))
     module.enter(build_phases(cfg)[-1])
-    module.load_state_dict(torch.load(weights, weights_only=True, map_location="cpu")["state_dict"])
+    try:
+        module.load_state_dict(read_checkpoint(weights)["state_dict"])
+    except RuntimeError as error:
+        raise UserError(f"{weights} does not fit the config of the run: {' '.join(str(error).split())[:300]}") from error
     return cfg, module.eval()

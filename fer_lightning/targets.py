@@ -1,13 +1,16 @@
-"""Checks a composed config before anything is built: nodes that name a `_target_` against its signature, all others against the schema."""
+"""Checks a composed config before anything is built: nodes that name a `_target_` against its signature, all others against the schema.
+
+What a `_target_` may name is decided in `fer_lightning.allowed`.
+"""
 
 import dataclasses
 import inspect
 import types
 import typing
 
-from hydra.utils import get_object
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from fer_lightning.allowed import find_target
 from fer_lightning.errors import ConfigError, near
 
 # Keys of a node that Hydra or train.py reads; they are not arguments of the target.
@@ -19,9 +22,11 @@ SCALARS = (bool, int, float, str)
 
 def check_targets(cfg):
     """Raise ConfigError, with the near name, for a key that nothing reads or a value of the wrong type."""
-    for key, node in _nodes(cfg):
-        if "_target_" in node:
-            _check_arguments(key, node)
+    nodes = list(_nodes(cfg))
+    targets = {key: find_target(key, node["_target_"]) for key, node in nodes if "_target_" in node}
+    for key, node in nodes:
+        if key in targets:
+            _check_arguments(key, node, targets[key])
         elif dataclasses.is_dataclass(schema := OmegaConf.get_type(node)):
             # Hydra checks these itself, but lets `+key=value` past.
             known = [field.name for field in dataclasses.fields(schema)]
@@ -30,17 +35,15 @@ def check_targets(cfg):
 
 
 def _nodes(cfg, key=""):
-    yield key, cfg
-    for name in cfg:
-        if not OmegaConf.is_missing(cfg, name) and isinstance(cfg[name], DictConfig):
+    """Every mapping of a config with its key, those in lists too. A null may stand for either."""
+    if isinstance(cfg, DictConfig):
+        yield key, cfg
+    for name in range(len(cfg)) if isinstance(cfg, ListConfig) else cfg:
+        if not OmegaConf.is_missing(cfg, name) and isinstance(cfg[name], (DictConfig, ListConfig)):
             yield from _nodes(cfg[name], f"{key}.{name}".lstrip("."))
 
 
-def _check_arguments(key, node):
-    try:
-        target = get_object(node["_target_"])
-    except Exception as error:
-        raise ConfigError(f"{key}._target_={node['_target_']} cannot be imported: {error}") from error
+def _check_arguments(key, node, target):
     arguments = inspect.signature(target).parameters
     if any(argument.kind is argument.VAR_KEYWORD for argument in arguments.values()):
         return

@@ -98,7 +98,7 @@ def test_a_hostile_name_is_a_name(damaged):
     assert HOSTILE in shown.text and HOSTILE in screen.replace("\n", "")
     assert all(image["src"].startswith("data:image/png") and "onerror" not in image for image in shown.all("img"))
     assert all(json.loads(text) for name, text in shown.scripts.items() if name != "code")
-    assert HOSTILE.replace("|", "\\|") in (folder / "report.md").read_text()
+    assert HOSTILE.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|") in (folder / "report.md").read_text()
     assert "$x$" in (folder / "figures" / "ranking.svg").read_text()
     text = (folder / "latex" / "ranking-by-validation-accuracy.tex").read_text()
     assert r"\& | \{\{ 7*7 \}\}" in text and r"\$x\$" in text

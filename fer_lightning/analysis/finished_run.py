@@ -4,13 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from fer_lightning.analysis.predictions import read_predictions
 from fer_lightning.errors import UserError
+from fer_lightning.foreign import read_yaml
 from fer_lightning.record import METRICS, PREDICTIONS, RESULT, read_metrics, read_result
+from fer_lightning.secrets import check_secrets
 from fer_lightning.study.identity import training_config
+
+CONFIG = Path(".hydra", "config.yaml")
 
 CLEAN_UNKNOWN = "Clean pictures are left out: none is known. Runs from before predictions.parquet had the column `clean` do not say."
 
@@ -38,13 +42,12 @@ class Run:
 
     def settings(self):
         """What its training depends on, with dotted keys, paths left out; None where it kept no config, as an ensemble."""
-        path = self.folder / ".hydra" / "config.yaml"
-        if not path.exists():
+        if not (self.folder / CONFIG).exists():
             return None
         try:
-            return training_config(OmegaConf.load(path))
-        except (OSError, yaml.YAMLError, OmegaConfBaseException) as error:
-            raise UserError(f"{path} cannot be read: {error}") from error
+            return training_config(read_config(self.folder))
+        except (OmegaConfBaseException, AttributeError) as error:
+            raise UserError(f"{self.folder / CONFIG} cannot be read: {error}") from error
 
     def epochs(self):
         """How many epochs it trained; None where it has no metrics.csv, as an ensemble."""
@@ -68,13 +71,11 @@ def read_run(folder):
     if missing:
         raise UserError(f"{folder / RESULT} is damaged: it says nothing of {', '.join(sorted(missing))}. Run the job again.")
     try:
-        table = pd.read_parquet(folder / PREDICTIONS)
-    except (OSError, ValueError) as error:  # pyarrow's errors of a damaged file are ValueErrors
-        raise UserError(f"{folder / PREDICTIONS} is missing or damaged ({error}). Run the job again.") from error
-    run = Run(folder, result, table)
-    if not {"row", "split", "label"} <= set(table) or not run.probabilities or table.duplicated(["split", "row"]).any():
-        raise UserError(f"{folder / PREDICTIONS} is damaged: it wants row, split, label, p0, p1 ... and a picture once. Run the job again.")
-    return run
+        return Run(folder, result, read_predictions(folder / PREDICTIONS))
+    except OSError as error:
+        raise UserError(f"{folder / PREDICTIONS} is missing ({error}). Run the job again.") from error
+    except ValueError as error:
+        raise UserError(f"{folder / PREDICTIONS} is damaged ({error}). Run the job again.") from error
 
 
 def read_record(folder):
@@ -83,6 +84,17 @@ def read_record(folder):
         return read_result(folder)
     except (OSError, ValueError) as error:
         raise UserError(f"{Path(folder) / RESULT} cannot be read: {error}") from error
+
+
+def read_config(folder):
+    """The config of a run folder. UserError where it cannot be read, or would show what is in the environment of who reads it."""
+    path = Path(folder) / CONFIG
+    try:
+        settings = read_yaml(path)
+        check_secrets(settings)
+        return OmegaConf.create(settings)
+    except (OSError, ValueError, UserError, OmegaConfBaseException) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
 
 
 def run_folders(folder):

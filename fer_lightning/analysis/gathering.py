@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fer_lightning.analysis.predictions import read_predictions as read_table
 from fer_lightning.analysis.results import axes_of, level_text, rank_cells, read_jobs
 from fer_lightning.analysis.statistics.design import level_name
+from fer_lightning.foreign import check_file
 from fer_lightning.record import METRICS, PREDICTIONS, RESULT, read_result
 from fer_lightning.study.ledger import read_ledger
 
@@ -107,6 +109,7 @@ def read_curves(study):
     curves = {}
     for name in study.jobs["name"]:
         try:
+            check_file(study.folder / name / METRICS)
             curve = pd.read_csv(study.folder / name / METRICS).select_dtypes("number")
         except (OSError, ValueError) as error:
             study.lacks(name, METRICS, error)
@@ -119,8 +122,8 @@ def read_curves(study):
 def read_predictions(study, name):
     """A run's predictions of the test part, a row a picture, its row in the data as index; None, and a sentence in `missing`, for none."""
     try:
-        frame = pd.read_parquet(study.folder / name / PREDICTIONS)
+        frame = read_table(study.folder / name / PREDICTIONS)
         return frame[frame["split"] == "test"].set_index("row").sort_index()
-    except (OSError, ValueError, KeyError) as error:  # pyarrow's errors of a damaged file are ValueErrors
+    except (OSError, ValueError) as error:
         study.lacks(name, PREDICTIONS, error)
         return None

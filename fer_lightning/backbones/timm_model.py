@@ -4,12 +4,11 @@ import dataclasses
 import difflib
 import json
 import re
-from pathlib import Path
 
 import timm
 from torch import nn
 
-from fer_lightning.backbones.hub import first_line, fitted, hub, listed, mismatch
+from fer_lightning.backbones.hub import first_line, fitted, hub, listed, local, mismatch
 from fer_lightning.errors import ConfigError
 from fer_lightning.inputs import InputSpec
 
@@ -39,7 +38,7 @@ class TimmBackbone(nn.Module):
         cfg = _release(name)
         file = None
         if pretrained and pretrained is not True:
-            path = Path(pretrained).expanduser().absolute()
+            path = local(pretrained)
             file = _weight_file(path)
             cfg = dataclasses.replace(cfg, **_snapshot_facts(path, name))
         channels = in_channels or cfg.input_size[0]

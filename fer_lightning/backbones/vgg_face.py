@@ -1,12 +1,10 @@
 """VGG-Face: the VGG16 of Parkhi, Vedaldi and Zisserman (2015), trained on 2.6 M faces of 2,622 people."""
 
-from pathlib import Path
-
 import timm
 from torch import nn
 from torchvision.models import vgg16
 
-from fer_lightning.backbones.hub import first_line, mismatch
+from fer_lightning.backbones.hub import first_line, local, mismatch
 from fer_lightning.errors import ConfigError
 from fer_lightning.inputs import InputSpec
 
@@ -36,7 +34,7 @@ class VGGFace(nn.Module):
         self.pool = body.avgpool
         self.classifier = body.classifier[:5]  # fc6, ReLU, dropout, fc7, ReLU
         if pretrained:
-            self._load(Path(pretrained).expanduser().absolute())
+            self._load(local(pretrained))
 
     def forward(self, x):
         return self.classifier(self.pool(self.features(x)).flatten(1))

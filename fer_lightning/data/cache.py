@@ -4,6 +4,8 @@ import io
 import json
 import logging
 import os
+import re
+import stat
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import file_digest, sha256
@@ -54,8 +56,16 @@ def load(source, files, read, folder=None):
 
 
 def _signature(files):
-    stats = [(os.path.abspath(file), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for file in files for s in [os.stat(file)]]
+    stats = [(os.path.abspath(file), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for file in files for s in [_stat(file)]]
     return sha256(repr((VERSION, stats)).encode()).hexdigest()[:32]
+
+
+def _stat(file):
+    """DataError for a pipe or a device, whose reading may never end."""
+    about = os.stat(file)
+    if not stat.S_ISREG(about.st_mode):
+        raise DataError(f"{file}: no regular file. Remove it, or put the data there.")
+    return about
 
 
 def _content(source, files):
@@ -63,15 +73,17 @@ def _content(source, files):
     total = sha256(VERSION.encode())
     for file in files:
         with open(file, "rb") as stream:
-            total.update(f"{os.path.relpath(file, source)} {file.name} {file_digest(stream, 'sha256').hexdigest()}\n".encode())
+            line = f"{os.path.relpath(file, source)} {file.name} {file_digest(stream, 'sha256').hexdigest()}\n"
+            total.update(os.fsencode(line))  # the bytes of a name that is no UTF-8
     return total.hexdigest()[:32]
 
 
 def _key(link):
     try:
-        return link.read_text()
+        key = link.read_text()
     except (OSError, ValueError):
         return ""
+    return key if re.fullmatch("[0-9a-f]{32}", key) else ""
 
 
 def _open(folder, key, source):

@@ -5,7 +5,6 @@ Every reader yields (pixels (n, 1, 48, 48) uint8, labels (n,), usage (n,), lossy
 
 import gzip
 import tarfile
-import zlib
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import PurePath
@@ -28,6 +27,12 @@ PUBLIC, PRIVATE = (sum(OFFICIAL_COUNTS[split].values()) for split in SPLITS[1:])
 # Of 4 to 256 rows at once, 16 are fastest: larger temporaries leave the core's cache and are handed back to the system each time.
 BATCH = 16
 
+# The published archive unpacks to 301 MB.
+LARGEST_ARCHIVE = 1_000_000_000
+# Members that hold a long name or attributes of the next one.
+TEXTS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+LONGEST_TEXT = 1 << 20
+
 # Twice the longest right line, so that a file without line ends is not read into memory as one line.
 LINE_LIMIT = 20_000
 
@@ -41,18 +46,48 @@ def read_table(path):
 
 
 def read_archive(path):
-    """The fer2013.csv inside fer2013.tar.gz, streamed. The archive is read to its end, where its checksum is."""
+    """The fer2013.csv inside fer2013.tar.gz, streamed: nothing is unpacked to the disk, and only what is a file by that name is read.
+
+    The archive is read to its end, where its checksum is.
+    """
     try:
-        with gzip.open(path) as stream:
-            with tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20) as archive:
+        with gzip.open(path) as unpacked:
+            stream = _Bounded(unpacked)
+            with tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20, tarinfo=_Member) as archive:
                 member = next((m for m in archive if m.isfile() and PurePath(m.name).name == "fer2013.csv"), None)
                 if member is None:
                     raise DataError(f"{path.name}: the archive holds no fer2013.csv. Download it again.")
                 yield from _parse(archive.extractfile(member), f"{path.name}/{member.name}")
             while stream.read(1 << 20):
                 pass
-    except (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError) as error:
+    except Exception as error:  # tarfile passes on whatever it meets in a damaged header
+        if isinstance(error, (DataError, OSError)) and not isinstance(error, gzip.BadGzipFile):
+            raise
         raise DataError(f"{path.name}: the archive is cut or damaged ({error}). Download it again.") from error
+
+
+class _Bounded:
+    """A stream that ends with an error where an archive unpacks to far more than the published one."""
+
+    def __init__(self, stream):
+        self._stream = stream
+        self._left = LARGEST_ARCHIVE
+
+    def read(self, size):
+        block = self._stream.read(size)
+        self._left -= len(block)
+        if self._left < 0:
+            raise tarfile.ReadError(f"it unpacks to more than {LARGEST_ARCHIVE / 1e9:.0f} GB")
+        return block
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose name and attributes take no more room than they need: tarfile reads them into memory, whatever their length."""
+
+    def _proc_member(self, archive):
+        if self.type in TEXTS and self.size > LONGEST_TEXT:
+            raise tarfile.ReadError(f"a name or attributes of {self.size:,} bytes")
+        return super()._proc_member(archive)
 
 
 def read_files(train, val, test):

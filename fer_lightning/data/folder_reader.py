@@ -21,6 +21,9 @@ SUFFIXES = (".jpg", ".jpeg", ".png")
 PREFIX = re.compile(f"({'|'.join(SPLITS)})_")
 BATCH = 256
 
+# 48 x 48 pixels take 7 KB without any compression.
+LARGEST_FILE = 1_000_000
+
 
 def class_index(name, where):
     """Index into CLASSES by name, never by rank: sorted by name, sad, surprise and neutral swap places."""
@@ -74,6 +77,8 @@ def list_pictures(root):
     for file in files:
         if file.suffix.lower() not in SUFFIXES:
             raise DataError(f"{file}: not a jpg or png. Convert it, or remove it.")
+        if (size := file.stat().st_size) > LARGEST_FILE:
+            raise DataError(f"{file}: {size:,} bytes are no picture of {SIZE} x {SIZE}. Download it again, or remove it.")
     return files
 
 

@@ -15,6 +15,10 @@ IMAGES = ("image", "img_bytes", "jpg")
 LABELS = ("label", "labels", "emotion", "cls")
 BATCH = 256
 
+# The published copy has 35,887 rows and, as lists of numbers, 660 MB.
+MOST_ROWS = 1_000_000
+LARGEST_GROUP = 2_000_000_000
+
 # Integer labels follow the CSV or the alphabet: order[integer] is an index into CLASSES.
 ORDERS = (tuple(range(len(CLASSES))), tuple(CLASSES.index(name) for name in sorted(CLASSES)))
 
@@ -29,11 +33,11 @@ def read_parquet(files):
 
     A column `usage` tells the split, or the name of the file: train-..., publicTest-..., validation-...
     """
-    from pyarrow import ArrowException
     from pyarrow.parquet import ParquetFile
 
     try:
         tables = [(file, ParquetFile(file)) for file in files]
+        _check_sizes(tables)
         usage = [_usage(*table) for table in tables]
         _check_usage(files[0].parent, np.concatenate(usage))
         labels = _labels(tables, usage)
@@ -43,10 +47,29 @@ def read_parquet(files):
                 values = batch.column(0).to_pylist()
                 pictures = [_picture(value, f"{file.name}, row {k}") for k, value in enumerate(values, start + 1)]
                 part = slice(start, start + len(pictures))
+                _check_length(file, pictures, label[part], use[part])
                 yield np.stack([pixels[None] for pixels, _ in pictures]), label[part], use[part], any(lossy for _, lossy in pictures)
                 start = part.stop
-    except (ArrowException, OSError) as error:
+            _check_length(file, label[start:], use[start:], ())
+    except DataError:
+        raise
+    except Exception as error:  # there is no end to what a damaged file can raise
         raise DataError(f"{files[0].parent}: the Parquet files are damaged ({error}). Download them again.") from error
+
+
+def _check_sizes(tables):
+    """What a file of a few KB says it unpacks to can fill any memory."""
+    for file, table in tables:
+        groups = [table.metadata.row_group(g) for g in range(table.num_row_groups)]
+        size = max((group.total_byte_size for group in groups), default=0)
+        rows = max(table.metadata.num_rows, sum(group.num_rows for group in groups))
+        if rows > MOST_ROWS or size > LARGEST_GROUP:
+            raise DataError(f"{file.name}: {rows:,} rows, and {size:,} bytes at once, are no FER-2013. Download it again.")
+
+
+def _check_length(file, *columns):
+    if len({len(column) for column in columns}) > 1:
+        raise DataError(f"{file.name}: its columns have different lengths. Download it again.")
 
 
 def _split_name(file):

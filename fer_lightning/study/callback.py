@@ -13,9 +13,12 @@ from omegaconf import OmegaConf
 from fer_lightning.analysis.statistics.settings import registered
 from fer_lightning.errors import ConfigError, UserError
 from fer_lightning.record import replace_file
+from fer_lightning.secrets import check_secrets
 from fer_lightning.study import cells, sweep
+from fer_lightning.study.admission import check_run, check_sweep
 from fer_lightning.study.identity import digest, training_config
-from fer_lightning.study.ledger import LEDGER
+from fer_lightning.study.ledger import LEDGER, read_ledger
+from fer_lightning.targets import check_targets
 
 # Config keys that do not change what a frozen backbone answers.
 BEHIND = ("head", "loss", "optimizer", "scheduler", "prior_bias", "ema_decay", "epochs", "trainer", "patience", "monitor")
@@ -31,6 +34,13 @@ PACKAGES = {
 
 class StudyCallback(Callback):
     """Announces the sweep to its jobs and writes study.json."""
+
+    def on_run_start(self, config, **_):
+        with _stopping():
+            check_secrets(OmegaConf.to_container(config, resolve=False))
+            check_run(config)
+            cells.refuse_merged_options(config.hydra.overrides.task)
+            check_targets(_without_hydra(config))
 
     def on_multirun_start(self, config, **_):
         with _stopping():
@@ -49,9 +59,8 @@ def begin(config):
     jobs = cells.expand(overrides) if config.hydra.sweeper._target_.endswith("BasicSweeper") else None
     for job in jobs or [overrides]:
         cells.refuse_merged_options(job)
-    settings = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
-    from fer_lightning.targets import check_targets
-
+    check_secrets(OmegaConf.to_container(config, resolve=False))
+    settings = _without_hydra(config)
     check_targets(settings)
     registered(OmegaConf.to_container(config.study))
     base = training_config(settings, without=(*axes, "seed"))
@@ -60,9 +69,14 @@ def begin(config):
         # Sweeps of the same keys over other data or with another budget must not share a folder.
         name = "-".join([*(axis.rsplit(".", 1)[-1] for axis in axes), digest(base)[:6]])
     folder = sweep.announce(config, sweep.Sweep(name, axes, len(jobs) if jobs else None, _shares(axes), time.time()))
+    check_sweep(config, jobs)
     about = OmegaConf.to_container(config.study) | {"name": name}
     del about["rerun"]
     _write_ledger(folder, {"study": about, "axes": axes, "jobs": jobs, "base": base, "command": sys.argv[1:]})
+
+
+def _without_hydra(config):
+    return OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
 
 
 def _check_installed(choices):
@@ -81,7 +95,7 @@ def _write_ledger(folder, ledger):
     """Write study.json, unless the folder holds a study with other settings."""
     path = folder / LEDGER
     if path.exists():
-        base, new = (_settled(part) for part in (json.loads(path.read_text()), json.loads(json.dumps(ledger))))
+        base, new = (_settled(part) for part in (read_ledger(folder), json.loads(json.dumps(ledger))))
         changed = [key for key in sorted(base.keys() | new.keys()) if base.get(key) != new.get(key)]
         if changed:
             differences = "; ".join(f"{key}: {base.get(key)} there, {new.get(key)} now" for key in changed[:8])

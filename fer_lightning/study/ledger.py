@@ -1,22 +1,19 @@
 """Where the jobs of a study stand, from the files that they write while they run; whatever launches them."""
 
 import csv
-import json
 import os
 import socket
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import yaml
-
 from fer_lightning.errors import DataError, UserError
+from fer_lightning.foreign import read_json, read_text, read_yaml
 from fer_lightning.record import METRICS, RESULT, read_result
+from fer_lightning.shape import STUDY_SHAPE, check_shape
 
 LEDGER = "study.json"
 OVERRIDES = Path(".hydra", "overrides.yaml")
-
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # eight times faster, where PyYAML was built with it
 
 # A job is silent after so many of its epochs without a new row, ten minutes at least: the pass over the test part writes none.
 SILENT_EPOCHS = 5
@@ -85,11 +82,12 @@ def read_ledger(folder):
     """What study.json holds; None where there is none, as for run folders gathered by hand. DataError where it is damaged."""
     path = Path(folder) / LEDGER
     try:
-        ledger = json.loads(path.read_text())
+        ledger = read_json(path)
+        check_shape(ledger, STUDY_SHAPE)
         ledger["jobs"], ledger["axes"]
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path} is damaged ({error}). Remove it: the command of the sweep, given again, writes it anew.") from error
     return ledger
 
@@ -194,17 +192,18 @@ def _epochs(folder):
 
 
 def _yaml(path):
-    """What Hydra wrote; None where it has not, or is at it."""
+    """What Hydra wrote; None where it has not, or is at it, or it is no file of ours."""
     try:
-        return yaml.load(_text(path), Loader=LOADER)
-    except yaml.YAMLError:
+        return read_yaml(path)
+    except (OSError, ValueError):
         return None
 
 
 def _text(path):
+    """Empty where there is no such file, or none of ours."""
     try:
-        return path.read_text()
-    except FileNotFoundError:
+        return read_text(path)
+    except (OSError, ValueError):
         return ""
 
 

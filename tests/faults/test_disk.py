@@ -87,7 +87,7 @@ def test_a_checkpoint_cut_anywhere_is_refused_and_the_job_starts_anew(checkpoint
     for length in [*range(0, len(whole), 4096), len(whole) - 1]:
         last.write_bytes(whole[:length])
         assert read_last(tmp_path / "cut") is None, length
-        with pytest.raises(UserError, match=r"last\.ckpt is damaged or no checkpoint"):
+        with pytest.raises(UserError, match=r"last\.ckpt is damaged, or no checkpoint of ours"):
             read_checkpoint(last)
 
 
@@ -119,6 +119,6 @@ def test_a_checkpoint_of_anything_else_is_refused_and_does_not_run(tmp_path):
     torch.save({"state_dict": Payload()}, tmp_path / "bomb.ckpt")
     (tmp_path / "plain.ckpt").write_bytes(pickle.dumps(Payload()))
     for name in ("bomb.ckpt", "plain.ckpt"):
-        with pytest.raises(UserError, match="is damaged or no checkpoint"):
+        with pytest.raises(UserError, match="is damaged, or no checkpoint of ours"):
             read_checkpoint(tmp_path / name)
     assert not (tmp_path / "it ran").exists()

@@ -5,14 +5,14 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-import yaml
 from PIL import Image
 
+from fer_lightning.analysis.finished_run import CONFIG
 from fer_lightning.analysis.gathering import read_predictions
-from fer_lightning.analysis.page.configs import CONFIG, LOADER
 from fer_lightning.data import fer2013, synthetic
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.errors import UserError
+from fer_lightning.foreign import check_file, read_yaml
 
 PAIRS = 10
 PICTURES = 6
@@ -77,14 +77,14 @@ def read_pixels(folder, result):
     Only the two sources of the project are read, by name: a config can name any code.
     """
     try:
-        data = yaml.load((folder / CONFIG).read_text(), LOADER)["data"]
+        data = read_yaml(folder / CONFIG)["data"]
         if data["_target_"] == "fer_lightning.data.synthetic.draw":
             faces = synthetic.draw(**{key: data[key] for key in ("train", "val", "test", "seed")})
         elif data["_target_"] == "fer_lightning.data.fer2013.read":
             faces = fer2013.read(result["data"]["source"], accept_modified=True)
         else:
             raise UserError(f"its data came from {data['_target_']}, which a report does not run.")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{folder / CONFIG} does not say where they are ({error!r}).") from error
     if faces.fingerprint != result["data"].get("fingerprint"):
         raise UserError(f"{faces.source} no longer holds what the run saw.")
@@ -94,8 +94,16 @@ def read_pixels(folder, result):
 def saliency_sheets(study):
     """The saliency sheets of the best cells' runs as (run, PNG as a data URI), at most SHEETS; and how many there are in all."""
     names = [name for label in study.cells.index for name in study.runs[label]["name"]]
-    paths = [study.folder / name / SALIENCY for name in names if (study.folder / name / SALIENCY).is_file()]
+    paths = [path for name in names if _is_own(path := study.folder / name / SALIENCY)]
     return [(path.parent.name, _uri(path.read_bytes())) for path in paths[:SHEETS]], len(paths)
+
+
+def _is_own(path):
+    try:
+        check_file(path)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _data_uri(picture):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fer_lightning.analysis.predictions import read_columns
 from fer_lightning.record import PREDICTIONS
 
 
@@ -17,7 +18,7 @@ def correctness(folder, names, part):
     for name in names:
         try:
             rows, right = _read(Path(folder) / name / PREDICTIONS, part)
-        except (OSError, ValueError, KeyError):  # pyarrow's errors of a damaged file are ValueErrors
+        except (OSError, ValueError):
             return None, f"{name} has no readable {PREDICTIONS}"
         if not len(rows):
             return None, f"{name} has no predictions of the {part} part"
@@ -30,9 +31,7 @@ def correctness(folder, names, part):
 
 def _read(path, part):
     """(row numbers, whether right) of one part, in the order of the rows."""
-    from pyarrow import parquet
-
-    table = parquet.read_table(path)
+    table = read_columns(path)
     chosen = table["split"].to_numpy() == part
     classes = sorted(name for name in table.column_names if name[0] == "p" and name[1:].isdigit())
     answer = np.stack([table[name].to_numpy()[chosen] for name in classes]).argmax(0)

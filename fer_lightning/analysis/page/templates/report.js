@@ -177,9 +177,11 @@ function sortRows(table, column, descending) {
 
 function toCsv(table) {
   const content = (cell) => cell.querySelector("[data-copy]")?.dataset.copy ?? cell.textContent.trim();
+  // Spreadsheets run what begins like a formula; the numbers among it stay what they are.
+  const harmless = (text) => (/^[=+@\t\r-]/.test(text) && !/^[-+]?[\d.]+(e[-+]?\d+)?( |$)/.test(text) ? `'${text}` : text);
   const quote = (text) => (/[",\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text);
   const rows = [...table.rows].filter((row) => !row.hidden);
-  return rows.map((row) => [...row.cells].map((cell) => quote(content(cell))).join(",")).join("\n") + "\n";
+  return rows.map((row) => [...row.cells].map((cell) => quote(harmless(content(cell)))).join(",")).join("\n") + "\n";
 }
 
 for (const block of document.querySelectorAll(".table")) {
