@@ -46,7 +46,7 @@ def best_of(run, phase):
 
 
 def read_checkpoint(path):
-    """What a checkpoint holds; its tensors are read as they are used. UserError where it is cut, altered, none of ours, or would run code."""
+    """What a checkpoint holds; its tensors are read as they are used. UserError where it is cut, altered, foreign, or would run code."""
     try:
         # torch reads past a flipped bit. The CRC of every part is in the file already, and takes 0.4 of the time of loading.
         with zipfile.ZipFile(path) as archive:

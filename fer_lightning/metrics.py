@@ -58,40 +58,45 @@ def direction(key, monitor):
     return DIRECTIONS[monitor.removeprefix("val/")]
 
 
+def answered(logits, labels):
+    """Logits in which a picture that got no number counts as wrong: its own class comes last. logits (N, 7), labels (N,)."""
+    numbers = logits.isfinite().all(1, keepdim=True)
+    return logits if numbers.all() else torch.where(numbers, logits, -F.one_hot(labels, C).to(logits))
+
+
 def score(logits, labels):
     """The scores every part gets. logits (N, 7), labels (N,). Returns {name: float}, fractions of 1.
 
     accuracy is over pictures (micro); macro_f1 gives each class the same weight, weighted_f1 its share of the pictures.
     ece: 15 equal-width bins of the top probability. brier: mean over pictures of sum over classes (p - y)^2.
-    All are NaN where some logit is no number: what a network that diverged says is never the best.
+    What a network that diverged says counts as wrong, and its loss, ece and brier are NaN; so it is never the best.
     """
-    if not logits.isfinite().all():
-        return dict.fromkeys(DIRECTIONS, math.nan)
     probabilities = logits.softmax(1)
+    answers = answered(logits, labels)
+    finite = answers is logits
     return {
         "loss": F.cross_entropy(logits, labels).item(),
-        "accuracy": tm.multiclass_accuracy(logits, labels, C, average="micro").item(),
-        "macro_f1": tm.multiclass_f1_score(logits, labels, C, average="macro").item(),
-        "weighted_f1": tm.multiclass_f1_score(logits, labels, C, average="weighted").item(),
-        "top2": tm.multiclass_accuracy(logits, labels, C, average="micro", top_k=2).item(),
-        "ece": tm.multiclass_calibration_error(probabilities, labels, C, n_bins=15).item(),
+        "accuracy": tm.multiclass_accuracy(answers, labels, C, average="micro").item(),
+        "macro_f1": tm.multiclass_f1_score(answers, labels, C, average="macro").item(),
+        "weighted_f1": tm.multiclass_f1_score(answers, labels, C, average="weighted").item(),
+        "top2": tm.multiclass_accuracy(answers, labels, C, average="micro", top_k=2).item(),
+        "ece": tm.multiclass_calibration_error(probabilities, labels, C, n_bins=15).item() if finite else math.nan,
         "brier": (probabilities - F.one_hot(labels, C)).square().sum(1).mean().item(),
     }
 
 
 def accuracy(logits, labels, among=slice(None)):
-    """The share of right answers among the chosen pictures; among: a mask (N,). NaN where some logit is no number, as in `score`."""
-    if not logits.isfinite().all():
-        return math.nan
-    return (logits.argmax(1) == labels)[among].float().mean().item()
+    """The share of right answers among the chosen pictures; among: a mask (N,)."""
+    return (answered(logits, labels).argmax(1) == labels)[among].float().mean().item()
 
 
 def per_class(logits, labels):
     """{class: {precision, recall, f1, support}}; 0 where a class was never predicted or never present."""
+    answers = answered(logits, labels)
     table = {
-        "precision": tm.multiclass_precision(logits, labels, C, average=None),
-        "recall": tm.multiclass_recall(logits, labels, C, average=None),
-        "f1": tm.multiclass_f1_score(logits, labels, C, average=None),
+        "precision": tm.multiclass_precision(answers, labels, C, average=None),
+        "recall": tm.multiclass_recall(answers, labels, C, average=None),
+        "f1": tm.multiclass_f1_score(answers, labels, C, average=None),
     }
     support = torch.bincount(labels, minlength=C)
     return {name: {k: v[i].item() for k, v in table.items()} | {"support": support[i].item()} for i, name in enumerate(CLASSES)}
@@ -99,7 +104,7 @@ def per_class(logits, labels):
 
 def confusion(logits, labels):
     """7 x 7 counts, rows = true, in the order of CLASSES."""
-    return tm.multiclass_confusion_matrix(logits, labels, C).tolist()
+    return tm.multiclass_confusion_matrix(answered(logits, labels), labels, C).tolist()
 
 
 def score_parts(parts, clean):

@@ -1,9 +1,11 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from fer_lightning.data.faces import CLASSES
-from fer_lightning.metrics import Predictions, confusion, per_class, score
+from fer_lightning.metrics import Predictions, accuracy, confusion, per_class, score
 
 # S4-41: the final confusion counts of the paper, rows angry to neutral in CSV order.
 PAPER = np.array(
@@ -64,3 +66,17 @@ def test_predictions_gather_a_pass_in_order():
     gathered.reset()
     gathered.update(logits, labels, rows)
     assert torch.equal(gathered.compute()[0], logits)
+
+
+def test_a_picture_that_got_no_number_counts_as_wrong():
+    """Three pictures, the last with NaN: two of three right; the class of the third is never found, in whatever place it comes."""
+    logits = torch.zeros(3, 7)
+    logits[0, 4] = logits[1, 0] = 5.0
+    logits[2] = torch.nan
+    for last in range(7):
+        labels = torch.tensor([4, 0, last])
+        found = score(logits, labels)
+        assert found["accuracy"] == found["top2"] == pytest.approx(2 / 3)
+        assert math.isnan(found["loss"]) and math.isnan(found["ece"]) and math.isnan(found["brier"])
+        assert accuracy(logits, labels, torch.tensor([False, False, True])) == 0.0
+        assert sum(row[c] for c, row in enumerate(confusion(logits, labels))) == 2
