@@ -14,7 +14,7 @@ class CompactCNN(nn.Module):
     With widths 32, 64, 128, 256: 1,938,400 parameters and 64 M multiply-adds a picture. The stem halves the map at once, which is
     what makes it cheap.
 
-    pool: after_activation | before_norm, which spares norm and activation three quarters of the largest maps, a quarter of the time on
+    pool: after_activation | before_norm, which spares norm and activation three quarters of the largest maps, a tenth of the time on
           a CPU. Nearly the same function: where norm and activation keep the order of values it is the same.
     """
 
