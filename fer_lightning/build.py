@@ -35,6 +35,8 @@ def build_module(cfg, class_counts):
     )
     if cfg.prior_bias:
         head[-1].bias.data.copy_(prior_bias(class_counts))
+    if cfg.train_sizes is not None:
+        check_sizes(backbone, cfg.train_sizes, "all" in (cfg.backbone.freeze, *(phase.freeze for phase in cfg.phases.values())))
     return FERModule(
         backbone,
         head,
@@ -43,7 +45,26 @@ def build_module(cfg, class_counts):
         instantiate(cfg.evaluation).single,
         cfg.channels_last,
         cfg.seed,
+        tuple(cfg.train_sizes or ()),
     )
+
+
+@torch.no_grad()
+def check_sizes(backbone, sizes, frozen):
+    """Raise ConfigError unless the backbone takes pictures of all these sizes in training. frozen: whether it ever stands still."""
+    if frozen:
+        raise ConfigError(f"train_sizes={list(sizes)}: a backbone that is frozen sees pictures at one size only; set train_sizes=null.")
+    if not sizes or min(sizes) < 1:
+        raise ConfigError(f"train_sizes={list(sizes)}: give sizes in pixels, such as [32,48] (or null: input_size throughout).")
+    channels = backbone.input_spec.channels
+    backbone.eval()
+    for size in sizes:
+        try:
+            backbone(torch.zeros(1, channels, size, size))
+        except Exception as error:  # each backbone has its own
+            name = type(backbone).__name__
+            raise ConfigError(f"train_sizes={list(sizes)}: {name} takes no pictures of {size} pixels: {error}") from error
+    backbone.train()
 
 
 def build_phases(cfg):

@@ -19,6 +19,7 @@ class FERModule(LightningModule):
     augment: (pixels (B, 1, H, W) uint8, labels (B,) or (B, 7)) -> (pixels, targets), in training only; they may be soft, several a picture
     views:   the `Views` that evaluation takes of each picture; may be replaced between passes
     seed:    augmentation and dropout of a batch are a function of (seed, epoch, batch) alone, the dropout also of the process
+    sizes:   that pictures are trained at, in pixels, each for an equal share of a phase's epochs; none: the backbone's own throughout
 
     Of several processes each computes the logits of its share of a batch (`fer_lightning.ranks`); the scores of all are the same.
 
@@ -27,7 +28,7 @@ class FERModule(LightningModule):
     Logs train/*, val/* and lr once an epoch. After a pass `val_predictions.compute()` and `test_predictions.compute()` hold its logits.
     """
 
-    def __init__(self, backbone, head, loss, augment, views, channels_last=True, seed=0):
+    def __init__(self, backbone, head, loss, augment, views, channels_last=True, seed=0, sizes=()):
         super().__init__()
         self.backbone = backbone
         self.head = head
@@ -41,6 +42,7 @@ class FERModule(LightningModule):
         self._still = []
         self.channels_last = channels_last
         self._seed = seed
+        self._sizes = sizes
         if channels_last:
             self.to(memory_format=torch.channels_last)
 
@@ -77,7 +79,7 @@ class FERModule(LightningModule):
     def _training_inputs(self, pixels, labels, rows):
         if self.features is None:
             pixels, labels = self.augment(pixels, labels)
-            return self._prepare(ranks.share(pixels, len(rows))), labels
+            return prepare(ranks.share(pixels, len(rows)), self._training_spec(), self.channels_last), labels
         if self.features.flips_only:
             flipped, labels = self.augment(pixels, labels)
             return self._still_features(pixels, flipped, rows), labels
@@ -93,6 +95,14 @@ class FERModule(LightningModule):
         views = len(shown) // len(rows)
         whole = pixels.repeat(views, 1, 1, 1), shown, rows.repeat(views)
         return self.features.still(*(ranks.share(part, len(rows)) for part in whole), self._ask)
+
+    def _training_spec(self):
+        """What the backbone expects, but of the size that this phase has come to."""
+        spec = self.backbone.input_spec
+        if not self._sizes:
+            return spec
+        passed = self.phase.epochs - (self.trainer.max_epochs - self.current_epoch)
+        return spec._replace(size=self._sizes[passed * len(self._sizes) // self.phase.epochs])
 
     def _prepare(self, pixels):
         return prepare(pixels, self.backbone.input_spec, self.channels_last)

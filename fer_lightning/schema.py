@@ -101,6 +101,7 @@ class Config:
     epochs: int = MISSING
     pretrained: bool = MISSING
     input_size: int | None = MISSING
+    train_sizes: list[int] | None = MISSING
     prior_bias: bool = MISSING
     batch_size: int = MISSING
     eval_batch_size: int = MISSING

@@ -25,7 +25,7 @@ def edge_ratio(losses, optimizer, rates):
     The curvature is the largest eigenvalue of D^1/2 H D^1/2 by 15 steps of power iteration, where H is the Hessian of the loss and D
     holds the rate of each parameter, for Adam divided by its sqrt(v) + eps.
     """
-    if not isinstance(optimizer, (torch.optim.SGD, torch.optim.Adam)):
+    if type(optimizer) not in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW):  # Muon is an SGD, but does not take its steps
         return float("nan")
     try:
         return _curvature(losses, optimizer, rates) / edge(optimizer.param_groups[0])

@@ -8,6 +8,7 @@ from timm.layers.activations_me import HardSwishMe, SwishMe
 from torch import nn
 from transformers.activations import ACT2FN
 
+from fer_lightning.muon import Muon
 from fer_lightning.sharpness import edge, edge_ratio, hessian_vector, predictiveness
 from fer_lightning.units import activations, inactive_units
 
@@ -134,9 +135,10 @@ def test_edge_ratio_of_adam_is_of_the_preconditioned_curvature(amsgrad):
     assert edge_ratio(losses, optimizer, [0.01]) == pytest.approx(0.01 * top / 38, rel=1e-2)
 
 
-def test_an_optimizer_without_a_known_edge_has_no_ratio():
+@pytest.mark.parametrize("kind", [torch.optim.Adagrad, Muon])
+def test_an_optimizer_without_a_known_edge_has_no_ratio(kind):
     p, _, losses = quadratic()
-    ratio = edge_ratio(losses, torch.optim.Adagrad([p], 0.1), [0.1])
+    ratio = edge_ratio(losses, kind([p], 0.1), [0.1])
     assert ratio != ratio
 
 

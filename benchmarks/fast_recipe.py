@@ -1,0 +1,73 @@
+"""What accuracy recipe=fast has after how many minutes, on the machine at hand, CPU or GPU, from the command to the result.
+
+    python benchmarks/fast_recipe.py [--recipes fast] [--seeds 3] [epochs=75] [evaluation=flip]
+
+Runs the real command for each recipe and seed, one after the other, on the FER-2013 of FER2013_ROOT or data/. Prints the accuracies on
+PrivateTest (single view and several, all and clean pictures) and on PublicTest, which selects; their mean and range over the seeds; and
+the validation accuracy of the first seed against time. Until the rate falls, and while train_sizes differ from the size that is
+validated, that curve is below what a shorter run would reach: the schedule is made for its end.
+"""
+
+import argparse
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from drawn import machine
+
+from fer_lightning.record import read_metrics, read_result
+
+EPOCH = re.compile(r"epoch (\d+)/\d+ ")
+
+
+def run(folder, overrides):
+    """One run by the command. Returns (minutes from command to result, [minutes at the end of each epoch])."""
+    command = [sys.executable, "-m", "fer_lightning", *overrides, f"hydra.run.dir={folder}"]
+    start = time.perf_counter()
+    epochs, lines = [], []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        for line in process.stdout:
+            lines.append(line)
+            if EPOCH.search(line):
+                epochs.append((time.perf_counter() - start) / 60)
+    if process.returncode:
+        sys.exit("".join(lines))
+    return (time.perf_counter() - start) / 60, epochs
+
+
+def scores(result):
+    """Accuracies in percent, {part and name: value}."""
+    parts = {part: result["metrics"][part] for part in ("val", "test")}
+    return {f"{part} {key}": 100 * value for part, found in parts.items() for key, value in found.items() if key.startswith("accuracy")}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipes", default="fast", help="separated by commas")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("overrides", nargs="*", help="config overrides, such as epochs=75")
+    arguments = parser.parse_args()
+    print(machine())
+    for recipe in arguments.recipes.split(","):
+        table = []
+        for seed in range(arguments.seeds):
+            with tempfile.TemporaryDirectory() as folder:
+                minutes, ends = run(folder, [f"recipe={recipe}", f"seed={seed}", "logger=csv", *arguments.overrides])
+                result, rows = read_result(Path(folder)), read_metrics(Path(folder))
+            table.append({"minutes": minutes, **scores(result), "images/s": result["time"]["images_per_s"]})
+            if seed == 0:
+                curve = [(end, 100 * row["val/accuracy"]) for end, row in zip(ends, rows, strict=True)]
+            print(f"recipe={recipe} seed={seed}: " + "  ".join(f"{name} {value:.2f}" for name, value in table[-1].items()), flush=True)
+        print(f"\nrecipe={recipe}, {len(table)} seeds, {' '.join(arguments.overrides) or 'as it is'}")
+        for name in table[0]:
+            values = [row[name] for row in table]
+            print(f"  {name:32} mean {statistics.mean(values):8.2f}   {min(values):.2f} to {max(values):.2f}")
+        print("  validation accuracy at minute: " + "  ".join(f"{minute:.1f}: {accuracy:.1f}" for minute, accuracy in curve) + "\n")
+
+
+if __name__ == "__main__":
+    main()
