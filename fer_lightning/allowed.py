@@ -15,7 +15,10 @@ from fer_lightning.errors import ConfigError
 # Of our own modules, those that hold what a config builds: other functions write files.
 OWN = tuple(
     f"fer_lightning.{name}"
-    for name in ("augment", "backbones", "crops", "data.fer2013", "data.protocols", "data.synthetic", "loggers", "losses", "muon", "schedulers")
+    for name in (
+        *("augment", "backbones", "crops", "data.fer2013", "data.protocols", "data.synthetic"),
+        *("loggers", "losses", "muon", "schedulers"),
+    )
 )
 # Of others, those whose classes do no more than what is configured. Their functions are not named: hub and serialization are near.
 CLASSES = ("torch.nn", "torch.optim", "lightning.pytorch.strategies", "lightning.pytorch.plugins", "lightning.fabric.plugins")
