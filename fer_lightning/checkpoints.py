@@ -54,7 +54,10 @@ def read_checkpoint(path):
                 raise ValueError("parts of it are compressed, which torch never does")  # and unfold to any size
             if part := archive.testzip():
                 raise ValueError(f"{part} in it is altered")
-        return torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+        checkpoint = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+        if "state_dict" not in checkpoint:
+            raise ValueError("it holds no weights")
+        return checkpoint
     except Exception as error:  # there is no end to what a damaged file can raise
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise UserError(f"{path} is damaged, or no checkpoint of ours ({reason}).") from error

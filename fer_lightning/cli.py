@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 # In a wheel conf/ lies inside the package, in a checkout beside it.
 CONF = next(path for path in (Path(__file__).parent / "conf", Path(__file__).parent.parent / "conf") if path.is_dir())
 
+FULL_ERROR = "HYDRA_FULL_ERROR"
+
 ON_ERROR = ("continue", "stop")
 RERUN = ("none", "failed")
 
@@ -46,9 +48,10 @@ warnings.filterwarnings("ignore", message=r"\n'hydra/launcher/\w+' is validated 
 
 def main():
     """Entry point of `python -m fer_lightning`. Exit codes: 0 all done, 1 something failed, 130 Ctrl-C, 143 SIGTERM."""
-    shows_traces = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    before = os.environ.get(FULL_ERROR, "")
+    shows_traces = before == "1"
     # Makes Hydra hand its errors on instead of printing them, so that they can be explained here.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
+    os.environ[FULL_ERROR] = "1"
     whitelist = {"execution_whitelist": WHITELIST} if "execution_whitelist" in inspect.signature(hydra.main).parameters else {}
     run = hydra.main(config_path=str(CONF), config_name="config", version_base="1.3", **whitelist)(job)
     try:
@@ -70,6 +73,7 @@ def main():
         sys.exit(sentence)
     finally:
         sweep.withdraw()
+        os.environ[FULL_ERROR] = before
 
 
 def _show_rest():
@@ -176,7 +180,7 @@ def _run(cfg, folder, description, whole):
         test = result["metrics"]["test"]
         scores = f"test accuracy {test['accuracy']:.4f}, clean {test['accuracy_clean']:.4f}" if test else "no test part"
         log.info("done in %.0f s, epoch %d selected: %s", time.perf_counter() - start, result["selected"]["epoch"] + 1, scores)
-    except interrupt.Interrupted as stop:
+    except (interrupt.Interrupted, KeyboardInterrupt, SystemExit) as stop:
         _record_end(folder, description, "interrupted", stop)
         log.error("interrupted: %s  The same command goes on with it.", folder)
         raise

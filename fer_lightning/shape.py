@@ -55,7 +55,7 @@ STUDY_SHAPE = {
     "study": {
         **dict.fromkeys(("name", "question", "command", "cost", "paper", "protocol"), TEXT),
         "images": NUMBER,
-        "published": Each({"cell": Each(SCALAR), "row": TEXT, "per_class": Each(SCALAR)}, list),
+        "published": Each({"cell": Each(SCALAR), "row": TEXT, "per_class": Each((*SCALAR, dict))}, list),
         "doubts": Each(str, list),
         "analysis": Each((*SCALAR, dict)),
     },

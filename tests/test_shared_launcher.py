@@ -11,6 +11,7 @@ from contextlib import suppress
 import pandas as pd
 import pytest
 from conftest import TINY
+from hydra import version
 from hydra.test_utils.launcher_common_tests import LauncherTestSuite
 
 FROZEN = [*TINY, "logger=csv", "backbone.freeze=all", "augment=flip_shift"]
@@ -20,6 +21,11 @@ SHARED = ["hydra/launcher=shared", "hydra.launcher.processes=2"]
 @pytest.mark.parametrize(("launcher_name", "overrides"), [("shared", [])])
 class TestHydrasOwnSuite(LauncherTestSuite):
     """What every launcher of Hydra has to do."""
+
+    @pytest.fixture(autouse=True)
+    def as_in_a_new_process(self, monkeypatch):
+        """Hydra keeps the version that the last command asked for; its own suite is written for none."""
+        monkeypatch.setattr(version.VersionBase.instance(), "version_base", version._UNSPECIFIED_)
 
 
 def test_jobs_side_by_side_leave_what_jobs_one_after_the_other_leave(process, tmp_path):

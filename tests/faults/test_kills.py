@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import sys
 import time
 
 import pytest
@@ -35,6 +36,7 @@ def fork(tmp_path, monkeypatch):
             file = os.open(screen, os.O_CREAT | os.O_WRONLY)
             os.dup2(file, 1)
             os.dup2(file, 2)
+            sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # not pytest's
             monkeypatch.setattr("sys.argv", ["fer_lightning", *args])
             code = 70
             try:
@@ -44,6 +46,7 @@ def fork(tmp_path, monkeypatch):
                 code = error.code if isinstance(error.code, int) else 1
                 print(error, flush=True)
             finally:
+                sys.stdout.flush()
                 os._exit(code)
         started.append(child)
         return child, screen
