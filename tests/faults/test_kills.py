@@ -36,7 +36,7 @@ def fork(tmp_path, monkeypatch):
             file = os.open(screen, os.O_CREAT | os.O_WRONLY)
             os.dup2(file, 1)
             os.dup2(file, 2)
-            sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # not pytest's
+            sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")  # not pytest's
             monkeypatch.setattr("sys.argv", ["fer_lightning", *args])
             code = 70
             try:
