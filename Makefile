@@ -7,7 +7,7 @@ export FER2013_ROOT ?= data
 DATA = $(shell $(BIN)/python -m fer_lightning.data.fer2013)
 GRID = head.act=relu,gelu,swish,mish head.norm=none,bn
 
-.PHONY: setup sweep test test-all test-faults fuzz lint bench clean
+.PHONY: setup sweep test test-all test-faults fuzz lint bench bench-recipe clean
 
 setup: $(VENV)/.done
 
@@ -29,7 +29,7 @@ test: setup
 test-all: setup
 	$(BIN)/python -m pytest -q -m "" $(ARGS)
 
-# Kills, signals, full disks, damaged files: docs/reliability.md. Some ten minutes.
+# Kills, signals, full disks, damaged files: docs/reliability.md. A quarter of an hour.
 test-faults: setup
 	$(BIN)/python -m pytest -q -m "" tests/faults $(ARGS)
 
@@ -55,6 +55,10 @@ bench: setup
 	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/cost_curves.py
 	$(BIN)/python benchmarks/report_scale.py
+
+# Three seeds of recipe=fast: half an hour on two quiet cores, whatever it takes on a GPU.
+bench-recipe: setup
+	$(BIN)/python benchmarks/fast_recipe.py $(ARGS)
 
 clean:
 	rm -rf outputs multirun/*/
