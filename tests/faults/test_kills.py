@@ -67,8 +67,11 @@ def done_results(study):
     return {path.parent.name: path.read_bytes() for path in study.glob("s*/result.json") if read_result(path.parent)["status"] == "done"}
 
 
-@pytest.mark.parametrize(("jobs", "kills"), [(3, 6), pytest.param(16, 100, marks=pytest.mark.slow)])
-def test_a_study_killed_again_and_again_ends_as_one_that_was_not(fork, tmp_path, jobs, kills):
+@pytest.mark.parametrize(("jobs", "kills", "spread"), [(3, 6, 2), pytest.param(16, 100, 6, marks=pytest.mark.slow)])
+def test_a_study_killed_again_and_again_ends_as_one_that_was_not(fork, tmp_path, jobs, kills, spread):
+    """Half of the kills are counted from the first line of a process, half from its first epoch; spread: over so many times, at most, what
+    the study takes undisturbed.
+    """
     sweep = ["-m", f"seed=range({jobs})", *JOB]
     start = time.perf_counter()
     child, screen = fork(*sweep, "hydra.sweep.dir=whole")
@@ -80,9 +83,8 @@ def test_a_study_killed_again_and_again_ends_as_one_that_was_not(fork, tmp_path,
     done = {}
     while killed < kills:
         child, screen = fork(*sweep, "hydra.sweep.dir=killed")
-        # From its first line on; over all kills about three times as long as the study takes.
-        alive = wait_for(screen, "job 1/", child)
-        time.sleep(moments.uniform(0, 6 * length / kills))
+        alive = wait_for(screen, "job 1/" if killed % 2 else "  epoch ", child)
+        time.sleep(moments.uniform(0, spread * length / kills))
         if alive:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
