@@ -120,7 +120,6 @@ def job(cfg):
     description = {"id": job_id(cfg), "study": whole.study if whole else None, "cell": cell, "seed": cfg.seed, "overrides": overrides}
     heading = f"job {context.job.num + 1}/{whole.jobs or '?'}  {folder.name}" if whole else f"run {folder}"
     with interrupt.listening(), held(folder) as ours:
-        _drop_damaged(folder)
         kept = _why_kept(cfg, folder, description, whole) if ours else "run by another process, left to it"
         if not ours:
             if whole is None:
@@ -136,18 +135,19 @@ def job(cfg):
         return result["selected"]["value"] if result and result["status"] == "done" else None
 
 
-def _drop_damaged(folder):
-    """Remove a result.json that cannot be read: nothing can go on from it."""
+def _earlier_result(folder):
+    """The result.json of a folder that this process has to itself; one that cannot be read is removed: nothing can go on from it."""
     try:
-        read_result(folder)
+        return read_result(folder)
     except (OSError, ValueError) as error:
         log.warning("%s is damaged (%s), so the job starts anew", folder / RESULT, error)
         (folder / RESULT).unlink()
+        return None
 
 
 def _why_kept(cfg, folder, description, whole):
     """Why the job is not run now; None where it is."""
-    previous = read_result(folder)
+    previous = _earlier_result(folder)
     if previous and previous["job"]["id"] == description["id"]:
         if previous["status"] == "done":
             drop_unfinished(folder)  # a process that was killed may have left them
