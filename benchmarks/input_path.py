@@ -28,6 +28,7 @@ from fer_lightning.build import pick_precision
 from fer_lightning.cli import CONF
 from fer_lightning.inputs import InputSpec, prepare
 from fer_lightning.plan import estimate
+from fer_lightning.timing import timed_steps
 from fer_lightning.train import quieten
 
 TARGET = 20_000
@@ -76,17 +77,7 @@ def compact_rate(batch, batches):
     optimizer = module.phase.optimizer(module.parameters())
     inputs = prepare(data.pixels[:batch].to(device), module.backbone.input_spec, module.channels_last)
     labels = data.labels[:batch].to(device)
-    times = []
-    for _ in range(batches + 1):
-        start = time.perf_counter()
-        with torch.autocast(device.type, torch.bfloat16, enabled=pick_precision(cfg.precision) == "bf16-mixed"):
-            logits = module(inputs)
-        module.loss(logits.float(), labels).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
+    times = timed_steps(module, optimizer, inputs, labels, batches + 1, pick_precision(cfg.precision) == "bf16-mixed")
     return batch / statistics.median(times[1:])
 
 

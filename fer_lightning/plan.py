@@ -5,7 +5,6 @@
 """
 
 import sys
-import time
 
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -48,6 +47,7 @@ def estimate(cfg, images):
 
     from fer_lightning.build import build_module, build_phases, pick_precision
     from fer_lightning.inputs import prepare
+    from fer_lightning.timing import timed_steps
     from fer_lightning.train import describe
 
     counts = torch.tensor(list(OFFICIAL_COUNTS["Training"].values()))
@@ -63,17 +63,7 @@ def estimate(cfg, images):
         pixels = prepare(pixels, module.backbone.input_spec, cfg.channels_last)
         labels = torch.arange(batch, device=device) % len(counts)
         optimizer = phase.optimizer([p for p in module.parameters() if p.requires_grad])
-        times = []
-        for _ in range(3):
-            start = time.perf_counter()
-            with torch.autocast(device.type, torch.bfloat16, enabled=low):
-                logits = module(pixels)
-            module.loss(logits.float(), labels).backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            times.append(time.perf_counter() - start)
+        times = timed_steps(module, optimizer, pixels, labels, 3, low)
         seconds += phase.epochs * images * min(times) / batch
     return model, seconds
 

@@ -1,4 +1,4 @@
-"""How long a trained model takes for the test part: a figure that means something only with what it was measured on (S3-39)."""
+"""How long a model takes for the test part (S3-39) or a training step: figures that mean something only with what they were taken on."""
 
 import statistics
 import time
@@ -43,3 +43,19 @@ def timed_pass(module, data, passes, low_precision):
         "warm_up_batches": 1,
         "low_precision": low_precision,
     }
+
+
+def timed_steps(module, optimizer, inputs, labels, steps, low_precision):
+    """Seconds of each of so many training steps on one prepared batch, on the device where it is. low_precision: as for `timed_pass`."""
+    device, times = inputs.device, []
+    for _ in range(steps):
+        start = time.perf_counter()
+        with torch.autocast(device.type, torch.bfloat16, enabled=low_precision):
+            logits = module(inputs)
+        module.loss(logits.float(), labels).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return times
