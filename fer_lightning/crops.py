@@ -20,6 +20,8 @@ def views(pixels, kind, size=None):
     places, mirrored = KINDS[kind]
     size = size or pixels.shape[-1]
     far = pixels.shape[-1] - size
+    if kind == "none" and not far:
+        return pixels
     centre = (round(far / 2), round(far / 2))
     corners = [(top, left) for top in (0, far) for left in (0, far)] if places == 5 else []
     sides = [pixels, pixels.flip(-1)] if mirrored else [pixels]

@@ -3,20 +3,30 @@
     stills      features of every picture as it is and mirrored: for evaluation, and for training that augments by flips or not at all
     epoch-<e>   features and targets of one epoch's augmented pictures, which are a function of (seed, epoch, batch)
 
-Jobs that differ only behind the backbone find the same tables, so the first of them pays for all.
+Jobs that differ only behind the backbone find the same tables, so the first of them pays for all: one fills a table at a time, and who
+comes meanwhile waits for it.
 """
 
 import logging
 import shutil
+from contextlib import suppress
 from dataclasses import asdict
 from hashlib import blake2b
 
 import torch
+from filelock import FileLock, Timeout
 
+from fer_lightning import interrupt
 from fer_lightning.augment import Augment
 from fer_lightning.record import replacing
 
 log = logging.getLogger(__name__)
+
+# As many as this process began with: jobs that run side by side have one each, but who asks the backbone, while others wait, has all.
+THREADS = torch.get_num_threads()
+
+POLL_S = 0.1
+
 
 class Table:
     """Features (slots, V, F) of V views each, and targets where augmentation makes them; filled as they come."""
@@ -27,15 +37,53 @@ class Table:
         self.features = None
         self.targets = None
         self.changed = False
-        if path and path.is_file():
-            try:
-                # A memory map that is copied where it is written to: what is not used is not read.
-                stored = torch.load(path, mmap=True, weights_only=True)
-                self.known, self.features, self.targets = stored["known"], stored["features"], stored["targets"]
-            except Exception as error:  # there is no end to what a damaged file can raise
-                log.warning("%s is damaged, so the backbone is asked anew (%s)", path, str(error).partition("\n")[0])
+        self._lock = FileLock(path.with_suffix(".lock")) if path else None
+        self._threads = None
+        self._read()
 
-    @torch.inference_mode(False)  # what is allocated in a validation pass must be writable in training too
+    @torch.inference_mode(False)  # what a validation pass reads or allocates must be writable in training too
+    def _read(self):
+        if not (self.path and self.path.is_file()):
+            return
+        try:
+            # A memory map that is copied where it is written to: what is not used is not read.
+            stored = torch.load(self.path, mmap=True, weights_only=True)
+            self.known, self.features, self.targets = stored["known"], stored["features"], stored["targets"]
+        except Exception as error:  # there is no end to what a damaged file can raise
+            log.warning("%s is damaged, so the backbone is asked anew (%s)", self.path, str(error).partition("\n")[0])
+
+    def lacks(self, slots):
+        """Which of the slots (B,) this process has to fill, (B,) bool. If any, the table is its own until `save`; others wait for that."""
+        unknown = ~self.known[slots]
+        if unknown.any() and self._claim():
+            self._read()
+            unknown = ~self.known[slots]
+            if not unknown.any():
+                self._release()
+        return unknown
+
+    def _claim(self):
+        """Wait for whoever fills the table. Whether it has become this process's only now, so that others may have filled it."""
+        if self._lock is None or self._lock.is_locked or self.changed:
+            return False
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            while not self._lock.is_locked:
+                with suppress(Timeout):
+                    self._lock.acquire(timeout=POLL_S)
+                interrupt.raise_if_asked()
+        except (OSError, NotImplementedError):  # no room, or a file system without locks: each for itself
+            return False
+        self._threads = torch.get_num_threads()
+        torch.set_num_threads(THREADS)
+        return True
+
+    def _release(self):
+        if self._lock is not None and self._lock.is_locked:
+            torch.set_num_threads(self._threads)
+            self._lock.release()
+
+    @torch.inference_mode(False)
     def keep(self, slots, features, targets=None):
         """features: (V B, F), all first views, then all second ones, of B slots; targets (V B,) or (V B, 7)."""
         features = features.cpu().unflatten(0, (-1, len(slots))).transpose(0, 1)
@@ -52,13 +100,21 @@ class Table:
 
     def recall(self, slots, device):
         """(features (V B, F), targets or None) of slots that are known."""
-        features = self.features[slots].transpose(0, 1).flatten(0, 1).to(device)
-        return features, None if self.targets is None else self.targets[slots].transpose(0, 1).flatten(0, 1).to(device)
+        features, targets = (
+            None if part is None else part.index_select(0, slots).transpose(0, 1).flatten(0, 1).to(device)
+            for part in (self.features, self.targets)
+        )
+        return features, targets
 
     def save(self):
         """Replace the file by what is known now. Where there is no room for it, the next job asks the backbone itself."""
-        if not (self.path and self.changed):
-            return
+        try:
+            if self.path and self.changed:
+                self._write()
+        finally:
+            self._release()
+
+    def _write(self):
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.features.nbytes > shutil.disk_usage(self.path.parent).free / 2:
@@ -90,14 +146,13 @@ class Features:
         # Weight averaging copies the module that holds this; the tables are hundreds of megabytes, and the same for both.
         return self
 
-    def still(self, original, pixels, rows, ask):
+    def still(self, pixels, mirrored, rows, ask):
         """Features (B, F) of pictures as they are or mirrored.
 
-        original, pixels: (B, 1, H, W) uint8, before and after the flips; ask(pixels) -> features, for those that are new
+        pixels: (B, 1, H, W) uint8; mirrored: (B,) bool, None where none is; ask(pixels) -> features, for those that are new
         """
-        mirrored = (original != pixels).flatten(1).any(1).cpu()
-        slots = rows.cpu() + self._pictures * mirrored
-        new = ~self._stills.known[slots]
+        slots = rows.cpu() if mirrored is None else rows.cpu() + self._pictures * mirrored.cpu()
+        new = self._stills.lacks(slots)
         if new.any():
             self._stills.keep(slots[new], ask(pixels[new.to(pixels.device)]))
         return self._stills.recall(slots, pixels.device)[0]
@@ -109,7 +164,7 @@ class Features:
         if self._epoch is None or self._epoch[0] != epoch:
             self._epoch = epoch, Table(self._epochs / f"epoch-{epoch}.pt", self._pictures)
         table = self._epoch[1]
-        return table.recall(rows.cpu(), rows.device) if table.known[rows.cpu()].all() else None
+        return None if table.lacks(rows.cpu()).any() else table.recall(rows.cpu(), rows.device)
 
     def keep_epoch(self, rows, features, targets):
         """The features and targets of the training batch that `recall_epoch` did not know."""
@@ -117,7 +172,7 @@ class Features:
             self._epoch[1].keep(rows.cpu(), features, targets)
 
     def save(self):
-        """Let other jobs, and another try at this one, have what is new."""
+        """Let other jobs, and another try at this one, have what is new; and those that wait go on."""
         self._stills.save()
         if self._epoch is not None:
             self._epoch[1].save()

@@ -93,8 +93,11 @@ class FERModule(LightningModule):
     def _still_features(self, pixels, shown, rows):
         """Features of this process's share. pixels: (B, 1, H, W) as they are; shown: (V B, 1, H, W), flipped or not; rows: (B,)."""
         views = len(shown) // len(rows)
-        whole = pixels.repeat(views, 1, 1, 1), shown, rows.repeat(views)
-        return self.features.still(*(ranks.share(part, len(rows)) for part in whole), self._ask)
+        mirrored = None
+        if shown is not pixels:
+            mirrored = (shown.unflatten(0, (views, -1)) != pixels).flatten(2).any(2).flatten()
+            mirrored = ranks.share(mirrored, len(rows))
+        return self.features.still(ranks.share(shown, len(rows)), mirrored, ranks.share(rows.repeat(views), len(rows)), self._ask)
 
     def _training_spec(self):
         """What the backbone expects, but of the size that this phase has come to."""

@@ -155,8 +155,6 @@ def _try(cfg, folder, job, name, group, shared, previous, accumulate):
         checkpoint, selected = load_selected(module, folder, last, cfg.monitor if data.selects else None)
         keep_selected(folder, checkpoint)
         metrics = evaluate(build_trainer(cfg), module, data, faces, instantiate(cfg.evaluation), folder, photos)
-        if module.features is not None:
-            module.features.save()  # those of the test part are new
         metrics["train"] = epoch_scores(folder, selected["epoch"], "train")
         test_s = time.perf_counter() - test_start
         timed = {}
@@ -180,6 +178,8 @@ def _try(cfg, folder, job, name, group, shared, previous, accumulate):
         mirrors.show(loggers.values(), folder, record)
         succeeded = True
     finally:
+        if module.features is not None:
+            module.features.save()  # however the job ends: others may be waiting for them
         mirrors.close(loggers.values(), succeeded)
     return record
 

@@ -4,6 +4,8 @@ import json
 import os
 import resource
 import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -17,6 +19,7 @@ from torch import nn
 
 from fer_lightning.augment import Augment
 from fer_lightning.features import Features, Table, digest
+from fer_lightning.record import read_result
 
 FROZEN = [*TINY, "logger=csv", "backbone.freeze=all", "stability.probe=1"]
 
@@ -75,11 +78,12 @@ def test_each_still_is_asked_for_once():
     mirrored = torch.stack([p.flip(-1) if n % 2 else p for n, p in enumerate(pixels)])
     rows = torch.tensor([7, 1, 2])
     for expected in (3, 3):
-        torch.testing.assert_close(features.still(pixels[rows], mirrored[rows], rows, ask), mirrored[rows].flatten(1)[:, :3].float())
+        got = features.still(mirrored[rows], rows % 2 == 1, rows, ask)
+        torch.testing.assert_close(got, mirrored[rows].flatten(1)[:, :3].float())
         assert sum(asked) == expected
-    features.still(pixels[rows], pixels[rows], rows, ask)
+    features.still(pixels[rows], None, rows, ask)
     assert sum(asked) == 5  # the mirrored ones of rows 7 and 1 were known, as they are they were not
-    features.still(pixels[:3], pixels[:3], torch.arange(3), ask)
+    features.still(pixels[:3], None, torch.arange(3), ask)
     assert sum(asked) == 6  # only row 0 is new
 
 
@@ -159,6 +163,48 @@ def test_jobs_that_write_one_table_at_once_leave_a_whole_one(tmp_path, process):
         for done in pool.map(lambda _: process("writer", PYTHONWARNINGS="error"), range(2)):
             assert done.code == 0 and "damaged" not in done.text, done.text
     assert sorted(file.name for file in tmp_path.glob("*.pt*")) == ["stills.pt"]
+
+
+def test_who_comes_while_a_table_is_filled_waits_for_it_and_asks_for_nothing(tmp_path):
+    slots = torch.arange(3)
+    table = Table(tmp_path / "new" / "stills.pt", 3)
+    assert table.lacks(slots).all()
+    with ThreadPoolExecutor() as pool:
+        coming = pool.submit(lambda: Table(table.path, 3).lacks(slots))
+        with pytest.raises(TimeoutError):
+            coming.result(timeout=0.5)
+        table.keep(slots, torch.zeros(3, 4))
+        table.save()
+        assert not coming.result(timeout=30).any()
+    assert Table(table.path, 3)._lock.acquire(timeout=0)
+
+
+def test_a_table_whose_filler_is_killed_is_filled_by_the_next(tmp_path):
+    code = (
+        "import os, torch; from pathlib import Path; from fer_lightning.features import Table\n"
+        "Table(Path('stills.pt'), 3).lacks(torch.arange(3)); print('mine', flush=True); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "mine\n" and done.returncode == -9
+    assert Table(tmp_path / "stills.pt", 3).lacks(torch.arange(3)).all()
+
+
+def test_a_job_that_fails_in_its_first_epoch_leaves_the_table_to_the_next(command, tmp_path, monkeypatch):
+    from fer_lightning.progress import EpochRecord
+
+    end = EpochRecord.on_train_batch_end
+
+    def fail(record, trainer, module, *args):
+        if isinstance(module.head[2], torch.nn.ReLU):
+            raise RuntimeError("broken")
+        end(record, trainer, module, *args)
+
+    monkeypatch.setattr(EpochRecord, "on_train_batch_end", fail)
+    monkeypatch.setattr("fer_lightning.cli.shutil.rmtree", lambda *args, **kwargs: None)  # what the jobs share goes with the sweep
+    assert command("-m", *FROZEN, "augment=none", "head.act=relu,gelu", "hydra.sweep.dir=sweep").code == 1
+    assert [read_result(tmp_path / "sweep" / f"{act}-s0")["status"] for act in ("relu", "gelu")] == ["failed", "done"]
+    (table,) = tmp_path.glob("sweep/.features/*/stills.pt")
+    assert Table(table, 160).known[:160].all()
 
 
 def test_what_is_known_when_an_epoch_ends_outlives_an_interruption(command, pictures_seen, monkeypatch):

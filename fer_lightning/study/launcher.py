@@ -1,11 +1,9 @@
-"""In which order, and in which process, the jobs of a sweep run where some share a frozen backbone."""
+"""In which process the jobs of a sweep run where some share a frozen backbone."""
 
 import multiprocessing
-import os
 import signal
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 
 import torch
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -25,21 +23,21 @@ def launch(sweep, jobs, first, processes=None):
 
     sweep:     what Hydra sets a launcher up with: hydra_context, task_function, config
     jobs:      a list of overrides for each; first: the number of the first one
-    processes: for those that others have gone before, each of one thread; None: as many as the threads of this one
+    processes: for those that share, each of one thread; None: as many as the threads of this one
     """
     if processes is not None and processes < 1:
         raise ConfigError(f"hydra.launcher.processes={processes}: give a whole number, 1 or more, or null.")
-    followers = find_followers(sweep, jobs)
-    if not followers:
+    sharing = find_sharing(sweep, jobs)
+    if not sharing:
         return _run(sweep, jobs, first)
-    done = {place: _run(sweep, [job], first + place)[0] for place, job in enumerate(jobs) if place not in followers}
-    workers = min(processes or torch.get_num_threads(), len(followers))
+    done = {place: _run(sweep, [job], first + place)[0] for place, job in enumerate(jobs) if place not in sharing}
+    workers = min(processes or torch.get_num_threads(), len(sharing))
     # A fresh interpreter: one that is forked inherits threads that do not run and a GPU that it may not use.
     start = multiprocessing.get_context("spawn")
     # Resolvers are functions inside functions, which do not travel; the task's module registers them where it is imported.
     state = {key: value for key, value in Singleton.get_state().items() if key != RESOLVERS}
-    with _one_thread(), ProcessPoolExecutor(workers, start, initializer=_begin, initargs=(state, start.Event())) as pool:
-        waiting = {place: pool.submit(_run_elsewhere, sweep, [jobs[place]], first + place) for place in followers}
+    with ProcessPoolExecutor(workers, start, initializer=_begin, initargs=(state, start.Event())) as pool:
+        waiting = {place: pool.submit(_run_elsewhere, sweep, [jobs[place]], first + place) for place in sharing}
         try:
             done |= {place: future.result()[0] for place, future in waiting.items()}
         except BrokenProcessPool as error:
@@ -53,13 +51,13 @@ def launch(sweep, jobs, first, processes=None):
     return [done[place] for place in range(len(jobs))]
 
 
-def find_followers(sweep, jobs):
-    """Places of the jobs that differ from an earlier one behind its frozen backbone only, in ascending order."""
+def find_sharing(sweep, jobs):
+    """Places of the jobs that differ from another one behind its frozen backbone only, in ascending order."""
     groups = {}
     for place, job in enumerate(jobs):
         before = tuple(override.input_line for override in parse(job) if override.key_or_group.split(".")[0] not in BEHIND)
         groups.setdefault(before, []).append(place)
-    return sorted(place for group in groups.values() if len(group) > 1 and _stands_still(sweep, jobs[group[0]]) for place in group[1:])
+    return sorted(place for group in groups.values() if len(group) > 1 and _stands_still(sweep, jobs[group[0]]) for place in group)
 
 
 def _stands_still(sweep, job):
@@ -92,20 +90,7 @@ def _begin(state, stop):
     """Begin a process: with what Hydra holds once for each. stop: an event, set when the sweep is to end."""
     global _stop
     _stop = stop
+    torch.set_num_threads(1)  # two processes of two threads on two cores would wait for each other
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; it is for those that run a job
     setup_globals()
     Singleton.set_state(state | {RESOLVERS: Singleton.get_state()[RESOLVERS]})
-
-
-@contextmanager
-def _one_thread():
-    """Processes that start in here compute on one thread each: two of two threads on two cores would wait for each other."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before

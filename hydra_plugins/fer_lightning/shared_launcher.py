@@ -1,4 +1,4 @@
-"""`hydra/launcher=shared`: jobs that share a frozen backbone run side by side, once the first of them has asked it."""
+"""`hydra/launcher=shared`: jobs that share a frozen backbone run side by side, and one of them asks it for all."""
 
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.launcher import Launcher
@@ -7,8 +7,8 @@ from hydra.plugins.launcher import Launcher
 class SharedLauncher(Launcher):
     """processes: how many jobs at a time, each of one thread; null: as many as the threads of this process
 
-    The first job of those that share runs in this process, with all its threads, and fills the tables (`fer_lightning.features`); the
-    others then read them. Jobs that share with no other run as Hydra's own launcher runs them.
+    Of those that share, one fills a table with all threads while the others wait for it (`fer_lightning.features`). Jobs that share with no
+    other run first, as Hydra's own launcher runs them.
     """
 
     def __init__(self, processes=None):
