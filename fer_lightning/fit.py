@@ -8,6 +8,7 @@ from fer_lightning.build import build_callbacks, build_trainer
 from fer_lightning.checkpoints import LAST, best_of, read_checkpoint
 from fer_lightning.features import Features, digest
 from fer_lightning.interrupt import between_steps
+from fer_lightning.phases import is_untouched
 from fer_lightning.record import checkpoints_of, read_metrics
 from fer_lightning.resume import KEY, Continuation
 
@@ -35,7 +36,7 @@ def fit(cfg, module, data, phases, folder, loggers, epochs, monitor, began, save
         elif phase.start == "best":
             load_selected(module, folder, phases[number - 1], cfg.monitor if data.selects else None)
         data.enter(phase)
-        module.enter(phase)
+        module.enter(phase, is_untouched(phases, number))
         module.features = keep_features(cfg, module, data, shared) if phase.freeze == "all" else None
         if len(phases) > 1:
             log.info("phase %s: %d epochs, frozen: %s, on %s", phase.name, phase.epochs, phase.freeze, phase.data)
@@ -44,7 +45,8 @@ def fit(cfg, module, data, phases, folder, loggers, epochs, monitor, began, save
         trainer = build_trainer(cfg, loggers, callbacks, total + phase.epochs, accumulate)
         # Lightning moves it after weight averaging has copied it, which would then average on the CPU, step by step.
         module.to(trainer.strategy.root_device)
-        trainer.fit_loop.epoch_progress.current.processed = trainer.fit_loop.epoch_progress.current.completed = total
+        past = trainer.fit_loop.epoch_progress.current
+        past.ready = past.started = past.processed = past.completed = total
         with between_steps(), told_where(phase, trainer):
             trainer.fit(module, data, ckpt_path=checkpoints_of(folder) / LAST if resumes else None)
         total = trainer.current_epoch
@@ -81,6 +83,7 @@ def load_selected(module, folder, phase, monitor):
     Returns (the checkpoint, {epoch, monitor, value}).
     """
     checkpoint = read_checkpoint(best_of(folder, phase) if monitor else checkpoints_of(folder) / LAST)
+    module.on_load_checkpoint(checkpoint)
     module.load_state_dict(checkpoint["state_dict"])
     value = epoch_scores(folder, checkpoint["epoch"], "val")[monitor.removeprefix("val/")] if monitor else None
     return checkpoint, {"epoch": checkpoint["epoch"], "monitor": monitor, "value": value}

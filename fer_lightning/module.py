@@ -11,6 +11,9 @@ from fer_lightning.phases import freeze
 # What is drawn for a batch: the augmentation by all processes alike, the dropout by each for itself, DROPOUT + its rank.
 AUGMENTATION, DROPOUT = range(2)
 
+# Where a checkpoint has weights: as they were validated and, where these are averaged, as they train.
+STATES = {"state_dict", "current_model_state"}
+
 
 class FERModule(LightningModule):
     """Trains any backbone that keeps the contract of `fer_lightning.backbones` with any head, one `Phase` at a time.
@@ -40,15 +43,20 @@ class FERModule(LightningModule):
         self.val_predictions = Predictions()
         self.test_predictions = Predictions()
         self._still = []
+        self._untouched = False
         self.channels_last = channels_last
         self._seed = seed
         self._sizes = sizes
         if channels_last:
             self.to(memory_format=torch.channels_last)
 
-    def enter(self, phase):
-        """Freeze what the phase freezes; the next fit builds its optimizer and schedule."""
+    def enter(self, phase, untouched=False):
+        """Freeze what the phase freezes; the next fit builds its optimizer and schedule.
+
+        untouched: whether the backbone is, throughout the phase, what it was built as; checkpoints of training then leave it out
+        """
         self.phase = phase
+        self._untouched = untouched
         self._still = freeze(self.backbone, phase.freeze)
         self.train()
 
@@ -162,6 +170,18 @@ class FERModule(LightningModule):
     def _log_scores(self, part, predictions):
         logits, labels, _ = predictions.compute()
         self.log_dict({f"{part}/{name}": value for name, value in score(logits, labels).items()})
+
+    def on_save_checkpoint(self, checkpoint):
+        if self._untouched:
+            for key in STATES & checkpoint.keys():
+                checkpoint[key] = {name: value for name, value in checkpoint[key].items() if not name.startswith("backbone.")}
+
+    def on_load_checkpoint(self, checkpoint):
+        """Put the backbone back that a checkpoint of training has left out."""
+        own = self.backbone.state_dict(prefix="backbone.")
+        if not any(name in checkpoint["state_dict"] for name in own):
+            for key in STATES & checkpoint.keys():
+                checkpoint[key] = own | checkpoint[key]
 
     def configure_optimizers(self):
         optimizer = self.phase.optimizer([p for p in self.parameters() if p.requires_grad])

@@ -36,6 +36,11 @@ class Phase:
                 raise ConfigError(f"phase {self.name}: {key}={getattr(self, key)}: choose {', '.join(known[:-1])} or {known[-1]}.")
 
 
+def is_untouched(phases, number):
+    """Whether in a phase, counted from 0, a backbone is still what it was built as: it has not been trained before and is not now."""
+    return all(phase.freeze == "all" for phase in phases[: number + 1])
+
+
 def share_epochs(epochs, total):
     """Scale the phases' epochs so that they make up `total`, at least one each: `trainer.max_epochs` stays the one budget of a run.
 

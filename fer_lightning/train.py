@@ -23,8 +23,10 @@ from fer_lightning.data.faces import CLASSES, SIZE
 from fer_lightning.data.near_twins import photo_ids
 from fer_lightning.errors import ConfigError
 from fer_lightning.evaluate import evaluate
+from fer_lightning.features import digest
 from fer_lightning.fit import epoch_scores, fit, load_selected
 from fer_lightning.inputs import prepare
+from fer_lightning.phases import is_untouched
 from fer_lightning.progress import EpochRecord
 from fer_lightning.record import clear, cut_metrics, drop_unfinished, environment, is_first, read_result, write_result
 from fer_lightning.resume import KEY
@@ -121,6 +123,9 @@ def _try(cfg, folder, job, name, group, shared, previous, accumulate):
         "batch": {"size": data.batch_size, "accumulate": accumulate},
         "environment": environment(),
     }
+    if is_untouched(phases, 0):
+        # Checkpoints of training leave these out, so whoever goes on must have the same.
+        record["model"]["frozen_weights"] = digest(module.backbone.state_dict())
     saved = _saved(folder, previous, record)
     ranks.wait()  # the first process is about to write what the others have just read
     if saved is None:

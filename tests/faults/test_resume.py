@@ -24,14 +24,21 @@ RECIPES = {
     "plateau and early stopping": ["scheduler=plateau", "scheduler.patience=0", "patience=1", "optimizer.lr=0.4", "trainer.max_epochs=6"],
     "frozen": ["trainer.max_epochs=4", "backbone.freeze=all", "augment=none", "+augment.mixup=0.4"],
     "phases": ["--config-dir=own", "recipe=staged", "trainer.max_epochs=4"],
+    "frozen after it was trained": ["--config-dir=own", "recipe=stilled", "trainer.max_epochs=4"],
 }
-
 
 STAGED = """
 # @package _global_
 phases:
   a: {epochs: 2, freeze: all}
   b: {epochs: 2, freeze: norms, start: best}
+"""
+
+STILLED = """
+# @package _global_
+phases:
+  a: {epochs: 1, freeze: none}
+  b: {epochs: 3, freeze: all}
 """
 
 
@@ -70,13 +77,15 @@ def assert_same_run(run, other):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_run_stopped_twice_ends_as_one_that_was_not(command, tmp_path, stop_at, recipe):
-    """Three batches an epoch: it is stopped in the middle of the second epoch, and once more at the end of the third."""
+    """Three batches an epoch: it is stopped in the middle of the second epoch, and once more at the end of the third, of a long phase."""
     (tmp_path / "own" / "recipe").mkdir(parents=True)
-    (tmp_path / "own" / "recipe" / "staged.yaml").write_text(STAGED)
+    for name, text in (("staged", STAGED), ("stilled", STILLED)):
+        (tmp_path / "own" / "recipe" / f"{name}.yaml").write_text(text)
     job = [*RECIPES[recipe], *SMALL]
     assert command(*job, "hydra.run.dir=whole").code == 0
     steps = read_metrics(tmp_path / "whole")[-1]["step"]
     per_epoch = read_metrics(tmp_path / "whole")[0]["step"]
+    before = 1 if recipe == "frozen after it was trained" else 0  # epochs count on from phase to phase, steps do not
     for step in (per_epoch + 1, 3 * per_epoch):
         stop_at(step)
         done = command(*job, "hydra.run.dir=stopped")
@@ -86,8 +95,23 @@ def test_a_run_stopped_twice_ends_as_one_that_was_not(command, tmp_path, stop_at
     done = command(*job, "hydra.run.dir=stopped")
     assert done.code == 0, done.text
     came = [(entry["epochs"], entry["step"]) for entry in read_result(tmp_path / "stopped")["resumed"]]
-    assert came == [(1, per_epoch + 1), (3, 3 * per_epoch)][: len(came)] and came
+    assert came == [(before + 1, per_epoch + 1), (before + 3, 3 * per_epoch)][: len(came)] and came
     assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_a_backbone_that_is_never_trained_is_in_the_last_checkpoint_alone(command, tmp_path, stop_at):
+    job = [*SMALL, *RECIPES["frozen"], "hydra.run.dir=run"]
+    stop_at(4)
+    assert command(*job).code == 143
+    kept = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    for state in (kept["state_dict"], kept["current_model_state"]):
+        assert state and all(name.startswith("head.") for name in state)
+    path = tmp_path / "run" / "result.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"model": record["model"] | {"frozen_weights": "of another release"}}))
+    done = command(*job)
+    assert done.code == 0 and "the model changed since this job was stopped, so it starts anew" in done.text
+    assert any(name.startswith("backbone.") for name in torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt")["state_dict"])
 
 
 KILLS = """
