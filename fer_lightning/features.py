@@ -22,10 +22,17 @@ from fer_lightning.record import replacing
 
 log = logging.getLogger(__name__)
 
-# As many as this process began with: jobs that run side by side have one each, but who asks the backbone, while others wait, has all.
-THREADS = torch.get_num_threads()
-
 POLL_S = 0.1
+
+# How many threads fill a table, where it is not as many as compute otherwise.
+_filling_threads = None
+
+
+def compute_on_one_thread():
+    """For a process that works beside others; while these wait for a table that it fills, it goes on with all its threads."""
+    global _filling_threads
+    _filling_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
 
 
 class Table:
@@ -38,7 +45,6 @@ class Table:
         self.targets = None
         self.changed = False
         self._lock = FileLock(path.with_suffix(".lock")) if path else None
-        self._threads = None
         self._read()
 
     @torch.inference_mode(False)  # what a validation pass reads or allocates must be writable in training too
@@ -74,13 +80,14 @@ class Table:
                 interrupt.raise_if_asked()
         except (OSError, NotImplementedError):  # no room, or a file system without locks: each for itself
             return False
-        self._threads = torch.get_num_threads()
-        torch.set_num_threads(THREADS)
+        if _filling_threads:
+            torch.set_num_threads(_filling_threads)
         return True
 
     def _release(self):
         if self._lock is not None and self._lock.is_locked:
-            torch.set_num_threads(self._threads)
+            if _filling_threads:
+                torch.set_num_threads(1)
             self._lock.release()
 
     @torch.inference_mode(False)

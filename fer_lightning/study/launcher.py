@@ -12,6 +12,7 @@ from hydra.core.utils import setup_globals
 from omegaconf import OmegaConf
 
 from fer_lightning.errors import ConfigError, UserError
+from fer_lightning.features import compute_on_one_thread
 from fer_lightning.study.callback import BEHIND
 from fer_lightning.study.cells import parse
 
@@ -90,7 +91,7 @@ def _begin(state, stop):
     """Begin a process: with what Hydra holds once for each. stop: an event, set when the sweep is to end."""
     global _stop
     _stop = stop
-    torch.set_num_threads(1)  # two processes of two threads on two cores would wait for each other
+    compute_on_one_thread()  # two processes of two threads on two cores would wait for each other
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; it is for those that run a job
     setup_globals()
     Singleton.set_state(state | {RESOLVERS: Singleton.get_state()[RESOLVERS]})
