@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from conftest import TINY
 from test_phases import TWO, recipe  # noqa: F401 (a fixture)
 from torch import nn
 
+from fer_lightning import interrupt
 from fer_lightning.augment import Augment
 from fer_lightning.features import Features, Table, digest
 from fer_lightning.record import read_result
@@ -177,6 +179,15 @@ def test_who_comes_while_a_table_is_filled_waits_for_it_and_asks_for_nothing(tmp
         table.save()
         assert not coming.result(timeout=30).any()
     assert Table(table.path, 3)._lock.acquire(timeout=0)
+
+
+def test_who_waits_for_a_table_can_be_interrupted(tmp_path):
+    table = Table(tmp_path / "stills.pt", 3)
+    assert table.lacks(torch.arange(3)).all()
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(interrupt.Interrupted), interrupt.listening(), interrupt.between_steps():
+        Table(table.path, 3).lacks(torch.arange(3))
+        pytest.fail("it did not wait")
 
 
 def test_a_table_whose_filler_is_killed_is_filled_by_the_next(tmp_path):
