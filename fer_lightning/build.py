@@ -139,7 +139,8 @@ def build_monitor(cfg, data, folder):
             raise ConfigError(f"stability.{key}={value}: give a whole number, 1 or more{' (or null: never)' if key != 'probe' else ''}.")
     train = data.split.train
     probe = np.random.default_rng(cfg.seed).choice(train, min(cfg.stability.probe, len(train)), replace=False)
-    return StabilityMonitor(folder, data.pixels[probe], data.targets[probe], data.batch_size, cfg.stability.sharpness_every)
+    rows = torch.from_numpy(probe)
+    return StabilityMonitor(folder, data.pixels[rows], data.targets[rows], rows, data.batch_size, cfg.stability.sharpness_every)
 
 
 def warming_average(decay):

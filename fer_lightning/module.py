@@ -107,6 +107,13 @@ class FERModule(LightningModule):
             mirrored = ranks.share(mirrored, len(rows))
         return self.features.still(ranks.share(shown, len(rows)), mirrored, ranks.share(rows.repeat(views), len(rows)), self._ask)
 
+    def still_features(self, pixels, rows):
+        """Features (B, num_features) that evaluation, by one view, has of pictures (B, 1, 48, 48); what is known is not asked for."""
+        shown = self.views.expand(pixels)
+        if self.features is None or shown.shape != pixels.shape:
+            return self._ask(shown)
+        return self.features.still(shown, None, rows, self._ask)
+
     def _training_spec(self):
         """What the backbone expects, but of the size that this phase has come to."""
         spec = self.backbone.input_spec

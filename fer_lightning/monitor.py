@@ -25,7 +25,7 @@ class StabilityMonitor(Callback):
     """Keeps loss, unclipped gradient norm and rate of every step, measures a probe once an epoch, and sums a run up.
 
     folder:          the run folder, for steps.parquet
-    pixels, targets: the probe: (N, 1, 48, 48) uint8 training pictures, never augmented, and what training wants of them
+    pixels, targets, rows: the probe: (N, 1, 48, 48) uint8 training pictures, never augmented, what training wants of them, which they are
     batch_size:      how many of them at a time
     sharpness_every: measure `eos` and `pred` after every so many epochs; None: never
 
@@ -42,9 +42,10 @@ class StabilityMonitor(Callback):
     A loss that is no number ends the training, within `LOOK_EVERY` steps: `diverged` is then true. That is a result, not a failure.
     """
 
-    def __init__(self, folder, pixels, targets, batch_size, sharpness_every=None):
+    def __init__(self, folder, pixels, targets, rows, batch_size, sharpness_every=None):
         self.folder = folder
         self.pixels = pixels
+        self.rows = rows
         self.targets = targets
         self.batch_size = batch_size
         self.sharpness_every = sharpness_every
@@ -81,9 +82,9 @@ class StabilityMonitor(Callback):
         self._inputs, self._targets = self.pixels.to(module.device), self.targets.to(module.device)
         self._head_only = not any(p.requires_grad for p in module.backbone.parameters())
         if self._head_only:
-            with _looking(trainer, module), torch.no_grad():
-                features = [module.backbone(_prepared(module, pixels)) for pixels in self._inputs.split(self.batch_size)]
-            self._inputs = torch.cat(features)
+            batches = zip(self._inputs.split(self.batch_size), self.rows.to(module.device).split(self.batch_size))
+            with _evaluating(module):
+                self._inputs = torch.cat([module.still_features(*batch) for batch in batches])
 
     def on_before_optimizer_step(self, trainer, module, optimizer):
         # Unscaled and not yet clipped. Tensors stay on the device until the epoch ends: reading one makes the device wait.
@@ -176,11 +177,9 @@ class StabilityMonitor(Callback):
 
     def _forward(self, module, inputs):
         """Logits (B, 7) of a batch of the probe."""
-        return module.head(inputs) if self._head_only else module(_prepared(module, inputs))
-
-
-def _prepared(module, pixels):
-    return prepare(module.views.expand(pixels), module.backbone.input_spec, module.channels_last)
+        if self._head_only:
+            return module.head(inputs)
+        return module(prepare(module.views.expand(inputs), module.backbone.input_spec, module.channels_last))
 
 
 @contextmanager

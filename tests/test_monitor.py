@@ -26,7 +26,7 @@ from fer_lightning.study.identity import job_id
 
 def make_monitor(folder, data, **kwargs):
     folder.mkdir(exist_ok=True)
-    return StabilityMonitor(folder, data.pixels[:16], data.labels[:16], batch_size=6, **kwargs)
+    return StabilityMonitor(folder, data.pixels[:16], data.labels[:16], torch.arange(16), batch_size=6, **kwargs)
 
 
 def test_losses_rates_and_unclipped_norms_are_those_of_a_bare_loop(tmp_path):
