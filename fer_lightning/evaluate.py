@@ -17,7 +17,7 @@ def evaluate(trainer, module, data, faces, views, folder, photos=None):
     Where `photos` (N,) says which pictures are near twins, the clean scores are also given without these: accuracy_clean_near.
     Returns {val: scores, test: scores}; None for a part without pictures or, of val, one that was trained on.
     """
-    parts = _predict(trainer, module, data)
+    parts = predict(trainer, module, data)
     clean = _clean(faces, data.split, parts["test"][2]) if "test" in parts else None
     write_predictions(folder, parts, clean)
     metrics = score_parts(parts, clean)
@@ -31,7 +31,7 @@ def evaluate(trainer, module, data, faces, views, folder, photos=None):
     if views.count > 1:
         module.views = views
         data.eval_batch_size = max(1, data.eval_batch_size // views.count)  # as many pictures at a time as before
-        for part, (logits, labels, rows) in _predict(trainer, module, data).items():
+        for part, (logits, labels, rows) in predict(trainer, module, data).items():
             metrics[part][f"accuracy_{views.kind}"] = accuracy(logits, labels)
             if part == "test":
                 metrics[part][f"accuracy_{views.kind}_clean"] = accuracy(logits, labels, _clean(faces, data.split, rows))
@@ -50,7 +50,7 @@ def _clean(faces, split, rows, ids=None):
     return torch.from_numpy(without_sibling(ids, rows.cpu().numpy(), seen)).to(rows.device)
 
 
-def _predict(trainer, module, data):
+def predict(trainer, module, data):
     """{part: (logits (N, 7), labels (N,), rows (N,))} of val and test, as far as there are such parts."""
     parts = {}
     if data.selects:

@@ -17,6 +17,7 @@ TINY = {
 }
 MINUTES = {
     "cost_curves": "--jobs 2 --tiles 1 --sizes 48",
+    "fast_recipe": f"--seeds 2 data=synthetic data.train=64 data.val=32 data.test=32 epochs=2 {NET}",
     "packing": f"--jobs 2 {NET} data=synthetic data.train=64 epochs=1",
     "startup": f"--rounds 1 --jobs 3 data=synthetic {NET}",
 }
