@@ -49,7 +49,8 @@ bench: setup
 	$(BIN)/python benchmarks/training_loop.py
 	$(BIN)/python benchmarks/training_loop.py --batch 64
 	$(BIN)/python benchmarks/stability_monitor.py
-	$(BIN)/python benchmarks/frozen_grid.py
+	$(BIN)/python benchmarks/frozen_grid.py --only a logger=csv
+	$(BIN)/python benchmarks/frozen_grid.py --only b --batch 2048 logger=csv
 	$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/packing.py
