@@ -61,4 +61,6 @@ def read_yaml(path):
     except ValueError:
         raise
     except Exception as error:  # of PyYAML's constructors, some raise TypeError and the like
+        if "nesting depth" in str(error):  # its own limit, from 6.0.4
+            raise ValueError("it is nested too deeply") from None
         raise ValueError(" ".join(str(error).split())) from error

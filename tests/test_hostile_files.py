@@ -304,8 +304,7 @@ def test_a_report_goes_on_without_damaged_tables_and_curves(grid, tmp_path):
 
 def test_a_yaml_that_unfolds_is_refused(tmp_path):
     lines = ["a: &a [x, x, x, x, x, x, x, x, x]"] + [f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi")]
-    deep = "[" * 100_000, "nested too deeply|nesting depth"  # the second is PyYAML's own, from 6.0.4
-    cases = [("\n".join(lines), "aliases"), deep, ("!!python/object/apply:os.system [x]", "constructor")]
+    cases = [("\n".join(lines), "aliases"), ("[" * 100_000, "nested too deeply"), ("!!python/object/apply:os.system [x]", "constructor")]
     for content, reason in cases:
         (tmp_path / "config.yaml").write_text(content)
         with pytest.raises(ValueError, match=reason):
