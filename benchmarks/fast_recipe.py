@@ -58,9 +58,7 @@ def pairs(folders):
     said = []
     for folder in folders:
         cfg, _, data, module = restore(folder)
-        module.views = instantiate(cfg.evaluation)
-        data.eval_batch_size = max(1, data.eval_batch_size // module.views.count)
-        said.append(predict(build_trainer(cfg), module, data))
+        said.append(predict(build_trainer(cfg), module, data, instantiate(cfg.evaluation)))
     labels = {part: found[1] for part, found in said[0].items()}
     chances = [{part: found[0].softmax(1) for part, found in one.items()} for one in said]
     return {
@@ -88,12 +86,12 @@ def main():
                 if seed == 0:
                     curve = [(end, 100 * row["val/accuracy"]) for end, row in zip(ends, rows, strict=True)]
                 print(f"recipe={recipe} seed={seed}: " + "  ".join(f"{name} {value:.2f}" for name, value in table[-1].items()), flush=True)
-            together = pairs(folders)
+            together = pairs(folders) if len(folders) > 1 else {}
         print(f"\nrecipe={recipe}, {len(table)} seeds, {' '.join(arguments.overrides) or 'as it is'}")
         for name in table[0]:
             values = [row[name] for row in table]
             print(f"  {name:32} mean {statistics.mean(values):8.2f}   {min(values):.2f} to {max(values):.2f}")
-        for part, values in together.items() if arguments.seeds > 1 else ():
+        for part, values in together.items():
             print(f"  {part + ', two nets together':32} mean {statistics.mean(values):8.2f}   {min(values):.2f} to {max(values):.2f}")
         print("  validation accuracy at minute: " + "  ".join(f"{minute:.1f}: {accuracy:.1f}" for minute, accuracy in curve) + "\n")
 

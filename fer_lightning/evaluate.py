@@ -29,9 +29,7 @@ def evaluate(trainer, module, data, faces, views, folder, photos=None):
         clean = _clean(faces, data.split, rows, photos)
         metrics["test"] |= {"accuracy_clean_near": accuracy(logits, labels, clean), "n_clean_near": int(clean.sum())}
     if views.count > 1:
-        module.views = views
-        data.eval_batch_size = max(1, data.eval_batch_size // views.count)  # as many pictures at a time as before
-        for part, (logits, labels, rows) in predict(trainer, module, data).items():
+        for part, (logits, labels, rows) in predict(trainer, module, data, views).items():
             metrics[part][f"accuracy_{views.kind}"] = accuracy(logits, labels)
             if part == "test":
                 metrics[part][f"accuracy_{views.kind}_clean"] = accuracy(logits, labels, _clean(faces, data.split, rows))
@@ -50,8 +48,14 @@ def _clean(faces, split, rows, ids=None):
     return torch.from_numpy(without_sibling(ids, rows.cpu().numpy(), seen)).to(rows.device)
 
 
-def predict(trainer, module, data):
-    """{part: (logits (N, 7), labels (N,), rows (N,))} of val and test, as far as there are such parts."""
+def predict(trainer, module, data, views=None):
+    """{part: (logits (N, 7), labels (N,), rows (N,))} of val and test, as far as there are such parts.
+
+    views: that the module takes of each picture from now on, with as many pictures at a time as before; None: those it takes
+    """
+    if views is not None:
+        module.views = views
+        data.eval_batch_size = max(1, data.eval_batch_size // views.count)
     parts = {}
     if data.selects:
         trainer.validate(module, data, verbose=False)
