@@ -58,7 +58,7 @@ def pairs(folders):
     said = []
     for folder in folders:
         cfg, _, data, module = restore(folder)
-        said.append(predict(build_trainer(cfg), module, data, instantiate(cfg.evaluation)))
+        said.append(predict(build_trainer(cfg, module), module, data, instantiate(cfg.evaluation)))
     labels = {part: found[1] for part, found in said[0].items()}
     chances = [{part: found[0].softmax(1) for part, found in one.items()} for one in said]
     return {

@@ -24,10 +24,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from fer_lightning.augment import Augment
-from fer_lightning.build import pick_precision
 from fer_lightning.cli import CONF
 from fer_lightning.inputs import InputSpec, prepare
 from fer_lightning.plan import estimate
+from fer_lightning.precision import pick_precision
 from fer_lightning.timing import timed_steps
 from fer_lightning.train import quieten
 
@@ -77,7 +77,8 @@ def compact_rate(batch, batches):
     optimizer = module.phase.optimizer(module.parameters())
     inputs = prepare(data.pixels[:batch].to(device), module.backbone.input_spec, module.channels_last)
     labels = data.labels[:batch].to(device)
-    times = timed_steps(module, optimizer, inputs, labels, batches + 1, pick_precision(cfg.precision) == "bf16-mixed")
+    low = pick_precision(cfg.precision, module.backbone) == "bf16-mixed"
+    times = timed_steps(module, optimizer, inputs, labels, batches + 1, low)
     return batch / statistics.median(times[1:])
 
 

@@ -60,7 +60,7 @@ def main():
         monitor = build_monitor(cfg, data, folder)
         turns = Turns(monitor)
         callbacks = [turns, monitor, EpochRecord(folder), *checkpointing(cfg, folder)]
-        build_trainer(cfg, (), callbacks, epochs).fit(module, data)
+        build_trainer(cfg, module, (), callbacks, epochs).fit(module, data)
     rounds = list(zip(turns.seconds[2::2], turns.seconds[3::2]))
     print(machine())
     print(f"{arguments.images} images an epoch, {cfg.stability.probe} in the probe")

@@ -19,6 +19,7 @@ from fer_lightning.metrics import direction
 from fer_lightning.module import FERModule
 from fer_lightning.monitor import StabilityMonitor
 from fer_lightning.phases import Phase, share_epochs
+from fer_lightning.precision import pick_precision
 
 
 def build_module(cfg, class_counts):
@@ -89,9 +90,10 @@ def build_phases(cfg):
     ]
 
 
-def build_trainer(cfg, loggers=(), callbacks=(), max_epochs=None, accumulate=1):
+def build_trainer(cfg, module, loggers=(), callbacks=(), max_epochs=None, accumulate=1):
     """A Lightning Trainer that says nothing the run folder or the screen does not already say.
 
+    module:     that it is for; the precision depends on it
     max_epochs: the epoch at which a fit ends, counted from the start of the run; None for evaluation only
     accumulate: batches of the data module that make up one of the config
     """
@@ -103,7 +105,7 @@ def build_trainer(cfg, loggers=(), callbacks=(), max_epochs=None, accumulate=1):
         limit_train_batches=accumulate * limit if isinstance(limit, int) else limit,
         callbacks=list(callbacks),
         logger=list(loggers) or False,
-        precision=pick_precision(cfg.precision),
+        precision=pick_precision(cfg.precision, module.backbone),
         enable_checkpointing=fits,
         enable_model_summary=False,
         enable_progress_bar=fits and sys.stderr.isatty(),
@@ -150,14 +152,3 @@ def warming_average(decay):
         get_ema_multi_avg_fn(min(decay, (1 + steps.item()) / (10 + steps.item())))(averaged, current, steps)
 
     return average
-
-
-def pick_precision(precision):
-    """`auto` is bf16-mixed where the hardware computes in bf16 by itself, else 32-true; anything else is Lightning's to judge."""
-    if precision != "auto":
-        return precision
-    if torch.cuda.is_available():
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = any(torch.cpu.get_capabilities().get(flag) for flag in ("avx512_bf16", "amx_bf16", "arm_bf16"))
-    return "bf16-mixed" if native else "32-true"

@@ -9,19 +9,21 @@ from fer_lightning.checkpoints import LAST, best_of, read_checkpoint
 from fer_lightning.features import Features, digest
 from fer_lightning.interrupt import between_steps
 from fer_lightning.phases import is_untouched
+from fer_lightning.precision import pick_precision
 from fer_lightning.record import checkpoints_of, read_metrics
 from fer_lightning.resume import KEY, Continuation
 
 log = logging.getLogger(__name__)
 
 
-def fit(cfg, module, data, phases, folder, loggers, epochs, monitor, began, saved=None, accumulate=1, shared=None):
+def fit(cfg, module, data, phases, folder, loggers, epochs, monitor, began, saved=None, accumulate=1, shared=None, frozen_weights=None):
     """Train phase after phase. Epochs count on; the weights that count in the end are selected within the last phase.
 
     epochs, monitor: the EpochRecord and the StabilityMonitor, which go through all phases
     began:           when the run began, by time.perf_counter
     saved:           the checkpoint to go on from
     accumulate, shared: as `build_trainer` and `keep_features` want them
+    frozen_weights:  `digest` of a backbone that the first phase does not train
 
     Returns the phase that ended the run: the last one, or that in which it diverged.
     """
@@ -37,12 +39,13 @@ def fit(cfg, module, data, phases, folder, loggers, epochs, monitor, began, save
             load_selected(module, folder, phases[number - 1], cfg.monitor if data.selects else None)
         data.enter(phase)
         module.enter(phase, is_untouched(phases, number))
-        module.features = keep_features(cfg, module, data, shared) if phase.freeze == "all" else None
+        weights = frozen_weights if is_untouched(phases, number) else None
+        module.features = keep_features(cfg, module, data, shared, weights) if phase.freeze == "all" else None
         if len(phases) > 1:
             log.info("phase %s: %d epochs, frozen: %s, on %s", phase.name, phase.epochs, phase.freeze, phase.data)
         others = build_callbacks(cfg, data.selects, best_of(folder, phase))
         callbacks = [epochs, monitor, *others, Continuation(folder, number, total, began)]
-        trainer = build_trainer(cfg, loggers, callbacks, total + phase.epochs, accumulate)
+        trainer = build_trainer(cfg, module, loggers, callbacks, total + phase.epochs, accumulate)
         # Lightning moves it after weight averaging has copied it, which would then average on the CPU, step by step.
         module.to(trainer.strategy.root_device)
         past = trainer.fit_loop.epoch_progress.current
@@ -68,11 +71,15 @@ def told_where(phase, trainer):
         raise
 
 
-def keep_features(cfg, module, data, shared):
-    """The Features of a backbone that stands still, found again by whatever they depend on."""
+def keep_features(cfg, module, data, shared, weights=None):
+    """The Features of a backbone that stands still, found again by whatever they depend on.
+
+    shared: folder for what jobs can share, None where there is nobody; weights: `digest` of the backbone's, where it is known
+    """
     if shared is None:
         return Features(len(data.pixels), module.augment)
-    stills = digest(module.backbone.state_dict(), module.backbone.input_spec, data.pixels, cfg.precision)
+    precision = pick_precision(cfg.precision, module.backbone)
+    stills = digest(weights or digest(module.backbone.state_dict()), module.backbone.input_spec, data.pixels, precision)
     draws = digest(stills, asdict(module.augment), data.targets, data.train_index, data.batch_size, cfg.seed)
     return Features(len(data.pixels), module.augment, shared / stills, shared / draws)
 

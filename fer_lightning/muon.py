@@ -7,6 +7,8 @@ torch.optim.Muon takes matrices only and nothing else beside them; here the filt
 import torch
 from torch.optim import SGD
 
+from fer_lightning.precision import computes_bf16
+
 # x -> 3.4445 x - 4.7750 x^3 + 2.0315 x^5, five times over, takes every singular value of 0.01 to 1 to somewhere in 0.7 to 1.2.
 QUINTIC = (3.4445, -4.7750, 2.0315)
 STEPS = 5
@@ -52,11 +54,11 @@ class Muon(SGD):
 def orthogonal(matrix):
     """Nearly the orthogonal matrix nearest to a matrix (rows, columns): its singular vectors with singular values of 0.7 to 1.2.
 
-    Newton-Schulz iterations in bfloat16, of which the result keeps the type.
+    Newton-Schulz iterations in bfloat16 where the device computes in it, else in float32; the result keeps the type.
     """
     a, b, c = QUINTIC
     x = matrix.T if len(matrix) > matrix.shape[1] else matrix  # the smaller side is the one that is squared
-    x = (x / x.norm().clamp(min=1e-7)).bfloat16()
+    x = (x / x.norm().clamp(min=1e-7)).to(torch.bfloat16 if computes_bf16(x.device.type) else torch.float32)
     for _ in range(STEPS):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x

@@ -45,15 +45,16 @@ def estimate(cfg, images):
     """(description of the model, seconds) of a job with so many training pictures, from a few real training steps on this machine."""
     import torch
 
-    from fer_lightning.build import build_module, build_phases, pick_precision
+    from fer_lightning.build import build_module, build_phases
     from fer_lightning.inputs import prepare
+    from fer_lightning.precision import pick_precision
     from fer_lightning.timing import timed_steps
     from fer_lightning.train import describe
 
     counts = torch.tensor(list(OFFICIAL_COUNTS["Training"].values()))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    low = pick_precision(cfg.precision) == "bf16-mixed"
     module = build_module(cfg, counts).to(device)
+    low = pick_precision(cfg.precision, module.backbone) == "bf16-mixed"
     seconds = 0.0
     for phase in build_phases(cfg):
         module.enter(phase)

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fer_lightning import loggers as mirrors
 from fer_lightning import ranks
-from fer_lightning.build import build_module, build_monitor, build_phases, build_trainer, pick_precision
+from fer_lightning.build import build_module, build_monitor, build_phases, build_trainer
 from fer_lightning.checkpoints import keep_selected, read_last
 from fer_lightning.compiling import compile_nets
 from fer_lightning.data.datamodule import FERDataModule
@@ -27,6 +27,7 @@ from fer_lightning.features import digest
 from fer_lightning.fit import epoch_scores, fit, load_selected
 from fer_lightning.inputs import prepare
 from fer_lightning.phases import is_untouched
+from fer_lightning.precision import is_emulated, pick_precision
 from fer_lightning.progress import EpochRecord
 from fer_lightning.record import clear, cut_metrics, drop_unfinished, environment, is_first, read_result, write_result
 from fer_lightning.resume import KEY
@@ -105,6 +106,9 @@ def _try(cfg, folder, job, name, group, shared, previous, accumulate):
     sizes = [len(part) for part in (split.train, split.val, split.test)]
     log.info("%s, verdict %s, protocol %s: %d train, %d val, %d test", faces.source, faces.verdict, split.protocol, *sizes)
     module = build_module(cfg, data.class_counts)
+    precision = pick_precision(cfg.precision, module.backbone)
+    if is_emulated(precision):
+        log.warning("precision=%s is emulated on this machine, which takes several times as long: precision=auto is faster", precision)
     phases = build_phases(cfg)
     module.enter(phases[0])
     record = {
@@ -121,7 +125,7 @@ def _try(cfg, folder, job, name, group, shared, previous, accumulate):
         },
         "model": {"backbone": cfg.backbone["_target_"], **describe(module)},
         "batch": {"size": data.batch_size, "accumulate": accumulate},
-        "environment": environment(),
+        "environment": environment() | {"precision": precision},
     }
     if is_untouched(phases, 0):
         # Checkpoints of training leave these out, so whoever goes on must have the same.
@@ -153,18 +157,20 @@ def _try(cfg, folder, job, name, group, shared, previous, accumulate):
             logger.log_hyperparams(mirrors.config(training_config(cfg), job, record["model"]))
         epochs = EpochRecord(folder)
         monitor = build_monitor(cfg, data, folder)
-        last = fit(cfg, module, data, phases, folder, list(loggers.values()), epochs, monitor, start, saved, accumulate, shared)
+        frozen_weights = record["model"].get("frozen_weights")
+        senders = list(loggers.values())
+        last = fit(cfg, module, data, phases, folder, senders, epochs, monitor, start, saved, accumulate, shared, frozen_weights)
         fit_s = time.perf_counter() - start
 
         test_start = time.perf_counter()
         checkpoint, selected = load_selected(module, folder, last, cfg.monitor if data.selects else None)
         keep_selected(folder, checkpoint)
-        metrics = evaluate(build_trainer(cfg), module, data, faces, instantiate(cfg.evaluation), folder, photos)
+        metrics = evaluate(build_trainer(cfg, module), module, data, faces, instantiate(cfg.evaluation), folder, photos)
         metrics["train"] = epoch_scores(folder, selected["epoch"], "train")
         test_s = time.perf_counter() - test_start
         timed = {}
         if cfg.timed_passes and len(split.test) and is_first():
-            timed = timed_pass(module, data, cfg.timed_passes, pick_precision(cfg.precision) == "bf16-mixed")
+            timed = timed_pass(module, data, cfg.timed_passes, precision == "bf16-mixed")
         record |= {
             "status": "done",
             "selected": selected,

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.optim._muon import _zeropower_via_newtonschulz
 
+from fer_lightning import muon as muon_module
 from fer_lightning.muon import Muon, orthogonal
 
 SHAPES = [(32, 9), (64, 288), (96, 64), (128, 640)]
@@ -28,6 +29,16 @@ def test_orthogonal_is_the_iteration_of_torch(shape):
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     theirs = _zeropower_via_newtonschulz(matrix, (3.4445, -4.7750, 2.0315), 5, 1e-7)
     torch.testing.assert_close(orthogonal(matrix).float(), theirs.float(), rtol=0, atol=0.03)
+
+
+@pytest.mark.parametrize("native, kind", [(True, torch.bfloat16), (False, torch.float32)])
+def test_the_iteration_runs_in_what_the_device_computes_in(native, kind, monkeypatch):
+    monkeypatch.setattr(muon_module, "computes_bf16", lambda device: native)
+    matrix = torch.randn(64, 288, generator=torch.Generator().manual_seed(2))
+    found = orthogonal(matrix)
+    theirs = _zeropower_via_newtonschulz(matrix, (3.4445, -4.7750, 2.0315), 5, 1e-7)
+    assert found.dtype == kind
+    torch.testing.assert_close(found.float(), theirs.float(), rtol=0, atol=0.03)
 
 
 def test_a_gradient_of_zeros_moves_nothing_and_gives_no_nan():
