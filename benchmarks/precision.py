@@ -1,6 +1,6 @@
 """What channels_last, bf16 and torch.compile are worth: training steps of each combination in turn, against none of the three.
 
-    python benchmarks/precision.py [--backbones compact resnet18 efficientnet_b0] [--batch 64] [--steps 8] [--rounds 3]
+    python benchmarks/precision.py [--backbones compact resnet18 efficientnet_b0] [--batch 64] [--without bf16 compile]
 
 A step is prepare, forward, loss, backward and the optimizer's step on pictures in memory. Each round takes so many steps of every
 combination; its rate is divided by that of the plain one in the same round, and the median of the rounds is given. `compile s` is what
@@ -24,6 +24,7 @@ BACKBONES = ("compact", "resnet18", "efficientnet_b0")
 COMBINATIONS = (
     (False, False, False), (True, False, False), (False, True, False), (True, True, False), (False, False, True), (True, True, True),
 )  # fmt: skip
+NAMES = ("channels_last", "bf16", "compile")
 
 
 class Combination:
@@ -59,9 +60,10 @@ class Combination:
         self.rates.append(steps * len(self.pixels) / self.seconds(steps))
 
 
-def compare(backbone, batch, steps, rounds, overrides):
+def compare(backbone, batch, steps, rounds, overrides, without):
     overrides = [f"backbone={backbone}", "pretrained=false", *overrides]
-    runs = {combination: Combination(*combination, batch, overrides) for combination in COMBINATIONS}
+    wanted = [c for c in COMBINATIONS if not any(on and name in without for name, on in zip(NAMES, c))]
+    runs = {combination: Combination(*combination, batch, overrides) for combination in wanted}
     for _ in range(rounds):
         for run in runs.values():
             run.measure(steps)
@@ -85,12 +87,13 @@ def main():
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--without", nargs="+", default=[], choices=NAMES, help="combinations with these are left out")
     parser.add_argument("--overrides", nargs="*", default=["input_size=48"], help="of the config, such as input_size=96")
     arguments = parser.parse_args()
     quieten()
     print(machine())
     for backbone in arguments.backbones:
-        compare(backbone, arguments.batch, arguments.steps, arguments.rounds, arguments.overrides)
+        compare(backbone, arguments.batch, arguments.steps, arguments.rounds, arguments.overrides, arguments.without)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import logging
 import os
 import re
 import sys
-import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -166,17 +165,13 @@ def record_artifact(run_id, folder, result):
 def confusion_picture(counts):
     """The confusion matrix as the report draws it, as pixels (H, W, 3) uint8. counts: 7 x 7, rows = true."""
     import numpy as np
-    from PIL import Image
 
     from fer_lightning.analysis.page.figure import Matrix
-    from fer_lightning.analysis.page.files import write_figures
+    from fer_lightning.analysis.page.files import matrix_pixels
 
     counts = np.asarray(counts)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    matrix = Matrix("confusion", "test part, % of each true class", "", CLASSES, shares)
-    with tempfile.TemporaryDirectory() as scratch:
-        (path,) = write_figures({matrix.name: matrix}, Path(scratch), "png")
-        return np.asarray(Image.open(path).convert("RGB"))
+    return matrix_pixels(Matrix("confusion", "test part, % of each true class", "", CLASSES, shares))
 
 
 def close(loggers, succeeded):
