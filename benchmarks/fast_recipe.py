@@ -22,9 +22,10 @@ from pathlib import Path
 from drawn import machine
 from hydra.utils import instantiate
 
-from fer_lightning.build import build_trainer
+from fer_lightning.build import build_phases, build_trainer
 from fer_lightning.evaluate import predict
 from fer_lightning.metrics import accuracy
+from fer_lightning.precision import pick_precision
 from fer_lightning.record import read_metrics, read_result
 from fer_lightning.restore import restore
 from fer_lightning.train import quieten
@@ -58,7 +59,8 @@ def pairs(folders):
     said = []
     for folder in folders:
         cfg, _, data, module = restore(folder)
-        said.append(predict(build_trainer(cfg, module), module, data, instantiate(cfg.evaluation)))
+        precision = pick_precision(cfg.precision, module.backbone, build_phases(cfg))
+        said.append(predict(build_trainer(cfg, precision), module, data, instantiate(cfg.evaluation)))
     labels = {part: found[1] for part, found in said[0].items()}
     chances = [{part: found[0].softmax(1) for part, found in one.items()} for one in said]
     return {

@@ -77,7 +77,7 @@ def compact_rate(batch, batches):
     optimizer = module.phase.optimizer(module.parameters())
     inputs = prepare(data.pixels[:batch].to(device), module.backbone.input_spec, module.channels_last)
     labels = data.labels[:batch].to(device)
-    low = pick_precision(cfg.precision, module.backbone) == "bf16-mixed"
+    low = pick_precision(cfg.precision, module.backbone, [module.phase]) == "bf16-mixed"
     times = timed_steps(module, optimizer, inputs, labels, batches + 1, low)
     return batch / statistics.median(times[1:])
 

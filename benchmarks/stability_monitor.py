@@ -17,6 +17,7 @@ from drawn import checkpointing, machine, training
 from lightning.pytorch.callbacks import Callback
 
 from fer_lightning.build import build_monitor, build_trainer
+from fer_lightning.precision import pick_precision
 from fer_lightning.progress import EpochRecord
 from fer_lightning.train import quieten
 
@@ -60,7 +61,8 @@ def main():
         monitor = build_monitor(cfg, data, folder)
         turns = Turns(monitor)
         callbacks = [turns, monitor, EpochRecord(folder), *checkpointing(cfg, folder)]
-        build_trainer(cfg, module, (), callbacks, epochs).fit(module, data)
+        precision = pick_precision(cfg.precision, module.backbone, [module.phase])
+        build_trainer(cfg, precision, (), callbacks, epochs).fit(module, data)
     rounds = list(zip(turns.seconds[2::2], turns.seconds[3::2]))
     print(machine())
     print(f"{arguments.images} images an epoch, {cfg.stability.probe} in the probe")

@@ -22,7 +22,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
 from fer_lightning.augment import Augment
-from fer_lightning.build import build_module, build_monitor, build_trainer, warming_average
+from fer_lightning.build import build_module, build_monitor, build_phases, build_trainer, warming_average
 from fer_lightning.compiling import compile_nets
 from fer_lightning.inputs import prepare
 from fer_lightning.precision import pick_precision
@@ -46,7 +46,7 @@ class Bare:
         self.batch = cfg.batch_size
         self.spec = whole.backbone.input_spec
         self.channels_last = cfg.channels_last
-        self.low = pick_precision(cfg.precision, whole.backbone) == "bf16-mixed"
+        self.low = pick_precision(cfg.precision, whole.backbone, build_phases(cfg)) == "bf16-mixed"
         train = torch.from_numpy(data.split.train)
         self.pixels, self.labels = data.pixels[train].to(self.device), data.labels[train].to(self.device)
 
@@ -112,7 +112,8 @@ def main():
         folder = Path(folder)
         record = Alternating(folder, bare)
         callbacks = [record, build_monitor(cfg, data, folder), *checkpointing(cfg, folder)]
-        trainer = build_trainer(cfg, module, loggers, callbacks, rounds)
+        precision = pick_precision(cfg.precision, module.backbone, [module.phase])
+        trainer = build_trainer(cfg, precision, loggers, callbacks, rounds)
         module.to(trainer.strategy.root_device)  # as train.fit does
         trainer.fit(module, data)
     rates = record.rates[1:]

@@ -19,7 +19,6 @@ from fer_lightning.metrics import direction
 from fer_lightning.module import FERModule
 from fer_lightning.monitor import StabilityMonitor
 from fer_lightning.phases import Phase, share_epochs
-from fer_lightning.precision import pick_precision
 
 
 def build_module(cfg, class_counts):
@@ -90,10 +89,10 @@ def build_phases(cfg):
     ]
 
 
-def build_trainer(cfg, module, loggers=(), callbacks=(), max_epochs=None, accumulate=1):
+def build_trainer(cfg, precision, loggers=(), callbacks=(), max_epochs=None, accumulate=1):
     """A Lightning Trainer that says nothing the run folder or the screen does not already say.
 
-    module:     that it is for; the precision depends on it
+    precision:  as Lightning spells it, from `pick_precision`
     max_epochs: the epoch at which a fit ends, counted from the start of the run; None for evaluation only
     accumulate: batches of the data module that make up one of the config
     """
@@ -105,7 +104,7 @@ def build_trainer(cfg, module, loggers=(), callbacks=(), max_epochs=None, accumu
         limit_train_batches=accumulate * limit if isinstance(limit, int) else limit,
         callbacks=list(callbacks),
         logger=list(loggers) or False,
-        precision=pick_precision(cfg.precision, module.backbone),
+        precision=precision,
         enable_checkpointing=fits,
         enable_model_summary=False,
         enable_progress_bar=fits and sys.stderr.isatty(),

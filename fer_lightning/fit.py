@@ -27,6 +27,7 @@ def fit(cfg, module, data, phases, folder, loggers, epochs, monitor, began, save
 
     Returns the phase that ended the run: the last one, or that in which it diverged.
     """
+    precision = pick_precision(cfg.precision, module.backbone, phases)
     total, left = 0, saved[KEY] if saved else {"phase": 0}
     for number, phase in enumerate(phases):
         if number < left["phase"]:
@@ -40,12 +41,12 @@ def fit(cfg, module, data, phases, folder, loggers, epochs, monitor, began, save
         data.enter(phase)
         module.enter(phase, is_untouched(phases, number))
         weights = frozen_weights if is_untouched(phases, number) else None
-        module.features = keep_features(cfg, module, data, shared, weights) if phase.freeze == "all" else None
+        module.features = keep_features(module, data, shared, precision, cfg.seed, weights) if phase.freeze == "all" else None
         if len(phases) > 1:
             log.info("phase %s: %d epochs, frozen: %s, on %s", phase.name, phase.epochs, phase.freeze, phase.data)
         others = build_callbacks(cfg, data.selects, best_of(folder, phase))
         callbacks = [epochs, monitor, *others, Continuation(folder, number, total, began)]
-        trainer = build_trainer(cfg, module, loggers, callbacks, total + phase.epochs, accumulate)
+        trainer = build_trainer(cfg, precision, loggers, callbacks, total + phase.epochs, accumulate)
         # Lightning moves it after weight averaging has copied it, which would then average on the CPU, step by step.
         module.to(trainer.strategy.root_device)
         past = trainer.fit_loop.epoch_progress.current
@@ -71,16 +72,15 @@ def told_where(phase, trainer):
         raise
 
 
-def keep_features(cfg, module, data, shared, weights=None):
+def keep_features(module, data, shared, precision, seed, weights=None):
     """The Features of a backbone that stands still, found again by whatever they depend on.
 
     shared: folder for what jobs can share, None where there is nobody; weights: `digest` of the backbone's, where it is known
     """
     if shared is None:
         return Features(len(data.pixels), module.augment)
-    precision = pick_precision(cfg.precision, module.backbone)
     stills = digest(weights or digest(module.backbone.state_dict()), module.backbone.input_spec, data.pixels, precision)
-    draws = digest(stills, asdict(module.augment), data.targets, data.train_index, data.batch_size, cfg.seed)
+    draws = digest(stills, asdict(module.augment), data.targets, data.train_index, data.batch_size, seed)
     return Features(len(data.pixels), module.augment, shared / stills, shared / draws)
 
 

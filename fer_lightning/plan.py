@@ -54,9 +54,10 @@ def estimate(cfg, images):
     counts = torch.tensor(list(OFFICIAL_COUNTS["Training"].values()))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     module = build_module(cfg, counts).to(device)
-    low = pick_precision(cfg.precision, module.backbone) == "bf16-mixed"
+    phases = build_phases(cfg)
+    low = pick_precision(cfg.precision, module.backbone, phases) == "bf16-mixed"
     seconds = 0.0
-    for phase in build_phases(cfg):
+    for phase in phases:
         module.enter(phase)
         model = describe(module)
         batch = int(min(cfg.batch_size, max(2, PROBE_FLOPS // (3 * model["flops"]))))

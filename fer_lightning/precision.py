@@ -6,16 +6,17 @@ import torch
 from torch import nn
 
 
-def pick_precision(precision, backbone):
-    """What `auto` stands for: bf16-mixed where that gains, else 32-true. Anything else is Lightning's to judge.
+def pick_precision(precision, backbone, phases):
+    """What `auto` stands for in a run of these phases: bf16-mixed where that gains, else 32-true. Anything else is Lightning's to judge.
 
-    It gains where the hardware computes in bfloat16, but on a CPU not where convolutions are depthwise: EfficientNet-B0 trains 2.4 times
-    as fast in float32 (two cores of a Zen 5; docs/performance.md).
+    It gains where the hardware computes in bfloat16, but on a CPU not where depthwise convolutions train: EfficientNet-B0 does so 2.4
+    times as fast in float32 (two cores of a Zen 5; docs/performance.md). Of a frozen backbone the heads are what counts.
     """
     if precision != "auto":
         return precision
     device = _device()
-    loses = not computes_bf16(device) or (device == "cpu" and has_depthwise(backbone))
+    trains = any(phase.freeze != "all" for phase in phases)
+    loses = not computes_bf16(device) or (device == "cpu" and trains and has_depthwise(backbone))
     return "32-true" if loses else "bf16-mixed"
 
 

@@ -106,11 +106,11 @@ def _try(cfg, folder, job, name, group, shared, previous, accumulate):
     sizes = [len(part) for part in (split.train, split.val, split.test)]
     log.info("%s, verdict %s, protocol %s: %d train, %d val, %d test", faces.source, faces.verdict, split.protocol, *sizes)
     module = build_module(cfg, data.class_counts)
-    precision = pick_precision(cfg.precision, module.backbone)
-    if is_emulated(precision):
-        log.warning("precision=%s is emulated on this machine, which takes several times as long: precision=auto is faster", precision)
     phases = build_phases(cfg)
     module.enter(phases[0])
+    precision = pick_precision(cfg.precision, module.backbone, phases)
+    if is_emulated(precision):
+        log.warning("precision=%s is emulated on this machine, which takes several times as long: precision=auto is faster", precision)
     record = {
         "status": "running",
         "job": job,
@@ -165,7 +165,7 @@ def _try(cfg, folder, job, name, group, shared, previous, accumulate):
         test_start = time.perf_counter()
         checkpoint, selected = load_selected(module, folder, last, cfg.monitor if data.selects else None)
         keep_selected(folder, checkpoint)
-        metrics = evaluate(build_trainer(cfg, module), module, data, faces, instantiate(cfg.evaluation), folder, photos)
+        metrics = evaluate(build_trainer(cfg, precision), module, data, faces, instantiate(cfg.evaluation), folder, photos)
         metrics["train"] = epoch_scores(folder, selected["epoch"], "train")
         test_s = time.perf_counter() - test_start
         timed = {}

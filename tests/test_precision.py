@@ -9,6 +9,7 @@ from hydra.utils import instantiate
 from torch import nn
 
 from fer_lightning import precision
+from fer_lightning.phases import Phase
 from fer_lightning.precision import has_depthwise, is_emulated, pick_precision
 
 DEPTHWISE = ("efficientnet_b0", "efficientnet_lite0", "mobilenet_v2", "mobilenet_attention")
@@ -30,16 +31,24 @@ def backbone(name):
         return instantiate({key: value for key, value in node.items() if key != "freeze"})
 
 
+def phases(*freeze):
+    return [Phase(str(number), 1, None, None, what) for number, what in enumerate(freeze)]
+
+
 @pytest.mark.parametrize("name", DEPTHWISE + DENSE)
-def test_auto_is_bf16_where_the_hardware_has_it_but_on_a_cpu_not_for_depthwise_convolutions(name, machine):
+def test_auto_is_bf16_where_the_hardware_has_it_but_on_a_cpu_not_where_depthwise_convolutions_train(name, machine):
     net = backbone(name)
-    machine(cuda=False, bf16=True)
-    assert pick_precision("auto", net) == ("32-true" if name in DEPTHWISE else "bf16-mixed")
-    machine(cuda=True, bf16=True)
-    assert pick_precision("auto", net) == "bf16-mixed"
+    for frozen in (phases("all"), phases("all", "all")):
+        machine(cuda=False, bf16=True)
+        assert pick_precision("auto", net, frozen) == "bf16-mixed"
+    for trained in (phases("none"), phases("norms"), phases("all", "none")):
+        machine(cuda=False, bf16=True)
+        assert pick_precision("auto", net, trained) == ("32-true" if name in DEPTHWISE else "bf16-mixed")
+        machine(cuda=True, bf16=True)
+        assert pick_precision("auto", net, trained) == "bf16-mixed"
     for cuda in (False, True):
         machine(cuda, bf16=False)
-        assert pick_precision("auto", net) == "32-true"
+        assert pick_precision("auto", net, phases("none")) == pick_precision("auto", net, phases("all")) == "32-true"
 
 
 def test_one_channel_and_groups_of_several_are_not_depthwise():
@@ -51,7 +60,7 @@ def test_one_channel_and_groups_of_several_are_not_depthwise():
 def test_what_the_user_chose_stands(chosen, machine):
     for bf16 in (False, True):
         machine(False, bf16)
-        assert pick_precision(chosen, nn.Identity()) == chosen
+        assert pick_precision(chosen, nn.Identity(), phases("none")) == chosen
         assert is_emulated(chosen) == (str(chosen).startswith("bf16") and not bf16)
 
 
