@@ -51,6 +51,7 @@ bench: setup
 	$(BIN)/python benchmarks/stability_monitor.py
 	$(BIN)/python benchmarks/frozen_grid.py --only a logger=csv
 	$(BIN)/python benchmarks/frozen_grid.py --only b --batch 2048 logger=csv
+	$(BIN)/python benchmarks/allocation.py
 	$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/packing.py

@@ -8,6 +8,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
+from fer_lightning.allocation import keep_freed_memory
 from fer_lightning.build import build_callbacks, build_module, build_phases
 from fer_lightning.cli import CONF
 from fer_lightning.data.datamodule import FERDataModule
@@ -17,6 +18,7 @@ from fer_lightning.resume import Continuation
 
 def training(epochs, train, val, overrides):
     """(config, data, module ready for its first phase) of a run of so many epochs and pictures, with the user's own overrides."""
+    keep_freed_memory()
     sizes = [f"data.train={train}", f"data.val={val}", "data.test=7", f"trainer.max_epochs={epochs}"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", ["data=synthetic", *sizes, *overrides])

@@ -45,12 +45,14 @@ def estimate(cfg, images):
     """(description of the model, seconds) of a job with so many training pictures, from a few real training steps on this machine."""
     import torch
 
+    from fer_lightning.allocation import keep_freed_memory
     from fer_lightning.build import build_module, build_phases
     from fer_lightning.inputs import prepare
     from fer_lightning.precision import pick_precision
     from fer_lightning.timing import timed_steps
     from fer_lightning.train import describe
 
+    keep_freed_memory()
     counts = torch.tensor(list(OFFICIAL_COUNTS["Training"].values()))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     module = build_module(cfg, counts).to(device)

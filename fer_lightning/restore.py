@@ -7,6 +7,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from fer_lightning import schema  # noqa: F401  (the types that a saved config was checked with)
+from fer_lightning.allocation import keep_freed_memory
 from fer_lightning.analysis.finished_run import read_config, read_record
 from fer_lightning.build import build_module, build_phases
 from fer_lightning.checkpoints import read_checkpoint
@@ -26,6 +27,7 @@ def restore(folder):
 
 def restore_module(folder):
     """(cfg, module) of a run folder, for which its data need not be there. UserError as for `restore`."""
+    keep_freed_memory()
     folder = Path(folder)
     result = read_record(folder)
     if result is None or result["status"] != "done":

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fer_lightning import loggers as mirrors
 from fer_lightning import ranks
+from fer_lightning.allocation import keep_freed_memory
 from fer_lightning.build import build_module, build_monitor, build_phases, build_trainer
 from fer_lightning.checkpoints import keep_selected, read_last
 from fer_lightning.compiling import compile_nets
@@ -70,6 +71,7 @@ def train(cfg, folder, job, name, group, shared=None):
     Returns what result.json then holds. Raises UserError for what the user can mend, in the config or the data.
     """
     quieten()
+    keep_freed_memory()
     check_targets(cfg)
     if cfg.on_oom not in ON_OOM:
         raise ConfigError(f"on_oom={cfg.on_oom}: choose {' or '.join(ON_OOM)}.")

@@ -9,6 +9,7 @@ from conftest import ROOT
 SCRIPTS = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if "argparse" in path.read_text())
 NET = "backbone.widths=[4,4,8]"
 TINY = {
+    "allocation": f"--backbones compact --batch 8 --steps 1 --rounds 1 {NET}",
     "input_path": "--batch 8 --batches 1 --rounds 1 --pictures 8 --recipes",
     "precision": "--backbones compact --batch 8 --steps 1 --rounds 1 --overrides backbone.widths=[4,4,8]",
     "report_scale": "--runs 8",
