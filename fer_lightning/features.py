@@ -17,6 +17,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from fer_lightning import interrupt
+from fer_lightning.allocation import give_back
 from fer_lightning.augment import Augment
 from fer_lightning.record import replacing
 
@@ -180,9 +181,11 @@ class Features:
 
     def save(self):
         """Let other jobs, and another try at this one, have what is new; and those that wait go on."""
-        self._stills.save()
-        if self._epoch is not None:
-            self._epoch[1].save()
+        tables = [self._stills, *(self._epoch or ())[1:]]
+        if any(table.changed for table in tables):
+            give_back()  # what the backbone took, before one that waits asks it too
+        for table in tables:
+            table.save()
 
 
 def digest(*parts):
