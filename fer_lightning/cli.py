@@ -181,11 +181,13 @@ def _run(cfg, folder, description, whole):
         scores = f"test accuracy {test['accuracy']:.4f}, clean {test['accuracy_clean']:.4f}" if test else "no test part"
         log.info("done in %.0f s, epoch %d selected: %s", time.perf_counter() - start, result["selected"]["epoch"] + 1, scores)
     except (interrupt.Interrupted, KeyboardInterrupt, SystemExit) as stop:
-        _record_end(folder, description, "interrupted", stop)
-        log.error("interrupted: %s  The same command goes on with it.", folder)
+        with interrupt.held():
+            _record_end(folder, description, "interrupted", stop)
+            log.error("interrupted: %s  The same command goes on with it.", folder)
         raise
     except Exception as error:
-        _record_end(folder, description, "failed", error)
+        with interrupt.held():
+            _record_end(folder, description, "failed", error)
         sentence = explain(error)
         if whole is None and sentence is None:
             raise

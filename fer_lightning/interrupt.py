@@ -52,6 +52,22 @@ def listening():
 
 
 @contextmanager
+def held():
+    """A signal in here waits for the end: SLURM sends SIGTERM a tenth of a second after what has made the job record its end."""
+    came = []
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {signum: signal.signal(signum, lambda signum, frame: came.append(signum)) for signum in SIGNALS}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+    if came:
+        raise Interrupted(came[0])
+
+
+@contextmanager
 def between_steps():
     """A first signal in here waits until `raise_if_asked` is called, or for the end."""
     _Waiting.steps, _Waiting.signum = True, None

@@ -11,7 +11,8 @@ import pytest
 from conftest import TINY
 
 from fer_lightning.checkpoints import read_last
-from fer_lightning.record import read_result
+from fer_lightning.interrupt import Interrupted
+from fer_lightning.record import read_result, write_result
 
 SMALL = [*TINY, "logger=csv", "backbone.widths=[4,4]", "stability.probe=8"]
 
@@ -121,3 +122,24 @@ def test_the_job_of_a_process_that_dies_is_taken_over(tmp_path):
     assert "2 of 2 jobs done" in second.text and "goes on after" in second.text
     (folder,) = (tmp_path / "multirun").glob("*/s0")
     assert read_result(folder)["resumed"]
+
+
+@pytest.mark.parametrize(
+    ("first", "status", "code"), [(Interrupted(signal.SIGINT), "interrupted", 143), (ValueError("made up"), "failed", 143)]
+)
+def test_a_signal_that_comes_while_the_end_is_recorded_waits_for_that(command, tmp_path, monkeypatch, first, status, code):
+    """As SLURM's SIGTERM after the USR2 that has a job queued again."""
+
+    def ends(*args, **kwargs):
+        raise first
+
+    def interrupted(folder, record):
+        os.kill(os.getpid(), signal.SIGTERM)
+        write_result(folder, record)
+
+    monkeypatch.setattr("fer_lightning.launch.launch", ends)
+    monkeypatch.setattr("fer_lightning.cli.write_result", interrupted)
+    ended = command("-m", "seed=0,1", *SMALL, "hydra.sweep.dir=here")
+    assert ended.code == code
+    assert read_result(tmp_path / "here" / "s0")["status"] == status
+    assert not (tmp_path / "here" / "s1").exists()
