@@ -33,17 +33,17 @@ def answer(signum, frame=None):
         raise Interrupted(signum)
 
 
-def listen():
-    """Answer both signals from now on. Returns the handlers before; signals are the main thread's, in another one this does nothing."""
+def listen(handler=answer):
+    """Have a handler answer both signals from now on. Returns those before; signals are the main thread's: in another one, does nothing."""
     if threading.current_thread() is not threading.main_thread():
         return {}
-    return {signum: signal.signal(signum, answer) for signum in SIGNALS}
+    return {signum: signal.signal(signum, handler) for signum in SIGNALS}
 
 
 @contextmanager
-def listening():
-    """Answer both signals in here."""
-    before = listen()
+def listening(handler=answer):
+    """Have a handler answer both signals in here."""
+    before = listen(handler)
     try:
         yield
     finally:
@@ -55,14 +55,8 @@ def listening():
 def held():
     """A signal in here waits for the end: SLURM sends SIGTERM a tenth of a second after what has made the job record its end."""
     came = []
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        before = {signum: signal.signal(signum, lambda signum, frame: came.append(signum)) for signum in SIGNALS}
-    try:
+    with listening(lambda signum, frame: came.append(signum)):
         yield
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
     if came:
         raise Interrupted(came[0])
 

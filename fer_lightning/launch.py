@@ -10,7 +10,6 @@ import pickle
 import signal
 import sys
 import tempfile
-import threading
 import time
 import traceback
 import warnings
@@ -27,7 +26,7 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 
 from fer_lightning.errors import ConfigError, UserError
 from fer_lightning.explain import root_cause
-from fer_lightning.interrupt import Interrupted
+from fer_lightning.interrupt import Interrupted, listening
 from fer_lightning.record import read_result
 from fer_lightning.train import quieten, train
 
@@ -150,15 +149,8 @@ def _passing_on_signals(ranks):
             if process.is_alive():
                 os.kill(process.pid, number)
 
-    if threading.current_thread() is not threading.main_thread():  # only the main thread is told of signals
+    with listening(pass_on):
         yield passed
-        return
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield passed
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _end(ranks):
