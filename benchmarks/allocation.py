@@ -1,4 +1,4 @@
-"""What keeping freed memory is worth (fer_lightning/allocation.py): training steps in processes that do and that do not, in turn.
+"""What keeping freed memory is worth (fer_lightning/process/memory.py): training steps in processes that do and that do not, in turn.
 
     python benchmarks/allocation.py [--batch 64] [--steps 3] [--rounds 3] [overrides]
 
@@ -22,9 +22,9 @@ OFF = {"MALLOC_MMAP_MAX_": "65536"}  # glibc's own value; naming it leaves mallo
 
 def measure(batch, steps, overrides):
     """In this process: {rate: pictures/s, pages: a step, mb}."""
-    from fer_lightning.inputs import prepare
-    from fer_lightning.precision import pick_precision
-    from fer_lightning.timing import timed_steps
+    from fer_lightning.model.precision import pick_precision
+    from fer_lightning.training.timing import timed_steps
+    from fer_lightning.transforms.prepare import prepare
 
     cfg, data, module = training(1, batch, 7, overrides)
     low = pick_precision(cfg.precision, module.backbone, [module.phase]) == "bf16-mixed"

@@ -8,12 +8,12 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from fer_lightning.allocation import keep_freed_memory
-from fer_lightning.build import build_callbacks, build_module, build_phases
-from fer_lightning.cli import CONF
+from fer_lightning.config.compose import CONF
 from fer_lightning.data.datamodule import FERDataModule
-from fer_lightning.record import environment
-from fer_lightning.resume import Continuation
+from fer_lightning.process.memory import keep_freed_memory
+from fer_lightning.training.build import build_callbacks, build_module, build_phases
+from fer_lightning.training.environment import environment
+from fer_lightning.training.resume import Continuation
 
 
 def training(epochs, train, val, overrides):

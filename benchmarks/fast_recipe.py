@@ -22,13 +22,14 @@ from pathlib import Path
 from drawn import machine
 from hydra.utils import instantiate
 
-from fer_lightning.build import build_phases, build_trainer
-from fer_lightning.evaluate import predict
-from fer_lightning.metrics import accuracy
-from fer_lightning.precision import pick_precision
-from fer_lightning.record import read_metrics, read_result
-from fer_lightning.restore import restore
-from fer_lightning.train import quieten
+from fer_lightning.model.metrics import accuracy
+from fer_lightning.model.precision import pick_precision
+from fer_lightning.runs.metrics_csv import read_metrics
+from fer_lightning.runs.result import read_result
+from fer_lightning.training.build import build_phases, build_trainer
+from fer_lightning.training.evaluate import predict
+from fer_lightning.training.restore import restore
+from fer_lightning.training.train import quieten
 
 EPOCH = re.compile(r"epoch (\d+)/\d+ ")
 

@@ -23,13 +23,13 @@ from hydra.utils import instantiate
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from fer_lightning.augment import Augment
-from fer_lightning.cli import CONF
-from fer_lightning.inputs import InputSpec, prepare
+from fer_lightning.config.compose import CONF
+from fer_lightning.model.precision import pick_precision
 from fer_lightning.plan import estimate
-from fer_lightning.precision import pick_precision
-from fer_lightning.timing import timed_steps
-from fer_lightning.train import quieten
+from fer_lightning.training.timing import timed_steps
+from fer_lightning.training.train import quieten
+from fer_lightning.transforms.augment import Augment
+from fer_lightning.transforms.prepare import InputSpec, prepare
 
 TARGET = 20_000
 CROP = 44

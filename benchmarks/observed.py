@@ -30,8 +30,8 @@ def observe(began, arguments):
     """Run the command in this process and print what `watch` returns."""
     from lightning import Trainer
 
-    from fer_lightning import cli
-    from fer_lightning.module import FERModule
+    from fer_lightning.sweep import command as cli
+    from fer_lightning.training.module import FERModule
 
     seen = {"start": None, "jobs": [], "trained": [], "resident": []}
 

@@ -15,9 +15,9 @@ import time
 import torch
 from drawn import machine, training
 
-from fer_lightning.compiling import compile_nets
-from fer_lightning.inputs import prepare
-from fer_lightning.train import quieten
+from fer_lightning.model.compiling import compile_nets
+from fer_lightning.training.train import quieten
+from fer_lightning.transforms.prepare import prepare
 
 BACKBONES = ("compact", "resnet18", "efficientnet_b0")
 # channels_last, bf16, compile; the first is what the others are measured by.

@@ -16,10 +16,10 @@ import torch
 from drawn import checkpointing, machine, training
 from lightning.pytorch.callbacks import Callback
 
-from fer_lightning.build import build_monitor, build_trainer
-from fer_lightning.precision import pick_precision
-from fer_lightning.progress import EpochRecord
-from fer_lightning.train import quieten
+from fer_lightning.model.precision import pick_precision
+from fer_lightning.training.build import build_monitor, build_trainer
+from fer_lightning.training.epoch_record import EpochRecord
+from fer_lightning.training.train import quieten
 
 
 class Turns(Callback):

@@ -21,13 +21,13 @@ from hydra.utils import instantiate
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
-from fer_lightning.augment import Augment
-from fer_lightning.build import build_module, build_monitor, build_phases, build_trainer, warming_average
-from fer_lightning.compiling import compile_nets
-from fer_lightning.inputs import prepare
-from fer_lightning.precision import pick_precision
-from fer_lightning.progress import EpochRecord
-from fer_lightning.train import quieten
+from fer_lightning.model.compiling import compile_nets
+from fer_lightning.model.precision import pick_precision
+from fer_lightning.training.build import build_module, build_monitor, build_phases, build_trainer, warming_average
+from fer_lightning.training.epoch_record import EpochRecord
+from fer_lightning.training.train import quieten
+from fer_lightning.transforms.augment import Augment
+from fer_lightning.transforms.prepare import prepare
 
 
 class Bare:

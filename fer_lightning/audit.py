@@ -15,13 +15,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from fer_lightning.data import fer2013
+from fer_lightning.data.audit import agreement, groups, padded, survey
 from fer_lightning.data.faces import CLASSES, NO_LABEL, SPLITS
-from fer_lightning.data.survey import agreement, groups, padded, survey
+from fer_lightning.data.published_copy import OFFICIAL_COUNTS, difference
 from fer_lightning.data.twins import BLANK_SD, blank, picture_ids
-from fer_lightning.data.verdict import OFFICIAL_COUNTS, difference
-from fer_lightning.errors import UserError
-from fer_lightning.record import check_writable, replace_file
-from fer_lightning.screen import console
+from fer_lightning.process.errors import UserError
+from fer_lightning.process.files import check_writable, replace_file
+from fer_lightning.process.terminal import console
 
 NEAR = 0.94
 
@@ -171,7 +171,7 @@ def main():
         if arguments.json:
             replace_file(arguments.json, json.dumps(findings, allow_nan=False) + "\n")
         if arguments.sheet:
-            from fer_lightning.audit_sheet import draw  # matplotlib
+            from fer_lightning.data.audit_sheet import draw  # matplotlib
 
             draw(faces, findings, arguments.sheet)
     except UserError as error:

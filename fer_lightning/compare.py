@@ -11,13 +11,13 @@ from pathlib import Path
 import pandas as pd
 
 from fer_lightning.analysis.finding import Finding
-from fer_lightning.analysis.finished_run import CLEAN_UNKNOWN, difference, on_both, read_run
-from fer_lightning.analysis.two_nets import changes_by_class, flows, judge, kinds
+from fer_lightning.analysis.two_runs import changes_by_class, flows, judge, kinds
 from fer_lightning.data.faces import CLASSES
-from fer_lightning.errors import UserError
-from fer_lightning.record import check_writable, replace_file
-from fer_lightning.screen import as_table, console
-from fer_lightning.spreadsheet import to_csv
+from fer_lightning.process.errors import UserError
+from fer_lightning.process.files import check_writable, replace_file
+from fer_lightning.process.terminal import as_table, console
+from fer_lightning.runs.finished_run import CLEAN_UNKNOWN, difference, on_both, read_run
+from fer_lightning.safety.spreadsheet import to_csv
 
 CAUTION = (
     "The test compares these two trained nets, not two methods: each is one training, and another seed alone moves an accuracy by half "

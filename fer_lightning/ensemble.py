@@ -16,13 +16,13 @@ from rich.markup import escape
 from rich.table import Table
 from scipy.special import log_softmax
 
-from fer_lightning.analysis.finished_run import CLEAN_UNKNOWN, difference, read_record, read_run, run_folders
-from fer_lightning.analysis.two_nets import mean_interval
-from fer_lightning.errors import UserError, near
-from fer_lightning.record import RESULT
-from fer_lightning.screen import console
-from fer_lightning.study.identity import digest
-from fer_lightning.study.ledger import LEDGER
+from fer_lightning.analysis.two_runs import mean_interval
+from fer_lightning.config.identity import digest
+from fer_lightning.process.errors import UserError, near
+from fer_lightning.process.terminal import console
+from fer_lightning.runs.finished_run import CLEAN_UNKNOWN, difference, read_record, read_run, run_folders
+from fer_lightning.runs.layout import RESULT
+from fer_lightning.runs.study_file import LEDGER
 
 AVERAGES = ("probabilities", "logits")
 
@@ -115,8 +115,10 @@ def ensemble(runs, of="probabilities", out=None):
 
     import torch
 
-    from fer_lightning.metrics import score_parts
-    from fer_lightning.record import environment, write_predictions, write_result
+    from fer_lightning.model.metrics import score_parts
+    from fer_lightning.runs.predictions import write_predictions
+    from fer_lightning.runs.result import write_result
+    from fer_lightning.training.environment import environment
 
     parts, gains, clean = {}, {}, None
     for split in ("val", "test"):

@@ -10,12 +10,13 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from rich.table import Table
 
-from fer_lightning.cli import CONF
+from fer_lightning.config.cell_names import cell_name
+from fer_lightning.config.compose import CONF
+from fer_lightning.config.error_messages import explain
 from fer_lightning.data.faces import SIZE
-from fer_lightning.data.verdict import OFFICIAL_COUNTS
-from fer_lightning.explain import explain
-from fer_lightning.screen import console
-from fer_lightning.study import cells
+from fer_lightning.data.published_copy import OFFICIAL_COUNTS
+from fer_lightning.process.terminal import console
+from fer_lightning.sweep import overrides as cells
 
 # A probe step takes this many operations or two pictures: about a second for the largest backbones, enough to be timed for the smallest.
 PROBE_FLOPS = 2e11
@@ -23,7 +24,7 @@ PROBE_FLOPS = 2e11
 
 def plan(overrides):
     """The jobs that --multirun with these overrides would run, as {name: config}; every config is composed and checked."""
-    from fer_lightning.targets import check_targets
+    from fer_lightning.config.targets import check_targets
 
     jobs = {}
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -37,7 +38,7 @@ def plan(overrides):
             cfg = OmegaConf.masked_copy(whole, [key for key in whole if key != "hydra"])
             check_targets(cfg)
             choices = whole.hydra.runtime.choices
-            jobs[cells.cell_name(cells.cell_values(cfg, choices, axes) | {"seed": cfg.seed}, choices)] = cfg
+            jobs[cell_name(cells.cell_values(cfg, choices, axes) | {"seed": cfg.seed}, choices)] = cfg
     return jobs
 
 
@@ -45,12 +46,12 @@ def estimate(cfg, images):
     """(description of the model, seconds) of a job with so many training pictures, from a few real training steps on this machine."""
     import torch
 
-    from fer_lightning.allocation import keep_freed_memory
-    from fer_lightning.build import build_module, build_phases
-    from fer_lightning.inputs import prepare
-    from fer_lightning.precision import pick_precision
-    from fer_lightning.timing import timed_steps
-    from fer_lightning.train import describe
+    from fer_lightning.model.precision import pick_precision
+    from fer_lightning.process.memory import keep_freed_memory
+    from fer_lightning.training.build import build_module, build_phases
+    from fer_lightning.training.timing import timed_steps
+    from fer_lightning.training.train import describe
+    from fer_lightning.transforms.prepare import prepare
 
     keep_freed_memory()
     counts = torch.tensor(list(OFFICIAL_COUNTS["Training"].values()))

@@ -17,11 +17,11 @@ from PIL import Image, ImageOps
 from rich.table import Table
 
 from fer_lightning.data.faces import CLASSES, SIZE
-from fer_lightning.errors import UserError
-from fer_lightning.foreign import check_file
-from fer_lightning.record import check_writable, replace_file
-from fer_lightning.screen import console
-from fer_lightning.spreadsheet import to_csv
+from fer_lightning.process.errors import UserError
+from fer_lightning.process.files import check_writable, replace_file
+from fer_lightning.process.terminal import console
+from fer_lightning.safety.spreadsheet import to_csv
+from fer_lightning.safety.untrusted_files import check_file
 
 # A 48 x 48 answer needs no more; what a file unpacks to is known before it is unpacked.
 LARGEST = 50_000_000
@@ -57,8 +57,8 @@ def predict(folder, pixels):
     import torch
     from hydra.utils import instantiate
 
-    from fer_lightning.inputs import prepare
-    from fer_lightning.restore import restore_module
+    from fer_lightning.training.restore import restore_module
+    from fer_lightning.transforms.prepare import prepare
 
     cfg, module = restore_module(folder)
     views = instantiate(cfg.evaluation)

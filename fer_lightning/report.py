@@ -10,15 +10,15 @@ from pathlib import Path
 
 from fer_lightning.analysis import tables
 from fer_lightning.analysis.finding import Finding
-from fer_lightning.analysis.gathering import gather, read_curves
 from fer_lightning.analysis.markdown import to_markdown, write_latex
-from fer_lightning.analysis.page.figures import draw_figures
-from fer_lightning.analysis.stability import stability_findings
+from fer_lightning.analysis.page.study_figures import draw_figures
+from fer_lightning.analysis.stability_of_cells import stability_findings
 from fer_lightning.analysis.statistics.findings import study_findings
-from fer_lightning.errors import UserError
-from fer_lightning.record import replace_file
-from fer_lightning.screen import as_table, console
-from fer_lightning.spreadsheet import to_csv
+from fer_lightning.analysis.study_record import gather, read_curves
+from fer_lightning.process.errors import UserError
+from fer_lightning.process.files import replace_file
+from fer_lightning.process.terminal import as_table, console
+from fer_lightning.safety.spreadsheet import to_csv
 
 
 def report(folder, figures=None, latex=False, pictures=True):
@@ -43,7 +43,7 @@ def report(folder, figures=None, latex=False, pictures=True):
     remarks = [*tables.remarks(study), *study.missing]
     shown = []
     if figures:
-        from fer_lightning.analysis.page.files import write_figures
+        from fer_lightning.figures.matplotlib_files import write_figures
 
         paths = write_figures(drawn, study.folder / "figures", figures)
         shown = [(drawn[path.stem].title, f"figures/{path.name}") for path in paths if figures != "pdf"]

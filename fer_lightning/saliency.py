@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from fer_lightning.data.faces import CLASSES
-from fer_lightning.errors import UserError
-from fer_lightning.inputs import prepare
-from fer_lightning.record import replacing
-from fer_lightning.restore import restore
+from fer_lightning.process.errors import UserError
+from fer_lightning.process.files import replacing
+from fer_lightning.training.restore import restore
+from fer_lightning.transforms.prepare import prepare
 
 SHEET = "saliency.png"
 

@@ -20,9 +20,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from fer_lightning.errors import UserError
-from fer_lightning.screen import console
-from fer_lightning.study.ledger import Study, find_studies, is_run, read_job, read_study
+from fer_lightning.process.errors import UserError
+from fer_lightning.process.terminal import console
+from fer_lightning.runs.job_states import Study, find_studies, is_run, read_job, read_study
 
 # The statuses in the order in which they are shown; others, should there be any, come after them.
 STYLES = {"done": "green", "running": "cyan", "silent": "yellow", "unreadable": "red", "failed": "red", "interrupted": "yellow"}

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from fer_lightning.data.twins import without_twin
-from fer_lightning.errors import UserError
-from fer_lightning.inputs import prepare
-from fer_lightning.record import replace_file
-from fer_lightning.restore import restore
+from fer_lightning.process.errors import UserError
+from fer_lightning.process.files import replace_file
+from fer_lightning.training.restore import restore
+from fer_lightning.transforms.prepare import prepare
 
 # The time of an RBF machine grows with the square of the pictures, that of a linear one with their number.
 KERNELS = ("linear", "rbf")

@@ -14,11 +14,13 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from fer_lightning import loggers
-from fer_lightning.errors import UserError
-from fer_lightning.record import RESULT, read_metrics, read_result
-from fer_lightning.study.ledger import read_ledger
-from fer_lightning.wandb_runs import connect
+from fer_lightning.loggers import mirrors as loggers
+from fer_lightning.loggers.wandb_offline import connect
+from fer_lightning.process.errors import UserError
+from fer_lightning.runs.layout import RESULT
+from fer_lightning.runs.metrics_csv import read_metrics
+from fer_lightning.runs.result import read_result
+from fer_lightning.runs.study_file import read_ledger
 
 ACCURACY = ("best/val_accuracy", "test/accuracy", "test/accuracy_clean", "test/macro_f1")
 CURVES = ("val/accuracy", "train/accuracy", "val/loss", "train/loss", "lr")

@@ -13,10 +13,10 @@ import sys
 import time
 from pathlib import Path
 
-from fer_lightning.errors import UserError
-from fer_lightning.study.identity import digest
-from fer_lightning.study.ledger import LEDGER, read_ledger
-from fer_lightning.wandb_runs import connect, differences, mend, offline_runs, opened
+from fer_lightning.config.identity import digest
+from fer_lightning.loggers.wandb_offline import connect, differences, mend, offline_runs, opened
+from fer_lightning.process.errors import UserError
+from fer_lightning.runs.study_file import LEDGER, read_ledger
 
 # Seconds between looks at a run: a server may take a while until what it was given can be read back.
 PATIENCE = (2, 5, 15)

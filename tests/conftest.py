@@ -2,21 +2,13 @@
 
 import logging
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-
-ROOT = Path(__file__).parent.parent
-CONF = ROOT / "conf"
-
-# The real FER-2013, for the tests that need it; they are skipped by this reason where there is none.
-TABLE = Path(os.environ.get("FER2013_ROOT") or ROOT / "data").absolute()
-TABLE = TABLE / "fer2013.csv" if TABLE.is_dir() else TABLE
-needs_fer2013 = pytest.mark.skipif(not TABLE.is_file(), reason="no fer2013.csv in $FER2013_ROOT or data/")
+from helpers.project import TINY, squeeze
 
 # Two threads beside another busy process run 3 to 80 times slower than alone; one hardly suffers.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -24,9 +16,6 @@ os.environ["WANDB_MODE"] = "offline"
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Else matplotlib lists the fonts anew, ten seconds, in the cache of each test that draws first.
 os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib"))
-
-# The compact CNN on a handful of drawn faces: a job of about a second.
-TINY = ["data=synthetic", "data.train=96", "data.val=32", "data.test=32", "trainer=smoke", "batch_size=32", "backbone.widths=[8,8,16]"]
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +29,7 @@ def command(tmp_path, monkeypatch, capfd):
 
     Returns code and text (stdout and stderr).
     """
-    from fer_lightning import cli
+    from fer_lightning.sweep import command as cli
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
@@ -78,20 +67,31 @@ def process(tmp_path):
     return run
 
 
-def compose(*overrides, **options):
-    """The config of a job, as Hydra makes it."""
-    from hydra import compose, initialize_config_dir
+@pytest.fixture
+def recipe(tmp_path):
+    """Writes a recipe file of the user's own; returns the arguments that choose it."""
 
-    import fer_lightning.cli  # noqa: F401  (schema and resolvers)
+    def write(text):
+        path = tmp_path / "own" / "recipe" / "mine.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("# @package _global_\n" + text)
+        return ["--config-dir", str(tmp_path / "own"), "recipe=mine", *TINY, "logger=csv"]
 
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", list(overrides), **options)
-
-
-def options(group):
-    """All shipped options of a config group."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    return write
 
 
-def squeeze(text):
-    return re.sub(r"\s+", " ", text)
+@pytest.fixture
+def run_main(monkeypatch, capfd):
+    """Calls a command's main() with arguments. Returns its exit sentence (None: it ended well) and what it printed."""
+
+    def run(module, *args):
+        monkeypatch.setattr(sys, "argv", ["fer_lightning", *map(str, args)])
+        capfd.readouterr()
+        sentence = None
+        try:
+            module.main()
+        except SystemExit as error:
+            sentence = error.code
+        return sentence, squeeze(capfd.readouterr().out)
+
+    return run

@@ -4,7 +4,7 @@ from importlib import import_module
 
 import pytest
 import torch
-from conftest import ROOT
+from helpers.project import ROOT
 
 SCRIPTS = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if "argparse" in path.read_text())
 NET = "backbone.widths=[4,4,8]"

@@ -6,12 +6,12 @@ from importlib import import_module
 
 import pandas as pd
 import pytest
-from conftest import ROOT, TINY
+from helpers.project import ROOT, TINY
+from helpers.real_study import run_study
 from PIL import Image
-from real_study import run_study
 
-# docs/ferplus.md needs the real votes (tests/test_ferplus.py), docs/loggers.md a server (tests/test_wandb_runs.py), docs/distributed.md
-# processes of its own (tests/test_ddp.py).
+# docs/ferplus.md needs the real votes (tests/data/test_ferplus.py), docs/loggers.md a server (tests/loggers/test_wandb_offline.py),
+# docs/distributed.md # processes of its own (tests/training/test_processes.py).
 PAGES = ["README.md", *(f"docs/{name}.md" for name in ("studies", "audit", "compare", "report", "search", "stability", "status"))]
 FEW = ["data=synthetic", "data.train=64", "data.val=14", "data.test=14", "trainer=smoke", "logger=csv"]
 

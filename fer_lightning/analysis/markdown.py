@@ -2,7 +2,7 @@
 
 import re
 
-from fer_lightning.record import replace_file
+from fer_lightning.process.files import replace_file
 
 
 def to_markdown(heading, remarks, findings, pictures=()):

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 from scipy import stats
 
-from fer_lightning.analysis.results import level_text
+from fer_lightning.analysis.job_table import level_text
 
 METRICS = ("test_accuracy", "val_accuracy", "train_accuracy", "macro_f1", "weighted_f1")
 

@@ -15,8 +15,8 @@ from uuid import uuid4
 import numpy as np
 
 from fer_lightning.data.faces import SIZE, Faces
-from fer_lightning.data.verdict import fingerprint, verdict
-from fer_lightning.errors import DataError
+from fer_lightning.data.published_copy import fingerprint, verdict
+from fer_lightning.process.errors import DataError
 
 # Part of every key. Raise it when a reader, the verdict or an entry changes: what older versions left is then not found.
 VERSION = "1"

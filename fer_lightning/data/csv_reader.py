@@ -12,8 +12,8 @@ from pathlib import PurePath
 import numpy as np
 
 from fer_lightning.data.faces import CLASSES, NO_LABEL, SIZE, SPLITS
-from fer_lightning.data.verdict import OFFICIAL_COUNTS
-from fer_lightning.errors import DataError
+from fer_lightning.data.published_copy import OFFICIAL_COUNTS
+from fer_lightning.process.errors import DataError
 
 COLUMNS = ("emotion", "pixels", "Usage")
 LABELS = {str(c).encode(): c for c in range(len(CLASSES))}

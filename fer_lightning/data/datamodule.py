@@ -7,10 +7,10 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
-from fer_lightning import ranks
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.data.ferplus import distribution
-from fer_lightning.errors import ConfigError
+from fer_lightning.process import ranks
+from fer_lightning.process.errors import ConfigError
 
 
 class FERDataModule(LightningDataModule):

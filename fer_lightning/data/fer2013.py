@@ -13,8 +13,8 @@ from fer_lightning.data.faces import LABEL_SETS, NO_LABEL
 from fer_lightning.data.ferplus import FILE, attach, relabel
 from fer_lightning.data.folder_reader import SPLIT_NAMES, list_pictures, read_folders, split_folders
 from fer_lightning.data.parquet_reader import list_tables, read_parquet
-from fer_lightning.data.verdict import difference
-from fer_lightning.errors import ConfigError, DataError, near
+from fer_lightning.data.published_copy import difference
+from fer_lightning.process.errors import ConfigError, DataError, near
 
 MISSING = """No copy of FER-2013 in {places}.
 Looked for fer2013.csv, icml_face_data.csv, fer2013.tar.gz, *.parquet, train/<class>/*.jpg or *.png, train.csv with test.csv.

@@ -12,7 +12,7 @@ from hashlib import sha256
 import numpy as np
 
 from fer_lightning.data.faces import NO_LABEL, SPLITS
-from fer_lightning.errors import DataError
+from fer_lightning.process.errors import DataError
 
 FILE = "fer2013new.csv"
 HOME = "https://github.com/microsoft/FERPlus"

@@ -9,8 +9,8 @@ from difflib import get_close_matches
 import numpy as np
 
 from fer_lightning.data.faces import CLASSES, SIZE, SPLITS
-from fer_lightning.data.verdict import OFFICIAL_COUNTS
-from fer_lightning.errors import DataError
+from fer_lightning.data.published_copy import OFFICIAL_COUNTS
+from fer_lightning.process.errors import DataError
 
 CLASS_NAMES = {name: c for c, name in enumerate(CLASSES)}
 CLASS_NAMES |= {"anger": 0, "disgusted": 1, "fearful": 2, "happiness": 3, "sadness": 4, "surprised": 5}

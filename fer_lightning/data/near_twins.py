@@ -15,8 +15,8 @@ from scipy.sparse.csgraph import connected_components
 
 from fer_lightning.data.faces import SIZE
 from fer_lightning.data.twins import BLANK_SD, blank, picture_ids
-from fer_lightning.errors import ConfigError
-from fer_lightning.record import replace_file
+from fer_lightning.process.errors import ConfigError
+from fer_lightning.process.files import replace_file
 
 # The centre of one picture may lie so many pixels off in the other.
 SHIFT = 5

@@ -8,8 +8,8 @@ import numpy as np
 
 from fer_lightning.data.faces import CLASSES, SIZE, SPLITS
 from fer_lightning.data.folder_reader import SPLIT_NAMES, class_index, decode
-from fer_lightning.data.verdict import OFFICIAL_COUNTS
-from fer_lightning.errors import DataError
+from fer_lightning.data.published_copy import OFFICIAL_COUNTS
+from fer_lightning.process.errors import DataError
 
 IMAGES = ("image", "img_bytes", "jpg")
 LABELS = ("label", "labels", "emotion", "cls")

@@ -6,7 +6,7 @@ import numpy as np
 
 from fer_lightning.data.faces import NO_LABEL, SPLITS
 from fer_lightning.data.twins import picture_ids
-from fer_lightning.errors import ConfigError, DataError, near
+from fer_lightning.process.errors import ConfigError, DataError, near
 
 NONE = np.empty(0, np.int64)
 

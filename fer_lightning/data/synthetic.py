@@ -3,8 +3,8 @@
 import numpy as np
 
 from fer_lightning.data.faces import CLASSES, SIZE, SPLITS, Faces
-from fer_lightning.data.verdict import OFFICIAL_COUNTS, fingerprint
-from fer_lightning.errors import DataError
+from fer_lightning.data.published_copy import OFFICIAL_COUNTS, fingerprint
+from fer_lightning.process.errors import DataError
 
 # Lengths are in half widths of a face; y points down. `slope` and `curve` are positive for a frown and a smile.
 _PARTS = ("brow_lift", "brow_slope", "brow_arch", "eye_open", "mouth_curve", "mouth_open", "mouth_width", "mouth_skew", "wrinkle")

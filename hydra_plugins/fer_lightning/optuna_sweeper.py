@@ -5,8 +5,8 @@ from pathlib import Path
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 
-from fer_lightning.errors import UserError
-from fer_lightning.study.lock import held
+from fer_lightning.process.errors import UserError
+from fer_lightning.sweep.lock import held
 
 
 class OptunaSweeper(Sweeper):
@@ -26,7 +26,7 @@ class OptunaSweeper(Sweeper):
         self.launcher = Plugins.instance().instantiate_launcher(config=config, hydra_context=hydra_context, task_function=task_function)
 
     def sweep(self, arguments):
-        from fer_lightning.study.search import Search  # torch and optuna: seconds that other commands do without
+        from fer_lightning.sweep.search import Search  # torch and optuna: seconds that other commands do without
 
         folder = Path(self.config.hydra.sweep.dir)
         launched = 0

@@ -7,8 +7,8 @@ from hydra.plugins.launcher import Launcher
 class SharedLauncher(Launcher):
     """processes: how many jobs at a time, each of one thread; null: as many as the threads of this process
 
-    Of those that share, one fills a table with all threads while the others wait for it (`fer_lightning.features`). Jobs that share with no
-    other run first, as Hydra's own launcher runs them.
+    Of those that share, one fills a table with all threads while the others wait for it (training/frozen_features.py). Jobs that share
+    with no other run first, as Hydra's own launcher runs them.
     """
 
     def __init__(self, processes=None):
@@ -18,7 +18,7 @@ class SharedLauncher(Launcher):
         self.sweep = {"hydra_context": hydra_context, "task_function": task_function, "config": config}
 
     def launch(self, job_overrides, initial_job_idx):
-        from fer_lightning.study import launcher  # torch: seconds that --help and --cfg do without
+        from fer_lightning.sweep import shared_launcher as launcher
 
         return launcher.launch(self.sweep, [list(overrides) for overrides in job_overrides], initial_job_idx, self.processes)
 

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from conftest import TINY
+from helpers.project import TINY
 
-from fer_lightning.checkpoints import WholeFiles, read_checkpoint, read_last
-from fer_lightning.errors import UserError
-from fer_lightning.record import read_metrics, read_result, replace_file
+from fer_lightning.process.errors import UserError
+from fer_lightning.process.files import replace_file
+from fer_lightning.runs.metrics_csv import read_metrics
+from fer_lightning.runs.result import read_result
+from fer_lightning.training.checkpoints import WholeFiles, read_checkpoint, read_last
 
 SMALL = [*TINY, "logger=csv", "backbone.widths=[8,8,16]", "stability.probe=8"]
 
@@ -63,7 +65,7 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(tmp_path):
 @pytest.fixture
 def checkpoint(command, tmp_path):
     """last.ckpt of a real run that has had one epoch."""
-    from fer_lightning import train
+    from fer_lightning.training import train
 
     kept = tmp_path / "kept.ckpt"
     load_selected = train.load_selected

@@ -7,9 +7,10 @@ import time
 import pandas as pd
 import pytest
 import torch
-from conftest import TINY
+from helpers.project import TINY
 
-from fer_lightning.record import read_metrics, read_result
+from fer_lightning.runs.metrics_csv import read_metrics
+from fer_lightning.runs.result import read_result
 
 SMALL = [*TINY, "logger=csv", "backbone.widths=[4,4]", "stability.probe=8"]
 
@@ -37,7 +38,7 @@ def test_a_run_that_diverges_stops_and_that_is_its_result(command, tmp_path):
 
 def test_weights_that_are_no_numbers_are_never_the_best(command, tmp_path, monkeypatch):
     """From the second epoch on the loss is NaN: the first epoch is selected, whatever its accuracy is."""
-    from fer_lightning.module import FERModule
+    from fer_lightning.training.module import FERModule
 
     step = FERModule.training_step
 
@@ -66,8 +67,8 @@ def test_the_first_failure_stops_the_sweep_where_that_is_asked_for(command, tmp_
 
 def test_failed_jobs_run_again_when_asked_to(command, tmp_path, monkeypatch):
     """The disk was full, say, for the job with seed 1; the epochs it had done by then are not done again."""
-    from fer_lightning import fit
-    from fer_lightning.resume import Continuation
+    from fer_lightning.training import fit
+    from fer_lightning.training.resume import Continuation
 
     save = Continuation.on_train_epoch_end
 
@@ -102,7 +103,7 @@ def test_choices_that_do_not_exist_are_refused(command, key):
 @pytest.fixture
 def little_memory(monkeypatch):
     """A backbone that asks the allocator for a petabyte where more than 16 pictures come at once; returns the sizes of all batches."""
-    from fer_lightning.backbones.compact import CompactCNN
+    from fer_lightning.model.backbones.compact import CompactCNN
 
     forward = CompactCNN.forward
     seen = []

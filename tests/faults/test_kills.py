@@ -7,10 +7,10 @@ import sys
 import time
 
 import pytest
-from conftest import TINY
-from test_resume import assert_same_run
+from helpers.project import TINY
+from helpers.same_run import assert_same_run
 
-from fer_lightning.record import read_result
+from fer_lightning.runs.result import read_result
 
 EPOCHS = 24
 JOB = [*TINY, "logger=csv", "backbone.widths=[4,4]", "stability.probe=8", f"trainer.max_epochs={EPOCHS}"]
@@ -23,8 +23,8 @@ def fork(tmp_path, monkeypatch):
     Returns (its id, the file). What it would import takes seconds and writes nothing, so there is nothing to be learnt from killing it.
     """
     import fer_lightning.report
-    import fer_lightning.train  # noqa: F401
-    from fer_lightning import cli
+    import fer_lightning.training.train  # noqa: F401
+    from fer_lightning.sweep import command as cli
 
     monkeypatch.chdir(tmp_path)
     started = []

@@ -7,13 +7,14 @@ import subprocess
 import sys
 import textwrap
 
-import pandas as pd
 import pytest
 import torch
-from conftest import TINY
+from helpers.project import TINY
+from helpers.same_run import assert_same_run
 
-from fer_lightning.progress import EpochRecord
-from fer_lightning.record import read_metrics, read_result
+from fer_lightning.runs.metrics_csv import read_metrics
+from fer_lightning.runs.result import read_result
+from fer_lightning.training.epoch_record import EpochRecord
 
 SMALL = [*TINY, "logger=csv", "backbone.widths=[4,4]", "stability.probe=8"]
 LONG = [*SMALL, "trainer.max_epochs=4"]
@@ -59,20 +60,6 @@ def stop_at(monkeypatch):
 
     count = EpochRecord.on_train_batch_end
     return arm
-
-
-def assert_same_run(run, other):
-    a, b = read_result(run), read_result(other)
-    for part in ("selected", "metrics", "stability", "data", "model"):
-        assert a[part] == b[part], part
-    assert (run / "metrics.csv").read_text() == (other / "metrics.csv").read_text()
-    for name in ("predictions.parquet", "steps.parquet"):
-        pd.testing.assert_frame_equal(*(pd.read_parquet(folder / name) for folder in (run, other)), check_exact=True)
-    weights = [torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True) for folder in (run, other)]
-    assert weights[0]["epoch"] == weights[1]["epoch"]
-    for name, value in weights[0]["state_dict"].items():
-        assert torch.equal(value, weights[1]["state_dict"][name]), name
-    assert [path.name for path in (other / "checkpoints").iterdir()] == ["best.ckpt"]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

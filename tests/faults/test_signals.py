@@ -8,11 +8,11 @@ import sys
 import time
 
 import pytest
-from conftest import TINY
+from helpers.project import TINY
 
-from fer_lightning.checkpoints import read_last
-from fer_lightning.interrupt import Interrupted
-from fer_lightning.record import read_result, write_result
+from fer_lightning.process.signals import Interrupted
+from fer_lightning.runs.result import read_result, write_result
+from fer_lightning.training.checkpoints import read_last
 
 SMALL = [*TINY, "logger=csv", "backbone.widths=[4,4]", "stability.probe=8"]
 
@@ -67,7 +67,7 @@ def test_a_second_signal_ends_at_once(tmp_path):
     slow = f"""
 import time
 from fer_lightning import cli
-from fer_lightning.module import FERModule
+from fer_lightning.training.module import FERModule
 step = FERModule.training_step
 def stuck(self, batch, batch_idx):
     print("stuck", flush=True)
@@ -137,8 +137,8 @@ def test_a_signal_that_comes_while_the_end_is_recorded_waits_for_that(command, t
         os.kill(os.getpid(), signal.SIGTERM)
         write_result(folder, record)
 
-    monkeypatch.setattr("fer_lightning.launch.launch", ends)
-    monkeypatch.setattr("fer_lightning.cli.write_result", interrupted)
+    monkeypatch.setattr("fer_lightning.training.processes.launch", ends)
+    monkeypatch.setattr("fer_lightning.sweep.command.write_result", interrupted)
     ended = command("-m", "seed=0,1", *SMALL, "hydra.sweep.dir=here")
     assert ended.code == code
     assert read_result(tmp_path / "here" / "s0")["status"] == status

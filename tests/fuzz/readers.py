@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of what reads foreign files: python tests/fuzz/readers.py KIND [libFuzzer's options]; `make fuzz` does all.
 
-Needs `pip install atheris`. A finding stops it, with the bytes in crash-*: put them into tests/test_fuzz_readers.py with what mends it.
+Needs `pip install atheris`. A finding stops it, with the bytes in crash-*: put them into tests/fuzz/test_readers.py with what mends it.
 """
 
 import sys
@@ -14,7 +14,7 @@ except ModuleNotFoundError:
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 with atheris.instrument_imports(include=["fer_lightning", "tarfile", "gzip", "PIL"], enable_loader_override=False):
-    import fuzzed
+    from helpers import fuzzed_readers as fuzzed
 
 LIMITS = ["-rss_limit_mb=2000", "-timeout=10", "-max_len=20000", "-print_final_stats=1"]
 

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from fer_lightning.analysis.finished_run import CONFIG
-from fer_lightning.foreign import read_yaml
+from fer_lightning.runs.config_files import CONFIG
+from fer_lightning.safety.untrusted_files import read_yaml
 
 # Where things go and what is said of them, not what runs; the seed repeats a cell.
 LEFT_OUT = ("study", "logger", "seed")

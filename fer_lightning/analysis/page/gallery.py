@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from fer_lightning.analysis.finished_run import CONFIG
-from fer_lightning.analysis.gathering import read_predictions
+from fer_lightning.analysis.study_record import read_predictions
 from fer_lightning.data import fer2013, synthetic
 from fer_lightning.data.faces import CLASSES
-from fer_lightning.errors import UserError
-from fer_lightning.foreign import check_file, read_yaml
+from fer_lightning.process.errors import UserError
+from fer_lightning.runs.config_files import CONFIG
+from fer_lightning.safety.untrusted_files import check_file, read_yaml
 
 PAIRS = 10
 PICTURES = 6

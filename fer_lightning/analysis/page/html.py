@@ -13,12 +13,12 @@ from plotly.offline import get_plotlyjs
 
 from fer_lightning.analysis import tables
 from fer_lightning.analysis.finding import Finding
-from fer_lightning.analysis.page.charts import chart_json, themes
 from fer_lightning.analysis.page.configs import read_configs, split_common
 from fer_lightning.analysis.page.curves import curves_payload
-from fer_lightning.analysis.page.figures import COSTS, MOST_LINES, confusion_counts
 from fer_lightning.analysis.page.gallery import Gallery, error_gallery, saliency_sheets
-from fer_lightning.analysis.page.style import COLOURS, DASHES, look
+from fer_lightning.analysis.page.study_figures import COSTS, MOST_LINES, confusion_counts
+from fer_lightning.figures.plotly_charts import chart_json, themes
+from fer_lightning.figures.style import COLOURS, DASHES, look
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -9,19 +9,19 @@ import numpy as np
 import pandas as pd
 
 from fer_lightning.analysis.finding import Finding
-from fer_lightning.analysis.statistics.bootstrap import draw_pictures
-from fer_lightning.analysis.statistics.cells import cells_finding, describe_cells
-from fer_lightning.analysis.statistics.crossed import crossed_findings
+from fer_lightning.analysis.statistics.against_reference import reference_finding
+from fer_lightning.analysis.statistics.cell_scores import cells_finding, describe_cells
+from fer_lightning.analysis.statistics.correctness import correctness
 from fer_lightning.analysis.statistics.descriptive import logit
-from fer_lightning.analysis.statistics.design import layout
-from fer_lightning.analysis.statistics.pairs import reference_finding
-from fer_lightning.analysis.statistics.predictions import correctness
-from fer_lightning.analysis.statistics.ranked import leader, ranked_findings
-from fer_lightning.analysis.statistics.runs import runs_finding
-from fer_lightning.analysis.statistics.secondary import secondary_finding
-from fer_lightning.analysis.statistics.settings import registered
-from fer_lightning.analysis.statistics.verdict import Verdict
+from fer_lightning.analysis.statistics.included_runs import runs_finding
+from fer_lightning.analysis.statistics.interaction_verdict import Verdict
+from fer_lightning.analysis.statistics.layout import layout
+from fer_lightning.analysis.statistics.many_cells import leader, ranked_findings
+from fer_lightning.analysis.statistics.secondary_scores import secondary_finding
+from fer_lightning.analysis.statistics.two_axes import crossed_findings
+from fer_lightning.analysis.statistics.two_way_bootstrap import draw_pictures
 from fer_lightning.analysis.wording import listed, percent, percent_interval
+from fer_lightning.config.registered_analysis import registered
 
 CONTRASTS = ["kind", "name", "n", "estimate", "low", "high", "p", "p_holm"]
 

@@ -1,0 +1,259 @@
+"""The figures of a study, as descriptions that the page and the files draw alike."""
+
+import numpy as np
+import pandas as pd
+
+from fer_lightning.analysis.published import compare
+from fer_lightning.analysis.statistics.descriptive import interval
+from fer_lightning.analysis.statistics.layout import level_name
+from fer_lightning.analysis.study_record import level_order
+from fer_lightning.config.registered_analysis import registered
+from fer_lightning.data.faces import CLASSES
+from fer_lightning.figures.description import Axis, Chart, Matrix, Series
+from fer_lightning.stability.measures import CUTS
+
+# More rows or lines than these nobody reads in a figure; the tables have them all.
+MOST_ROWS = 40
+MOST_LINES = 12
+
+UNSTABLE = {"spk": "spikes", "osc": "oscillation", "jit": "late jitter", "gnv": "gradient volatility", "dead": "inactive units"}
+
+INTERVALS = "Intervals are of 95 %: Student's over the seeds, bootstrapped from ten seeds on; of one seed Wilson's over the pictures."
+
+
+def draw_figures(study, curves, contrasts):
+    """All figures that the study has enough for, as {name: Chart or Matrix}.
+
+    curves: of `read_curves`; contrasts: of `StudyStatistics`, differences between cells as fractions
+    """
+    figures = [ranking(study), published(study), *by_two_axes(study), forest(contrasts), stability(study), *costs(study), confusion(study)]
+    figures += [mean_curves(study, curves, metric) for metric in ("val/accuracy", "val/loss")]
+    return {figure.name: figure for figure in figures if figure is not None}
+
+
+def outcome(study):
+    """(column of the jobs, its name) that the study is judged by, as registered; where nothing is tested, the validation accuracy."""
+    column = registered(study.ledger["study"]).outcome
+    tested = study.done[column].notna().any()
+    return ("test_accuracy", "test accuracy") if tested and column == "test_accuracy" else ("val_accuracy", "validation accuracy")
+
+
+def spread(study, runs):
+    """(mean, low, high) of the outcome over some runs, in percent; nan where there is none; a single validation score has no ends."""
+    column, _ = outcome(study)
+    values = runs[column].dropna().to_numpy(float)
+    if not len(values):
+        return np.nan, np.nan, np.nan
+    pictures = runs["test_n"].iloc[0] if column == "test_accuracy" else None
+    low, high = interval(values, pictures)
+    return 100 * values.mean(), 100 * low, 100 * high
+
+
+def ranking(study):
+    """Every cell with its mean, its interval and each seed, the best by validation on top."""
+    labels = list(study.cells.index[:MOST_ROWS])
+    if not labels:
+        return None
+    column, name = outcome(study)
+    runs = [study.runs[label] for label in labels]
+    seeds = pd.concat([frame.assign(place=place) for place, frame in enumerate(runs)])
+    series = [
+        Series("one seed", _percent(seeds[column]), (seeds["place"] + 0.22).tolist(), "faint", text=seeds["name"].tolist()),
+        _means("mean and interval", [spread(study, frame) for frame in runs], range(len(runs)), across=True, text=labels),
+    ]
+    if column == "test_accuracy" and "val_accuracy" in study.cells:
+        validation = _percent(study.cells["val_accuracy"].iloc[: len(labels)])
+        series.append(Series("validation, mean", validation, list(range(len(labels))), "hollow", 1, text=labels))
+    first = f" The first {len(labels)} of {len(study.cells)} cells." if len(study.cells) > len(labels) else ""
+    caption = f"Ordered by validation accuracy. {INTERVALS}{first}"
+    return Chart("ranking", "Every cell, every seed", caption, Axis(f"{name}, %"), Axis("", tuple(labels), downwards=True), series)
+
+
+def published(study):
+    """What the paper printed beside what was measured, an accuracy a row."""
+    table = compare(study.jobs, study.ledger["study"])
+    if not len(table):
+        return None
+    table = table[table["metric"].str.endswith("accuracy")][:MOST_ROWS]
+    if not len(table):
+        return None
+    keys = list(study.ledger["study"]["published"][0]["cell"])
+    cells = ["-".join(level_name(key, str(row[key])) for key in keys if key in row) for row in table.to_dict("records")]
+    labels = [f"{cell} {metric.removesuffix('_accuracy')}".strip() for cell, metric in zip(cells, table["metric"], strict=True)]
+    places = list(range(len(table)))
+    spreads = list((100 * table[["measured", "low", "high"]].astype(float)).itertuples(index=False, name=None))
+    series = [
+        _means("measured, with interval", spreads, places, across=True, text=labels),
+        Series("published", table["published"].astype(float).tolist(), places, "hollow", 1, text=table["row"].tolist()),
+    ]
+    y = Axis("", tuple(labels), downwards=True)
+    caption = "Intervals of 95 %: Student's over the seeds; with one seed, Wilson's over the test pictures."
+    return Chart("published", "Published against measured", caption, Axis("accuracy, %"), y, series)
+
+
+def forest(contrasts):
+    """Differences between cells with their intervals, a colour for each kind, about a line at none."""
+    rows = contrasts[contrasts["low"].notna()][:MOST_ROWS]
+    if not len(rows):
+        return None
+    series = []
+    for colour, kind in enumerate(rows["kind"].unique()):
+        chosen = np.flatnonzero(rows["kind"] == kind)
+        spreads = list((100 * rows.iloc[chosen][["estimate", "low", "high"]].astype(float)).itertuples(index=False, name=None))
+        series.append(_means(kind, spreads, chosen.tolist(), "points", colour, across=True, text=rows["name"].iloc[chosen].tolist()))
+    first = f" The first {MOST_ROWS} of {len(contrasts)}." if len(contrasts) > MOST_ROWS else ""
+    caption = f"Paired by seed. Intervals are Holm-adjusted within a colour: one without the line at 0 is a difference.{first}"
+    y = Axis("", tuple(rows["name"]), downwards=True)
+    return Chart("contrasts", "Differences between cells", caption, Axis("points"), y, series, at=0)
+
+
+def stability(study):
+    """The five measures that a stability label is made of, each in units of the largest value that the best label allows."""
+    labels = list(study.cells.index[:MOST_ROWS])
+    series = []
+    for colour, (measure, (limit, _)) in enumerate(CUTS.items()):
+        sound = [runs[~runs["stability_div"].fillna(False).astype(bool)] for runs in (study.runs[label] for label in labels)]
+        means = [runs[f"stability_{measure}"].astype(float).mean() / limit for runs in sound]
+        if not np.isnan(means).all():
+            places = [place + (colour - (len(CUTS) - 1) / 2) * 0.14 for place in range(len(labels))]
+            series.append(Series(UNSTABLE[measure], means, places, "points", colour, text=labels))
+    if not series:
+        return None
+    caption = "Means over the seeds that did not diverge, in units of the largest value of a run labelled High (the line). Left is stable."
+    y = Axis("", tuple(labels), downwards=True)
+    return Chart("stability", "What the stability labels are made of", caption, Axis("times the limit"), y, series, at=1)
+
+
+def two_axes(study):
+    """The two axes that the papers' figures are about: norm and activation where both vary, else the first two that vary."""
+    varying = [axis for axis in study.axes if study.done[axis].nunique() > 1]
+    pair = [axis for axis in ("head.act", "head.norm") if axis in varying]
+    return pair if len(pair) == 2 else varying[:2]
+
+
+def by_two_axes(study):
+    """The outcome by the levels of one axis, in the colours of the other: points as the papers have them, and the interaction as lines."""
+    axes = two_axes(study)
+    if not axes:
+        return []
+    column, name = outcome(study)
+    first, second = axes if len(axes) == 2 else (axes[0], None)
+    ticks = level_order(study, first)
+    rest = [axis for axis in study.axes if axis not in axes]
+    pooled = f" All values of {', '.join(rest)} together." if rest else ""
+    groups = level_order(study, second) if second else [""]
+    series, done = [], study.done
+    for colour, group in enumerate(groups):
+        runs = done[done[second] == group] if second else done
+        by_tick = [runs[runs[first] == tick] for tick in ticks]
+        places = [place + (colour - (len(groups) - 1) / 2) * 0.5 / len(groups) for place in range(len(ticks))]
+        seeds = pd.concat([frame.assign(place=place) for place, frame in zip(places, by_tick)])
+        series.append(Series("", (seeds["place"] + 0.06).tolist(), _percent(seeds[column]), "faint", colour, text=seeds["name"].tolist()))
+        label = f"{_last(second)} {group}" if second else "mean and interval"
+        series.append(_means(label, [spread(study, frame) for frame in by_tick], places, colour=colour, text=[label] * len(ticks)))
+    title = f"{name.capitalize()} by {_last(first)}" + (f" and {_last(second)}" if second else "")
+    y = Axis(f"{name}, %")
+    points = Chart("by_axis", title, f"Every seed as a point. {INTERVALS}{pooled}", Axis(_last(first), tuple(ticks)), y, series)
+    return [points, interaction(study, second, first, pooled)] if second else [points]
+
+
+def interaction(study, across, lines, pooled):
+    """A line for each level of one axis over the levels of another: parallel lines are no interaction."""
+    _, name = outcome(study)
+    ticks, groups, done = level_order(study, across), level_order(study, lines), study.done
+    series = []
+    for colour, group in enumerate(groups):
+        runs = done[done[lines] == group]
+        spreads = [spread(study, runs[runs[across] == tick]) for tick in ticks]
+        places = [place + (colour - (len(groups) - 1) / 2) * 0.02 for place in range(len(ticks))]
+        series.append(_means(group, spreads, places, "line", colour, text=[group] * len(ticks)))
+    caption = f"Parallel lines: what {_last(across)} does is the same for every {_last(lines)}. {INTERVALS}{pooled}"
+    title = f"Interaction of {_last(across)} and {_last(lines)}"
+    return Chart("interaction", title, caption, Axis(_last(across), tuple(ticks)), Axis(f"{name}, %"), series)
+
+
+# Column of the jobs: (what it is called, title of its axis, unit).
+COSTS = {
+    "total_s": ("time", "seconds a run", 1),
+    "parameters": ("parameters", "parameters, M", 1e6),
+    "flops": ("FLOPs", "GFLOPs a picture", 1e9),
+}
+
+
+def costs(study):
+    """The outcome over what it costs, with the cells that none beats in both; a cost that is the same for all cells is left out."""
+    column, name = outcome(study)
+    figures = []
+    for cost, (short, title, unit) in COSTS.items():
+        table = study.done.groupby(study.labels[study.jobs["status"] == "done"], sort=False)[[cost, column]].mean().dropna()
+        if table[cost].nunique() < 2:
+            continue
+        x, y = (table[cost] / unit).tolist(), _percent(table[column])
+        front = pareto_front(x, y)
+        series = [
+            Series("cells", x, y, "points", 0, text=list(table.index)),
+            Series("Pareto front", [x[i] for i in front], [y[i] for i in front], "step", 1, text=[table.index[i] for i in front]),
+        ]
+        caption = "The front: no other cell is both cheaper and better."
+        figures.append(Chart(f"cost_{cost.removesuffix('_s')}", f"Accuracy over {short}", caption, Axis(title), Axis(f"{name}, %"), series))
+    return figures
+
+
+def pareto_front(cost, value):
+    """Places of the points that no other point beats in both, cheapest first: each has a higher value than every cheaper one."""
+    front = []
+    for i in sorted(range(len(cost)), key=lambda i: (cost[i], -value[i])):
+        if not front or value[i] > value[front[-1]]:
+            front.append(i)
+    return front
+
+
+def mean_curves(study, curves, metric):
+    """The mean over the seeds of each of the best cells, epoch by epoch."""
+    series = []
+    for colour, label in enumerate(study.cells.index[:MOST_LINES]):
+        runs = [curves[name] for name in study.runs[label]["name"] if name in curves and metric in curves[name]]
+        if runs:
+            mean = pd.concat(runs).groupby("epoch")[metric].mean().dropna()
+            scale = 100 if metric.endswith("accuracy") else 1
+            series.append(Series(str(label), (mean.index + 1).tolist(), (scale * mean).tolist(), "line", colour))
+    if not series:
+        return None
+    part, name = metric.split("/")
+    title = f"{'validation' if part == 'val' else part} {name}"
+    y = Axis(f"{title}, %" if name == "accuracy" else title)
+    caption = f"Mean over the seeds of the {len(series)} best cells."
+    return Chart(f"curves_{part}_{name}", f"Learning curves: {title}", caption, Axis("epoch"), y, series)
+
+
+def confusion(study):
+    """The confusion of the best cell, its seeds together, each row as shares of the true class."""
+    for label in study.cells.index:
+        counts = confusion_counts(study, label)
+        if counts is not None:
+            shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+            return Matrix("confusion", str(label), "A row for each true class, in % of it.", CLASSES, shares)
+    return None
+
+
+def confusion_counts(study, label):
+    """The 7 x 7 counts of a cell on the test part, its seeds added; rows are true classes. None where no run has any."""
+    metrics = [study.results[name]["metrics"]["test"] for name in study.runs[label]["name"]]
+    counts = [part["confusion"] for part in metrics if part and part.get("confusion")]
+    return np.sum(counts, axis=0) if counts else None
+
+
+def _means(name, spreads, places, style="points", colour=0, across=False, text=None):
+    """A series of means with their intervals. spreads: (mean, low, high) for each place."""
+    means, low, high = (list(values) for values in zip(*spreads, strict=True))
+    x, y = (means, list(places)) if across else (list(places), means)
+    return Series(name, x, y, style, colour, low, high, across, text)
+
+
+def _percent(values):
+    return (100 * values.astype(float)).tolist()
+
+
+def _last(axis):
+    """The last word of a key: norm, act, lr."""
+    return axis.rsplit(".", 1)[-1]

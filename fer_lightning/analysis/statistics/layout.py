@@ -1,0 +1,100 @@
+"""The layout of a study: its cells, the blocks that repeat them, and its scores as tables of blocks x cells."""
+
+import itertools
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from fer_lightning.analysis.job_table import axes_of, level_text
+
+# Axes that repeat a cell on other data rather than make another cell: like the seed, they are blocks.
+BLOCKING = ("protocol.fold", "protocol.seed", "data.seed")
+
+
+@dataclass(frozen=True)
+class Design:
+    """jobs:     frame of `read_jobs` with `cell` and `block`, positions in the two lists below
+    levels:   {axis that varies: its levels as text}, numbers ascending, words in the order of the jobs
+    cells:    tuples of levels; of two crossed axes the whole grid, the second axis running fastest; else those that have a job
+    blocks:   what repeats the cells: the seed, and the axes named in `blocking`
+    crossed:  whether two axes make a grid
+    repeated: names of done jobs left out because another is done in the same cell and block
+    outcome:  the score that is tested
+    """
+
+    jobs: pd.DataFrame
+    levels: dict
+    cells: list
+    blocks: list
+    blocking: tuple
+    crossed: bool
+    repeated: tuple
+    outcome: str
+
+    @property
+    def done(self):
+        return self.jobs[self.jobs["status"] == "done"]
+
+    @property
+    def part(self):
+        """The part of the data that the outcome is a share of: test or val."""
+        return self.outcome.partition("_")[0]
+
+    def table(self, column):
+        """A score as (blocks, cells), NaN where no run is done or the run has no such score."""
+        return self.place(pd.to_numeric(self.done[column], errors="coerce") if column in self.done else np.nan)
+
+    def place(self, values):
+        """One value for each done job as (blocks, cells), NaN elsewhere."""
+        table = np.full((len(self.blocks), len(self.cells)), np.nan)
+        table[self.done["block"], self.done["cell"]] = values
+        return table
+
+    def name(self, cell):
+        """A cell as its run folders name it: words as they are, numbers with the last word of their axis ("gelu-lr0.1")."""
+        return "-".join(level_name(axis, level) for axis, level in zip(self.levels, cell)) or "single cell"
+
+
+def layout(jobs, outcome):
+    """The Design of a frame of `read_jobs`. outcome: as registered; val_accuracy stands in where no done job has it."""
+    done = jobs[jobs["status"] == "done"]
+    if not (outcome in done and done[outcome].notna().any()):
+        outcome = "val_accuracy"
+    text = jobs[axes_of(jobs)].map(level_text)
+    blocking = tuple(axis for axis in text if axis in BLOCKING)
+    levels = {axis: _ordered(text[axis].unique()) for axis in text if axis not in blocking and text[axis].nunique() > 1}
+    cell_of = [tuple(row) for row in text[list(levels)].to_numpy()]
+    repeats = jobs[["seed", *blocking]].map(level_text)
+    block_of = [", ".join(f"{axis} {value}" for axis, value in zip(repeats, row)) for row in repeats.to_numpy()]
+    grid = list(itertools.product(*levels.values())) if len(levels) == 2 else []
+    crossed = 2 * len(set(cell_of)) > len(grid) > 0
+    cells = grid if crossed else sorted(set(cell_of), key=lambda cell: [levels[axis].index(v) for axis, v in zip(levels, cell)])
+    blocks = sorted(set(block_of), key=_natural)
+    placed = jobs.assign(cell=_positions(cell_of, cells), block=_positions(block_of, blocks))
+    done = placed[placed["status"] == "done"]
+    again = done[done.duplicated(["cell", "block"])]
+    return Design(placed.drop(again.index), levels, cells, blocks, blocking, crossed, tuple(again["name"]), outcome)
+
+
+def level_name(axis, level):
+    """A level as text: a word as it is, anything else with the last word of its axis ("lr0.1")."""
+    return level if level[:1].isalpha() and level not in ("True", "False", "None") else f"{axis.rsplit('.', 1)[-1]}{level}"
+
+
+def _positions(items, order):
+    place = {item: i for i, item in enumerate(order)}
+    return [place[item] for item in items]
+
+
+def _ordered(levels):
+    try:
+        return sorted(levels, key=float)
+    except ValueError:
+        return list(levels)
+
+
+def _natural(name):
+    """Numbers in a name by their value: seed 2 before seed 10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]

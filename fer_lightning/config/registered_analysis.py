@@ -1,0 +1,44 @@
+"""What a study registers about its analysis before its first run; study.json keeps it."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from fer_lightning.process.errors import ConfigError, near
+
+OUTCOMES = ("test_accuracy", "val_accuracy")
+
+
+@dataclass
+class Analysis:
+    """outcome: what is tested; studies without a test part fall back on val_accuracy
+    alpha: the level of every test; sesoi: the smallest interaction worth having, a fraction of the pictures
+    resamples: of bootstraps and permutations
+    tuned_per_cell: whether every cell got a learning rate of its own, with the same budget; without that nothing is called synergy
+    reference: {axis: level} of the cell that the others are compared with
+    """
+
+    outcome: str = "test_accuracy"
+    alpha: float = 0.05
+    sesoi: float = 0.005
+    resamples: int = 10000
+    tuned_per_cell: bool = False
+    reference: dict[str, Any] = field(default_factory=dict)
+
+
+def registered(study):
+    """The Analysis of the study node of study.json, the defaults where it has none. ConfigError for what cannot be analysed."""
+    node = study.get("analysis") or {}
+    known = [f.name for f in fields(Analysis)]
+    for key in node:
+        if key not in known:
+            raise ConfigError(f"study.analysis.{key}: there is no such key. {near(key, known)}")
+    analysis = Analysis(**node)
+    if analysis.outcome not in OUTCOMES:
+        raise ConfigError(f"study.analysis.outcome={analysis.outcome}: there is no such outcome. {near(analysis.outcome, OUTCOMES)}")
+    if not 0 < analysis.alpha < 1:
+        raise ConfigError(f"study.analysis.alpha={analysis.alpha}: the level of a test lies between 0 and 1, such as 0.05.")
+    if not 0 < analysis.sesoi < 1:
+        raise ConfigError(f"study.analysis.sesoi={analysis.sesoi}: a difference of accuracies as a fraction, such as 0.005 for 0.5 points.")
+    if analysis.resamples < 100:
+        raise ConfigError(f"study.analysis.resamples={analysis.resamples}: 100 are the least, 10000 are usual.")
+    return analysis

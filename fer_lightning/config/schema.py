@@ -1,0 +1,121 @@
+"""The shape of the config: which keys the root has and what type each scalar is. Hydra refuses anything else at composition.
+
+Nodes that name a `_target_` are open here: the signature of the target is their schema (`fer_lightning.config.targets`).
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+from fer_lightning.config.registered_analysis import Analysis
+
+
+@dataclass
+class Head:
+    hidden: int | None = MISSING
+    dropout: float = MISSING
+    order: list[str] = MISSING
+    norm: Any = MISSING
+    act: Any = MISSING
+
+
+@dataclass
+class Published:
+    """One cell of a paper's table: numbers as printed, in percent, trailing zeros kept; row: of the checklist."""
+
+    cell: dict[str, Any] = MISSING
+    row: str = MISSING
+    train_accuracy: str | None = None
+    val_accuracy: str | None = None
+    test_accuracy: str | None = None
+    macro_f1: str | None = None
+    weighted_f1: str | None = None
+    parameters_m: str | None = None
+    test_pass_ms: str | None = None
+    stability: str | None = None
+    per_class: dict[str, Any] | None = None
+    note: str | None = None
+
+
+@dataclass
+class Study:
+    """question: what it asks; command, cost: how to run it and what that takes
+    paper:     whose table it is; protocol, images: of the paper's numbers, images being what each accuracy is a share of
+    published: the paper's numbers; doubts: its texts that contradict its own table
+    analysis:  what is tested and how, registered before the first run
+    rerun:     none | failed: what of the jobs that are over this command runs again
+    """
+
+    name: str = MISSING
+    question: str = ""
+    command: str = ""
+    cost: str = ""
+    paper: str | None = None
+    protocol: str | None = None
+    images: int | None = None
+    published: list[Published] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    analysis: Analysis = field(default_factory=Analysis)
+    rerun: str = "none"
+
+
+@dataclass
+class Phase:
+    """See `fer_lightning.training.phases.Phase`; optimizer and scheduler are the root's where a phase has none of its own."""
+
+    epochs: int = MISSING
+    freeze: str = "none"
+    data: str = "train"
+    start: str = "last"
+    optimizer: Any = None
+    scheduler: Any = None
+
+
+@dataclass
+class Stability:
+    """See `fer_lightning.training.stability_monitor`."""
+
+    probe: int = MISSING
+    sharpness_every: int | None = MISSING
+
+
+@dataclass
+class Config:
+    data: Any = MISSING
+    protocol: Any = MISSING
+    augment: Any = MISSING
+    evaluation: Any = MISSING
+    backbone: Any = MISSING
+    head: Head = MISSING
+    loss: Any = MISSING
+    optimizer: Any = MISSING
+    scheduler: Any = MISSING
+    phases: dict[str, Phase] = field(default_factory=dict)
+    trainer: Any = MISSING
+    logger: Any = MISSING
+    recipe: Any = None
+    study: Study = MISSING
+    seed: int = MISSING
+    epochs: int = MISSING
+    pretrained: bool = MISSING
+    input_size: int | None = MISSING
+    train_sizes: list[int] | None = MISSING
+    prior_bias: bool = MISSING
+    batch_size: int = MISSING
+    eval_batch_size: int = MISSING
+    precision: str = MISSING
+    channels_last: bool = MISSING
+    compile: bool = MISSING
+    ema_decay: float | None = MISSING
+    monitor: str = MISSING
+    patience: int | None = MISSING
+    timed_passes: int = MISSING
+    on_error: str = MISSING
+    on_oom: str = MISSING
+    near_twins: float | None = MISSING
+    stability: Stability = MISSING
+
+
+ConfigStore.instance().store(name="schema", node=Config)

@@ -1,0 +1,83 @@
+"""How often the pictures of a copy recur, within its splits and across them, and whether their labels agree."""
+
+import numpy as np
+
+from fer_lightning.data.faces import CLASSES, NO_LABEL, SPLITS
+from fer_lightning.data.published_copy import OFFICIAL_COUNTS
+from fer_lightning.data.twins import without_sibling
+
+# A class is padded where it has so many times its published count, or where more than this share of it repeats the rest.
+# At most 26 % do in the published copy: disgust of Training, near twins counted from 0.94.
+TOO_MANY = 1.5
+TOO_ALIKE = 0.5
+
+
+def survey(ids, faces):
+    """Counts of what recurs. ids: (N,), equal for pictures that count as the same, from 0 on.
+
+    Returns a dict:
+        distinct, redundant:    how many are left where one of each group is kept, and how many are not
+        groups, largest:        of two pictures or more
+        conflicting, across_splits, within_a_split: so many groups have labels that differ, lie in several splits, in one
+        public_in_training, private_in_training, private_in_training_or_public: so many test pictures recur there
+        leaked:                 {class: share of its PrivateTest pictures that recur in Training or PublicTest}, None where it has none
+    """
+    sizes = np.bincount(ids)
+    across = (_table(ids, faces.usage, len(SPLITS)) > 0).sum(1) > 1
+    training, public, private = (np.flatnonzero(faces.usage == s) for s in range(len(SPLITS)))
+    leaked = ~without_sibling(ids, private, np.concatenate([training, public]))
+    by_class = {name: leaked[faces.labels[private] == c] for c, name in enumerate(CLASSES)}
+    return {
+        "distinct": len(sizes),
+        "redundant": len(ids) - len(sizes),
+        "groups": int(np.sum(sizes > 1)),
+        "largest": int(sizes.max()),
+        "conflicting": int(np.sum((_label_table(ids, faces.labels) > 0).sum(1) > 1)),
+        "across_splits": int(np.sum(across)),
+        "within_a_split": int(np.sum((sizes > 1) & ~across)),
+        "public_in_training": int(np.sum(~without_sibling(ids, public, training))),
+        "private_in_training": int(np.sum(~without_sibling(ids, private, training))),
+        "private_in_training_or_public": int(np.sum(leaked)),
+        "leaked": {name: float(part.mean()) if len(part) else None for name, part in by_class.items()},
+    }
+
+
+def groups(ids):
+    """The rows of each group of two or more, as a list of lists, in the order of their first rows."""
+    order = np.argsort(ids, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(ids[order])) + 1)
+    return sorted(part.tolist() for part in parts if len(part) > 1)
+
+
+def agreement(ids, labels, pairs=None):
+    """{pairs, same_label} over the pairs of labelled pictures with equal ids; with `pairs` of rows (P, 2), between the ids of these."""
+    table = _label_table(ids, labels)
+    totals = table.sum(1)
+    if pairs is None:
+        return {"pairs": int(np.sum(totals * (totals - 1)) // 2), "same_label": int(np.sum(table * (table - 1)) // 2)}
+    i, j = ids[pairs].T
+    return {"pairs": int(np.sum(totals[i] * totals[j])), "same_label": int(np.sum(table[i] * table[j]))}
+
+
+def padded(ids, faces):
+    """The classes of a split that hold far more than was published, or repeat themselves: dicts of split, class, pictures, repeats."""
+    found = []
+    for s, split in enumerate(SPLITS):
+        for c, name in enumerate(CLASSES):
+            part = ids[(faces.usage == s) & (faces.labels == c)]
+            repeats = len(part) - len(np.unique(part))
+            if len(part) > TOO_MANY * OFFICIAL_COUNTS[split][name] or repeats > TOO_ALIKE * len(part):
+                found.append({"split": split, "class": name, "pictures": len(part), "repeats": repeats})
+    return found
+
+
+def _label_table(ids, labels):
+    """How many pictures of each id have each label, (ids, 7); those without a label left out."""
+    known = labels != NO_LABEL
+    return _table(ids[known], labels[known], len(CLASSES), ids.max() + 1)
+
+
+def _table(ids, kinds, width, height=None):
+    table = np.zeros((height or ids.max() + 1, width), np.int64)
+    np.add.at(table, (ids, kinds), 1)
+    return table

@@ -1,0 +1,184 @@
+"""Loggers that mirror the run folder: one function builds each, `show` brings in what a finished run's record says, `close` ends them.
+
+folder: of the run; name: of its cell and seed; labels: {study, protocol, verdict, and the cell's swept keys: value}
+run_id: of the logger's own run that a resumed job goes on with; tags: the user's own
+"""
+
+import logging
+import os
+import re
+import sys
+from functools import partial
+from pathlib import Path
+
+from fer_lightning.data.faces import CLASSES
+from fer_lightning.runs.layout import METRICS, PREDICTIONS, RESULT, STEPS
+from fer_lightning.runs.metrics_csv import read_metrics
+
+log = logging.getLogger(__name__)
+
+RECORD = (RESULT, METRICS, STEPS, PREDICTIONS)
+
+LONGEST_TAG = 64  # W&B refuses a run with a longer one
+
+
+def wandb(project: str, folder: str, name: str, labels: dict, run_id: str | None = None, tags: list = ()):
+    """A W&B run of its own for this job: offline unless the user is logged in or WANDB_MODE says otherwise."""
+    import wandb as client
+    from lightning.pytorch.loggers import WandbLogger
+
+    # Listing all installed packages took 0.3 s of each run, profiled; the versions that matter are in result.json, which W&B gets.
+    settings = client.Settings(silent=True, x_save_requirements=False)
+    client.setup(settings)
+    mode = os.environ.get("WANDB_MODE") or ("online" if client.login(prompt=False, verify=False) else "offline")
+    start = partial(
+        client.init,
+        project=project,
+        dir=folder,
+        name=name,
+        group=labels["study"],
+        job_type="train",
+        tags=[*(f"{key}={value}"[:LONGEST_TAG] for key, value in labels.items()), *tags],
+        settings=settings,
+        id=run_id,
+        resume="allow" if run_id else None,
+    )
+    try:
+        run = start(mode=mode)
+    except client.errors.CommError as error:
+        log.warning("W&B is out of reach, so this sweep's runs are offline; fer_lightning.wandb_push brings them up. %s", error)
+        os.environ["WANDB_MODE"] = "offline"  # the next jobs need not wait for it
+        run = start(mode="offline")
+    run.define_metric("*", step_metric="epoch")
+    if run_id and run.offline and Path(folder, METRICS).exists():
+        # Each try leaves an offline run of its own, and the newest is the one that goes up: it has to hold all.
+        for row in read_metrics(folder):
+            run.log({key: value for key, value in row.items() if key != "step"})
+    return WandbLogger(experiment=run, save_dir=folder)
+
+
+def tensorboard(folder: str, name: str, labels: dict, run_id: str | None = None):
+    """Event files in the run folder."""
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    return TensorBoardLogger(save_dir=folder, name=None, version="tensorboard", default_hp_metric=False)
+
+
+def mlflow(tracking_uri: str, experiment: str, folder: str, name: str, labels: dict, run_id: str | None = None, tags: list = ()):
+    """A run in an MLflow store: a SQLite file, or a server by its URI."""
+    from lightning.pytorch.loggers import MLFlowLogger
+
+    allowed = {re.sub(r"[^\w./-]", "_", key): str(value) for key, value in labels.items()}  # MLflow refuses other names
+    labels = allowed | dict.fromkeys(tags, "true")
+    return MLFlowLogger(experiment_name=experiment, run_name=name, tracking_uri=tracking_uri, tags=labels, run_id=run_id)
+
+
+def config(settings, job, model):
+    """What a run's page lists beside its scores.
+
+    settings: {dotted key: value}, nested here, because W&B takes a dot in a key for a step down
+    job, model: of result.json
+
+    `cell` and a flat `cell_*` for each swept key are what boards group by: head.act becomes cell_head_act.
+    """
+    nested = {}
+    for key, value in settings.items():
+        if value == {}:  # which W&B leaves out
+            continue
+        *path, last = key.split(".")
+        node = nested
+        for part in path:
+            node = node.setdefault(part, {})
+        node[last] = value
+    cell = " ".join(f"{key}={value}" for key, value in job["cell"].items()) or "default"
+    axes = {cell_key(key): str(value) for key, value in job["cell"].items()}
+    return {"cell": cell, **axes, "job": job["id"], "model": model, **nested}
+
+
+def cell_key(axis):
+    """The config key that holds the value of a swept key."""
+    return "cell_" + re.sub(r"\W+", "_", axis)
+
+
+def summary(result):
+    """{name: number} that the loggers show of a finished run: all scores from the selected epoch, the stability of the run, the cost.
+
+    stability/run_gap is of the run, while stability/gap in the history is of an epoch.
+    """
+    metrics = result["metrics"]
+    scores = {f"best/{part}_{name}": value for part in ("train", "val") for name, value in (metrics[part] or {}).items()}
+    scores |= {f"test/{name}": value for name, value in (metrics["test"] or {}).items()}
+    scores |= {f"stability/run_{name}": value for name, value in result["stability"].items() if name != "provisional"}
+    scores |= {"best/epoch": result["selected"]["epoch"], "cost/fit_s": result["time"]["fit_s"]}
+    return {name: float(value) for name, value in scores.items() if isinstance(value, (bool, int, float))}
+
+
+def show(loggers, folder, result):
+    """Bring into each logger what result.json says of a finished run, and the files of the run folder where it can hold files."""
+    from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
+
+    folder, test = Path(folder), result["metrics"]["test"]
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            show_in_wandb(logger.experiment, folder, result)
+            continue
+        logger.log_metrics(summary(result))
+        if isinstance(logger, MLFlowLogger):
+            logger.experiment.set_tag(logger.run_id, "stability", result["stability"]["label"])
+            for name in RECORD:
+                logger.experiment.log_artifact(logger.run_id, str(folder / name))
+            if test:
+                logger.experiment.log_image(logger.run_id, confusion_picture(test["confusion"]), "confusion.png")
+        elif isinstance(logger, TensorBoardLogger) and test:
+            logger.experiment.add_image("test/confusion", confusion_picture(test["confusion"]), dataformats="HWC")
+
+
+def show_in_wandb(run, folder, result):
+    """The scores as summary, not as one more row of history; the test part's tables and picture; the record as an artifact."""
+    import wandb as client
+
+    run.summary.update(summary(result) | {"stability/run_label": result["stability"]["label"]})
+    test = result["metrics"]["test"]
+    if test:
+        counts = [[true, said, n] for true, row in zip(CLASSES, test["confusion"]) for said, n in zip(CLASSES, row)]
+        classes = [[name, *scores.values()] for name, scores in test["per_class"].items()]
+        run.log(
+            {
+                "epoch": result["selected"]["epoch"],
+                "test/confusion": client.Image(confusion_picture(test["confusion"])),
+                "test/confusion_counts": client.Table(["true", "predicted", "pictures"], counts),
+                "test/per_class": client.Table(["class", *next(iter(test["per_class"].values()))], classes),
+            }
+        )
+    run.log_artifact(record_artifact(run.id, folder, result))
+
+
+def record_artifact(run_id, folder, result):
+    """The files of the record as a W&B artifact. They stay where they are until they are uploaded: an offline run needs its folder."""
+    import wandb as client
+
+    record = client.Artifact(f"record-{run_id}", type="run-record", metadata={"job": result["job"]["id"]})
+    for name in RECORD:
+        record.add_file(str(Path(folder) / name), policy="immutable", skip_cache=True)
+    return record
+
+
+def confusion_picture(counts):
+    """The confusion matrix as the report draws it, as pixels (H, W, 3) uint8. counts: 7 x 7, rows = true."""
+    import numpy as np
+
+    from fer_lightning.figures.description import Matrix
+    from fer_lightning.figures.matplotlib_files import matrix_pixels
+
+    counts = np.asarray(counts)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    return matrix_pixels(Matrix("confusion", "test part, % of each true class", "", CLASSES, shares))
+
+
+def close(loggers, succeeded):
+    """End every logger. Without this the next job of a sweep would write into this job's W&B run."""
+    for logger in loggers:
+        logger.finalize("success" if succeeded else "failed")
+    client = sys.modules.get("wandb")
+    if client is not None and client.run is not None:
+        client.finish(exit_code=0 if succeeded else 1)

@@ -1,0 +1,168 @@
+"""The W&B runs of run folders: where they lie, in what the server's copy falls short of the folder, and how it is made good."""
+
+import json
+import math
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from fer_lightning.config.identity import training_config
+from fer_lightning.loggers import mirrors as loggers
+from fer_lightning.process.errors import UserError
+from fer_lightning.runs.layout import METRICS, RESULT
+from fer_lightning.runs.metrics_csv import read_metrics
+from fer_lightning.runs.result import read_result
+
+ENDED = ("done", "failed", "interrupted")
+
+
+@dataclass(frozen=True)
+class OfflineRun:
+    """The newest offline W&B run of a run folder. file: its log, run-ID.wandb"""
+
+    folder: Path
+    file: Path
+
+    @property
+    def id(self):
+        return self.file.stem.removeprefix("run-")
+
+    @property
+    def mark(self):
+        """The file that the client leaves once it has sent everything it could find."""
+        return self.file.with_suffix(".wandb.synced")
+
+    @property
+    def is_up(self):
+        return self.mark.exists()
+
+    @cached_property
+    def about(self):
+        """What the client wrote at the start: project, run_id, display_name, run_group, entity where it was set. Empty for a cut file."""
+        tool = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(self.file)]
+        done = subprocess.run(tool, capture_output=True, text=True)
+        records = (json.loads(line) for line in done.stdout.splitlines())
+        return next((record["run"] for record in records if record["type"] == "run"), {})
+
+    @property
+    def result(self):
+        return read_result(self.folder)
+
+    @property
+    def config(self):
+        settings = training_config(OmegaConf.load(self.folder / ".hydra" / "config.yaml"))
+        return loggers.config(settings, self.result["job"], self.result["model"])
+
+    @property
+    def epochs(self):
+        """{epoch: its row of metrics.csv}, without the step, which Lightning counts otherwise in loggers."""
+        rows = read_metrics(self.folder) if (self.folder / METRICS).exists() else []
+        return {int(row["epoch"]): {name: value for name, value in row.items() if name != "step"} for row in rows}
+
+
+def offline_runs(folder):
+    """The offline runs of all ended jobs at or below a folder, in the order of their folders.
+
+    Of a folder that was tried several times the newest counts: it is the one that result.json describes.
+    """
+    found = {}
+    for file in sorted(Path(folder).glob("**/wandb/offline-run-*/run-*.wandb")):
+        run_folder = file.parents[2]
+        if (read_result(run_folder) or {}).get("status") in ENDED:
+            found[run_folder] = OfflineRun(run_folder, file)
+    if not found:
+        raise UserError(
+            f"{folder} holds no offline W&B run of an ended job: no wandb/offline-run-* beside a {RESULT}. "
+            "Name a run folder, a study or multirun; runs that were logged online are on the server already."
+        )
+    return [found[run_folder] for run_folder in sorted(found)]
+
+
+def connect():
+    """The client's interface to the server that the user is logged in to. UserError without a login or an answer."""
+    import wandb
+
+    wandb.setup(wandb.Settings(silent=True, mode="online"))
+    server = wandb.setup().settings.base_url
+    if not wandb.login(prompt=False, verify=False):
+        raise UserError(f"There is no login for W&B at {server}: run `wandb login`, or set WANDB_API_KEY, and try again.")
+    try:
+        return wandb.Api(timeout=20)
+    except wandb.errors.CommError as error:
+        raise UserError(f"W&B cannot be used: {error}. Check the network and `wandb login`; nothing was sent.") from error
+
+
+@contextmanager
+def opened(entity, project, **about):
+    """A run of the server to write to: a new one, or the one that has the id."""
+    import wandb
+
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            run = wandb.init(entity=entity, project=project, dir=scratch, mode="online", **about)
+        except wandb.errors.CommError as error:
+            raise UserError(f"W&B no longer answers: {error}. The same command again goes on.") from error
+        with run:
+            yield run
+
+
+def differences(api, entity, project, local):
+    """In what the server's run falls short of its run folder: [(what, sentence)], where what is an epoch, `config`, `record` or `run`."""
+    import wandb
+
+    try:
+        run = api.run(f"{entity}/{project}/{local.id}")
+        run.load(force=True)
+        rows = list(run.scan_history(use_cache=False))
+        artifacts = {artifact.digest for artifact in run.logged_artifacts()}
+    except wandb.errors.CommError as error:
+        return [("run", f"marked as uploaded but not readable there ({error}); remove {local.mark} to upload it again")]
+    history = {}
+    for row in rows:
+        if "epoch" in row:  # an epoch takes several rows, one for each part of the data
+            history.setdefault(row["epoch"], {}).update(row)
+    found = []
+    for epoch, row in local.epochs.items():
+        found += [(epoch, f"history of epoch {epoch} {fault}") for fault in _faults(row, history.get(epoch, {}))]
+    found += [("config", f"config {fault}") for fault in _faults(local.config, run.config)]
+    if local.result["status"] == "done":
+        found += [("record", f"summary {fault}") for fault in _faults(loggers.summary(local.result), run.summary)]
+        record = loggers.record_artifact(run.id, local.folder, local.result)
+        if record.digest not in artifacts:
+            found.append(("record", f"artifact {record.name} is missing or holds other files"))
+    return found
+
+
+def mend(entity, project, local, what):
+    """Give the server's run from the run folder what `differences` missed in it."""
+    with opened(entity, project, id=local.id, resume="must") as run:
+        run.config.update(local.config, allow_val_change=True)
+        for epoch, row in local.epochs.items():
+            if epoch in what:
+                run.log(row)
+        if "record" in what:
+            loggers.show_in_wandb(run, local.folder, local.result)
+        run.finish(exit_code=0 if local.result["status"] == "done" else 1)
+
+
+def _faults(expected, found):
+    keys = [key for key, value in expected.items() if key not in found or not _equal(value, found[key])]
+    if keys:
+        yield f"has another or no value of {', '.join(keys[:5])}{f' and {len(keys) - 5} more' if len(keys) > 5 else ''}"
+
+
+def _equal(expected, found):
+    """JSON has no NaN and no infinity; the client writes them as text."""
+    if isinstance(expected, float):
+        try:
+            found = float(found)
+        except (TypeError, ValueError):
+            return False
+        return found == expected or (math.isnan(found) and math.isnan(expected))
+    return json.loads(json.dumps(expected)) == found

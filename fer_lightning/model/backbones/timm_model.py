@@ -1,0 +1,138 @@
+"""Any timm model as a backbone: random, from the hub, or from a file or folder on this disk."""
+
+import dataclasses
+import difflib
+import json
+import re
+
+import timm
+from torch import nn
+
+from fer_lightning.model.backbones.hub import first_line, fitted, hub, listed, local, mismatch
+from fer_lightning.process.errors import ConfigError
+from fer_lightning.transforms.prepare import InputSpec
+
+
+class TimmBackbone(nn.Module):
+    """The pooled embedding of timm model `name`, which may carry a release tag: `vit_base_patch16_224.augreg_in21k`.
+
+    pretrained: false draws random weights; true fetches timm's release; a path names a .safetensors, .pth or .bin file of such a
+    release, or a folder that holds one (a hub snapshot, whose config.json then says mean, deviation and size). The file's own
+    classifier is dropped, every other key must fit. Files are read as tensors only: a pickle that runs code is refused.
+    input_size: where it differs from the release, position tables are resampled; convolutional models take any size.
+    in_channels: where it differs from the release (3), timm sums or repeats the first convolution; 1 spares the copies of the grey one.
+    drop_path_rate: stochastic depth, where the model has it; null keeps timm's own value.
+
+    (B, channels, size, size) -> (B, num_features). Raises ConfigError for an unknown name, weights that cannot be had or do not fit.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        pretrained: bool | str = False,
+        input_size: int | None = None,
+        in_channels: int | None = None,
+        drop_path_rate: float | None = None,
+    ):
+        super().__init__()
+        cfg = _release(name)
+        file = None
+        if pretrained and pretrained is not True:
+            path = local(pretrained)
+            file = _weight_file(path)
+            cfg = dataclasses.replace(cfg, **_snapshot_facts(path, name))
+        channels = in_channels or cfg.input_size[0]
+        size = input_size or cfg.input_size[-1]
+        arguments = {
+            "pretrained_cfg": cfg,
+            "in_chans": in_channels,
+            "img_size": size if cfg.fixed_input_size else None,
+            "drop_path_rate": drop_path_rate,
+        }
+        if file:
+            self.model = _load(name, file, cfg, arguments)
+        elif pretrained and not cfg.has_weights:
+            raise ConfigError(f"backbone.pretrained: timm has no weights of {name!r}. It has {listed(timm.list_pretrained(name + '*'))}.")
+        elif pretrained:
+            with hub(name, "Give backbone.pretrained=/path/to/file, or backbone.pretrained=false for random weights."):
+                self.model = _create(name, arguments, num_classes=0, pretrained=True)
+        else:
+            self.model = _create(name, arguments, num_classes=0)
+        # num_features is the width before the head's own convolution, as in MobileNetV3 (576 -> 1024); this one is the width after it.
+        self.num_features = self.model.head_hidden_size
+        self.input_spec = InputSpec(size, channels, fitted(cfg.mean, channels), fitted(cfg.std, channels))
+
+    def forward(self, x):
+        return self.model(x)
+
+
+def _release(name):
+    architecture, _, tag = name.partition(".")
+    known = timm.list_models()
+    if architecture not in known:
+        near = difflib.get_close_matches(architecture, known, n=5) or timm.list_models(f"*{architecture}*")
+        raise ConfigError(f"backbone.name: timm {timm.__version__} has no {architecture!r}. Near: {listed(near)}.")
+    tags = timm.list_pretrained(architecture)
+    if tag and name not in tags:
+        raise ConfigError(f"backbone.name: timm {timm.__version__} has no {name!r}. Releases: {listed(tags)}.")
+    return timm.models.get_pretrained_cfg(name)
+
+
+def _create(name, arguments, **more):
+    try:
+        return timm.create_model(name.partition(".")[0], **arguments, **more)
+    except OSError:  # of the hub; some of these are ValueErrors too
+        raise
+    except (AssertionError, TypeError, ValueError) as e:
+        given = {k: v for k, v in arguments.items() if v is not None and k != "pretrained_cfg"}
+        raise ConfigError(f"backbone: timm cannot build {name!r} with {given}: {first_line(e)}") from e
+
+
+def _load(name, file, cfg, arguments):
+    heads = [cfg.classifier] if isinstance(cfg.classifier, str) else cfg.classifier or []
+    try:
+        state = timm.models.load_state_dict(str(file))
+        classes = max((len(state[f"{head}.weight"]) for head in heads if f"{head}.weight" in state), default=0)
+        del state
+    except Exception as e:  # a damaged file can raise nearly anything
+        raise ConfigError(f"backbone.pretrained: {file} is damaged or no plain weight file: {first_line(e)}") from e
+    # With as many classes as the file has, timm checks every key; with another number it would let missing ones pass.
+    overlay = {"file": str(file), "num_classes": classes, "label_offset": 0}
+    try:
+        model = _create(name, arguments, num_classes=classes, pretrained=True, pretrained_cfg_overlay=overlay)
+    except (AttributeError, IndexError, KeyError, RuntimeError) as e:
+        raise ConfigError(f"backbone.pretrained: {file} does not fit {name!r}: {_torch_mismatch(str(e)) or first_line(e)}") from e
+    if classes:
+        model.reset_classifier(0)
+    return model
+
+
+def _torch_mismatch(message):
+    missing, unexpected = (re.search(rf"{kind} key\(s\) in state_dict: (.*)", message) for kind in ("Missing", "Unexpected"))
+    names = [re.findall(r'"([^"]+)"', found[1]) if found else [] for found in (missing, unexpected)]
+    return mismatch(*names, re.findall(r"size mismatch for ([^:]+):", message))
+
+
+def _weight_file(path):
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise ConfigError(f"backbone.pretrained: {path} does not exist. Give a weight file, a folder that holds one, true or false.")
+    for names in (["model.safetensors"], ["pytorch_model.bin"], ["*.safetensors", "*.pth", "*.pt", "*.bin"]):
+        found = sorted(file for name in names for file in path.glob(name))
+        if len(found) == 1:
+            return found[0]
+    raise ConfigError(f"backbone.pretrained: {path} holds {len(found)} weight files ({listed([f.name for f in found])}). Name one.")
+
+
+def _snapshot_facts(path, name):
+    """What a hub snapshot's config.json says of its weights; they need not be the release that timm takes by default."""
+    file = path / "config.json"
+    try:
+        stored = json.loads(file.read_text()) if file.is_file() else {}
+    except ValueError as e:
+        raise ConfigError(f"backbone.pretrained: {file} is damaged: {e}") from e
+    architecture = name.partition(".")[0]
+    if stored.get("architecture", architecture) != architecture:
+        raise ConfigError(f"backbone.pretrained: {path} holds {stored['architecture']!r}, backbone.name is {name!r}.")
+    return {k: tuple(v) for k, v in stored.get("pretrained_cfg", {}).items() if k in ("mean", "std", "input_size")}

@@ -1,0 +1,176 @@
+"""Any vision model of the transformers library as a backbone: random, from the hub, or from a folder on this disk."""
+
+import difflib
+import inspect
+import json
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from torch import nn
+from transformers import CONFIG_MAPPING, MODEL_MAPPING, AutoConfig, AutoModel
+from transformers.utils import cached_file
+
+from fer_lightning.model.backbones.hub import first_line, fitted, hub, listed, mismatch
+from fer_lightning.process.errors import ConfigError, near
+from fer_lightning.transforms.prepare import InputSpec
+
+
+class TransformersBackbone(nn.Module):
+    """The pooled embedding of a BEiT, ViT, DINOv2, ConvNeXt, Swin, ResNet, the vision half of a CLIP or SigLIP, ...
+
+    name: a hub id (`microsoft/beit-base-patch16-224`), a folder with config.json, or a model type (`beit`), which needs no network.
+    pretrained: true takes the weights that `name` names; a folder or another hub id, config and weights from there; false, random ones.
+    config: what to change in the model's config, such as hidden_size.
+    input_size: random weights are built for it; position tables of pretrained ones are interpolated, where the family can.
+
+    The embedding is the one of the model's pooler, where that has weights; else the mean over all tokens, a class token included,
+    or over the map. Mean and deviation come from the image processor's json; where there is none they are 0.5 and 0.5.
+    Weights are read as tensors only, and no code from a hub or a folder is run.
+
+    (B, channels, size, size) -> (B, num_features). Raises ConfigError for what is unknown, cannot be had or does not fit.
+    """
+
+    def __init__(self, name: str, pretrained: bool | str = False, input_size: int | None = None, config: dict | None = None):
+        super().__init__()
+        source = str(pretrained) if pretrained and pretrained is not True else name
+        bare = source == name and name in CONFIG_MAPPING
+        if bare and pretrained:
+            raise ConfigError(f"backbone.pretrained: {name!r} is a model type and has no weights. Give a folder, or a hub id as name.")
+        if not bare:
+            source = _place(source)
+
+        with nullcontext() if bare else _reading(source):
+            default = AutoConfig.for_model(name) if bare else AutoConfig.from_pretrained(source, trust_remote_code=False)
+            facts = {} if bare else _processor(source)
+        if name in CONFIG_MAPPING and name != default.model_type:
+            raise ConfigError(f"backbone.pretrained: {source} holds a {default.model_type!r}, backbone.name is {name!r}.")
+        default = getattr(default, "vision_config", default)
+        if getattr(MODEL_MAPPING.get(type(default), None), "main_input_name", None) != "pixel_values":
+            raise ConfigError(f"backbone.name: {name!r} ({default.model_type}) takes no pictures.")
+
+        changes = dict(config or {})
+        if input_size and not pretrained and hasattr(default, "image_size"):
+            changes["image_size"] = input_size
+        settings = _changed(default, changes, bare)
+        if pretrained:
+            with _reading(source):
+                self.model, report = AutoModel.from_pretrained(
+                    source,
+                    config=settings,
+                    dtype=torch.float32,  # the library's own choice is the file's, half precision for some
+                    weights_only=True,
+                    trust_remote_code=False,
+                    ignore_mismatched_sizes=True,
+                    output_loading_info=True,
+                )
+            _check(self.model, report, source)
+        else:
+            with _trying(f"transformers cannot build a {settings.model_type!r} of this config"):
+                self.model = AutoModel.from_config(settings, dtype=torch.float32)
+
+        native = _side(getattr(settings, "image_size", None) or facts.get("size") or 224)
+        size = input_size or native
+        resamples = size != native and "interpolate_pos_encoding" in inspect.signature(self.model.forward).parameters
+        self.options = {"interpolate_pos_encoding": True} if resamples else {}
+        channels = getattr(settings, "num_channels", 3)
+        mean, std = (fitted(facts.get(key, (0.5,)), channels) for key in ("image_mean", "image_std"))
+        self.input_spec = InputSpec(size, channels, mean, std)
+        self.num_features = self._width()
+
+    def forward(self, x):
+        output = self.model(pixel_values=x, **self.options)
+        pooled = getattr(output, "pooler_output", None)
+        if pooled is not None:
+            return pooled.flatten(1)
+        last = output.last_hidden_state
+        return last.mean((2, 3)) if last.ndim == 4 else last.mean(1)
+
+    def _width(self):
+        """Asked of the model itself, since the configs of the families spell it hidden_size, hidden_sizes[-1], embed_dim * 8, ..."""
+        spec = self.input_spec
+        zeros = torch.zeros(1, spec.channels, spec.size, spec.size, device=next(self.model.parameters()).device)
+        self.model.eval()
+        with torch.no_grad(), _trying(f"{type(self.model).__name__} cannot read {tuple(zeros.shape)}"):
+            width = self(zeros).shape[1]
+        self.model.train()  # from_pretrained hands it over in eval, and Lightning keeps what it finds
+        return width
+
+
+def _place(source):
+    """A folder, which must hold a config, or a hub id; anything else is a name that nobody knows."""
+    folder = Path(source).expanduser().absolute()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ConfigError(f"backbone: {folder} has no config.json, so it is no model folder of transformers.")
+        return str(folder)
+    if source.count("/") == 1 and source[0] not in "/.~":
+        return source
+    close = difflib.get_close_matches(source, list(CONFIG_MAPPING), n=5)
+    raise ConfigError(f"backbone: {source!r} is no folder, no hub id (owner/model) and no model type. Near: {listed(close)}.")
+
+
+@contextmanager
+def _reading(source):
+    try:
+        with nullcontext() if Path(source).is_dir() else hub(source, "Give a folder, or a model type such as backbone.name=beit."):
+            yield
+    except ConfigError:
+        raise
+    except Exception as e:  # a damaged file can raise nearly anything
+        raise ConfigError(f"backbone: {source} is damaged, or not what transformers can read: {first_line(e)}") from e
+
+
+@contextmanager
+def _trying(what):
+    try:
+        yield
+    except (AssertionError, LookupError, RuntimeError, StrictDataclassError, TypeError, ValueError) as e:
+        raise ConfigError(f"backbone: {what}: {first_line(e)}") from e
+
+
+def _processor(source):
+    """What the image processor's json says; {} where there is none. Newer releases nest it in processor_config.json."""
+    for file in ("processor_config.json", "preprocessor_config.json"):
+        path = cached_file(source, file, _raise_exceptions_for_missing_entries=False)
+        facts = json.loads(Path(path).read_text()) if path else {}
+        facts = facts.get("image_processor", facts)
+        if facts.get("do_normalize") is False:
+            return {**facts, "image_mean": (0.0,), "image_std": (1.0,)}
+        if "image_mean" in facts:
+            return facts
+    return {}
+
+
+def _changed(default, changes, bare):
+    unknown = [key for key in changes if not hasattr(default, key)]
+    if unknown:
+        close = near(unknown[0], default.to_dict())
+        raise ConfigError(f"backbone.config: {default.model_type!r} has no {unknown[0]!r}. {close} backbone.config=null changes nothing.")
+    with _trying("config"):
+        if bare:
+            return type(default)(**changes)
+        default.update(changes)
+        return default
+
+
+def _check(model, report, source):
+    """Raise for keys the model lacks, and for keys of its own parts that it has no place for; heads and text halves are dropped.
+
+    A pooler that the file does not have (ViT for classification: its head reads the class token) would stay random: it is removed.
+    """
+    missing = [key for key in report["missing_keys"] if not key.startswith("pooler.")]
+    parts = {name for name, _ in model.named_children()}
+    unexpected = [key for key in report["unexpected_keys"] if key.removeprefix(f"{model.base_model_prefix}.").split(".")[0] in parts]
+    faults = mismatch(missing, unexpected, [key for key, *_ in report["mismatched_keys"]])
+    if faults:
+        raise ConfigError(f"backbone.pretrained: {source} does not fit {type(model).__name__}: {faults}")
+    if len(missing) < len(report["missing_keys"]):
+        model.pooler = None
+
+
+def _side(size):
+    """224 of 224, (224, 224), {"height": 224, "width": 224} and {"shortest_edge": 224}."""
+    sides = size.values() if isinstance(size, dict) else size if isinstance(size, (list, tuple)) else [size]
+    return next(iter(sides))

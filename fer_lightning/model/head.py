@@ -1,0 +1,23 @@
+"""The head on top of every backbone: linear, norm, act, dropout, linear (checklist S0-9, S0-10)."""
+
+from torch import nn
+
+from fer_lightning.process.errors import ConfigError
+
+ORDER = ("norm", "act", "dropout")
+
+
+def make_head(num_features, num_classes, hidden=512, norm=nn.Identity, act=nn.ReLU, dropout=0.3, order=ORDER):
+    """A head from (B, num_features) to (B, num_classes) logits.
+
+    hidden: its width; None leaves dropout and one linear layer
+    norm:   called with the width
+    act:    called without arguments
+    order:  of norm, act and dropout between the two linear layers
+    """
+    if sorted(order) != sorted(ORDER):
+        raise ConfigError(f"head.order={list(order)}: give {', '.join(ORDER)}, each once, in the order you want.")
+    if hidden is None:
+        return nn.Sequential(nn.Dropout(dropout), nn.Linear(num_features, num_classes))
+    between = {"norm": norm(hidden), "act": act(), "dropout": nn.Dropout(dropout)}
+    return nn.Sequential(nn.Linear(num_features, hidden), *(between[part] for part in order), nn.Linear(hidden, num_classes))

@@ -1,0 +1,138 @@
+"""A finished run as read from its folder, and whether two of them speak of the same pictures."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from omegaconf.errors import OmegaConfBaseException
+
+from fer_lightning.config.identity import training_config
+from fer_lightning.process.errors import UserError
+from fer_lightning.runs.config_files import CONFIG, read_config
+from fer_lightning.runs.layout import METRICS, PREDICTIONS, RESULT
+from fer_lightning.runs.metrics_csv import read_metrics
+from fer_lightning.runs.predictions import read_predictions
+from fer_lightning.runs.result import read_result
+
+CLEAN_UNKNOWN = "Clean pictures are left out: none is known. Runs from before predictions.parquet had the column `clean` do not say."
+
+
+@dataclass(frozen=True)
+class Run:
+    """folder; what its result.json holds; its predictions.parquet"""
+
+    folder: Path
+    result: dict
+    table: pd.DataFrame
+
+    @property
+    def name(self):
+        return self.folder.absolute().name
+
+    @property
+    def probabilities(self):
+        """The names of the columns with the probabilities, one a class."""
+        return [column for column in self.table if column[0] == "p" and column[1:].isdigit()]
+
+    def part(self, split):
+        """The predictions of val or test, a row a picture, in the order of the pictures' rows in the data, which are the index."""
+        return self.table[self.table["split"] == split].set_index("row").sort_index()
+
+    def settings(self):
+        """What its training depends on, with dotted keys, paths left out; None where it kept no config, as an ensemble."""
+        if not (self.folder / CONFIG).exists():
+            return None
+        try:
+            return training_config(read_config(self.folder))
+        except (OmegaConfBaseException, AttributeError) as error:
+            raise UserError(f"{self.folder / CONFIG} cannot be read: {error}") from error
+
+    def epochs(self):
+        """How many epochs it trained; None where it has no metrics.csv, as an ensemble."""
+        if not (self.folder / METRICS).exists():
+            return None
+        try:
+            return len(read_metrics(self.folder))
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(f"{self.folder / METRICS} is damaged: {error}") from error
+
+
+def read_run(folder):
+    """The Run in a folder. UserError where there is none, or no finished one."""
+    folder = Path(folder)
+    result = read_record(folder)
+    if result is None:
+        raise UserError(f"{folder} is no run folder: it has no {RESULT}. {_runs_below(folder)}")
+    if result.get("status") != "done":
+        raise UserError(f"{folder} holds no finished run: its status is {result.get('status')}. The same command again finishes it.")
+    missing = {"job", "protocol", "data", "model", "environment", "metrics", "time"} - set(result)
+    if missing:
+        raise UserError(f"{folder / RESULT} is damaged: it says nothing of {', '.join(sorted(missing))}. Run the job again.")
+    try:
+        return Run(folder, result, read_predictions(folder / PREDICTIONS))
+    except OSError as error:
+        raise UserError(f"{folder / PREDICTIONS} is missing ({error}). Run the job again.") from error
+    except ValueError as error:
+        raise UserError(f"{folder / PREDICTIONS} is damaged ({error}). Run the job again.") from error
+
+
+def read_record(folder):
+    """The result.json of a folder, None where it has none. UserError where it is damaged."""
+    try:
+        return read_result(folder)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{Path(folder) / RESULT} cannot be read: {error}") from error
+
+
+def run_folders(folder):
+    """The run folders right below a folder, such as those of a study."""
+    return sorted(path.parent for path in Path(folder).glob(f"*/{RESULT}"))
+
+
+def _runs_below(folder):
+    if folder.is_file():
+        return f"Name the folder, {folder.parent}."
+    runs = run_folders(folder)
+    if runs:
+        return f"Name {'the run' if len(runs) == 1 else 'one of the runs'} in it: {', '.join(map(str, runs[:3]))}{' ...' * (len(runs) > 3)}"
+    return "Run folders are those below multirun/NAME and outputs/."
+
+
+def difference(first, second):
+    """Why the predictions of two runs cannot be set side by side, as a sentence; None where they can.
+
+    That is so under one protocol, on data of one fingerprint, with the same classes, and the same label on every picture that both scored.
+    """
+    protocols = [run.result["protocol"] for run in (first, second)]
+    if protocols[0] != protocols[1]:
+        return f"{first.name} ran under protocol {protocols[0]}, {second.name} under {protocols[1]}."
+    data = [run.result["data"] for run in (first, second)]
+    prints = [entry.get("fingerprint") or {} for entry in data]
+    parts = [part for part in sorted({*prints[0], *prints[1]}) if prints[0].get(part) != prints[1].get(part)]
+    if parts or not prints[0]:
+        verdicts = f"{first.name}: {data[0].get('verdict')}, {second.name}: {data[1].get('verdict')}"
+        return f"Their data are not the same: {', '.join(parts) or 'no fingerprint, so any part may'} differ ({verdicts})."
+    if first.probabilities != second.probabilities:
+        return f"{first.name} knows {len(first.probabilities)} classes, {second.name} {len(second.probabilities)}."
+    both = first.table.merge(second.table, on=["split", "row"])
+    unlike = int((both["label_x"] != both["label_y"]).sum())
+    if unlike:
+        return f"{unlike:,} of {len(both):,} pictures have another label: other labels, or copies of the data in another order."
+    return None
+
+
+def on_both(first, second, split):
+    """The pictures of a part that both runs scored: row, label, prediction and probability of each run (_a, _b), clean if both know it.
+
+    Clean is here a picture without an identical twin among those that either run was trained or selected on.
+    """
+    parts = first.part(split), second.part(split)
+    rows = parts[0].index.intersection(parts[1].index)
+    pictures = pd.DataFrame({"label": parts[0].loc[rows, "label"]})
+    for side, run, part in zip("ab", (first, second), parts):
+        probabilities = part.loc[rows, run.probabilities].to_numpy()
+        pictures[f"prediction_{side}"] = probabilities.argmax(1)
+        pictures[f"probability_{side}"] = probabilities.max(1)
+    if all("clean" in part and part["clean"].notna().all() for part in parts):
+        pictures["clean"] = (parts[0].loc[rows, "clean"] & parts[1].loc[rows, "clean"]).astype(bool)
+    return pictures.reset_index()

@@ -1,0 +1,219 @@
+"""Where the jobs of a study stand, from the files that they write while they run; whatever launches them."""
+
+import csv
+import os
+import socket
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from fer_lightning.process.errors import UserError
+from fer_lightning.runs.layout import METRICS, RESULT
+from fer_lightning.runs.result import read_result
+from fer_lightning.runs.study_file import LEDGER, read_ledger
+from fer_lightning.safety.untrusted_files import read_text, read_yaml
+
+OVERRIDES = Path(".hydra", "overrides.yaml")
+
+# A job is silent after so many of its epochs without a new row, ten minutes at least: the pass over the test part writes none.
+SILENT_EPOCHS = 5
+SILENT_S = 600
+# Before the first row: data are read, weights may be fetched, and how long an epoch takes is not known.
+SILENT_START_S = 3600
+
+
+@dataclass(frozen=True)
+class Job:
+    """name:         of its folder
+    status:       as in result.json; silent: says that it runs, shows no sign of life; unreadable: its result.json is damaged
+    since:        when it came into this status; of a silent one, its last sign of life
+    cell:         {swept key: value} without the seed; None for a run of its own, and where nothing is recorded yet
+    epoch:        how many epochs it has done, of `epochs`; None where not known
+    val_accuracy: of the last epoch; of a done job, of the selected one
+    epoch_s:      mean seconds an epoch; total_s: seconds that a done job took
+    message:      what went wrong, in one line
+    """
+
+    name: str
+    status: str
+    since: datetime
+    overrides: tuple = ()
+    cell: dict | None = None
+    epoch: int | None = None
+    epochs: int | None = None
+    val_accuracy: float | None = None
+    epoch_s: float | None = None
+    total_s: float | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """jobs:      a Job for each run folder in `folder`
+    to_do:     overrides of the jobs that have none yet
+    undecided: whether more may come, because the sweeper chooses its jobs as it goes
+    """
+
+    folder: Path
+    jobs: list
+    to_do: list
+    undecided: bool
+
+
+def is_run(folder):
+    """Whether a folder is that of a job, be it one that has only just begun. While Hydra writes, its files are empty."""
+    return (folder / RESULT).exists() or bool(_text(folder / OVERRIDES))
+
+
+def find_studies(folder):
+    """[folder] where it is a study (it has study.json, or run folders gathered by hand), else the studies right below it.
+
+    UserError where there is none.
+    """
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}. Name the folder of a study, such as multirun/NAME, of several, or of one run.")
+    studies = [folder] if _is_study(folder) else [path for path in _folders(folder) if _is_study(path)]
+    if not studies:
+        raise UserError(f"{folder} holds no study and no run: no {LEDGER} and no {RESULT} in it or below it.")
+    return studies
+
+
+def read_study(folder, now):
+    """The Study in a folder. now: seconds since the epoch. DataError where study.json is damaged."""
+    jobs = [read_job(path, now) for path in _folders(folder) if is_run(path)]
+    ledger = read_ledger(folder)
+    if ledger is None:
+        return Study(folder, jobs, [], undecided=False)
+    planned, axes = ledger["jobs"], ledger["axes"]
+    if planned is None:
+        # A sweep writes study.json when it begins, and its report when it ends.
+        return Study(folder, jobs, [], undecided=_changed(folder / "report.md") < _changed(folder / LEDGER))
+    begun = {_place(job.overrides, axes) for job in jobs}
+    to_do = {_place(overrides, axes): overrides for overrides in planned}
+    return Study(folder, jobs, [overrides for place, overrides in to_do.items() if place not in begun], undecided=False)
+
+
+def read_job(folder, now):
+    """The Job of a run folder at any moment of its life, however much of its files is there. now: seconds since the epoch."""
+    begun, written = _changed(folder / OVERRIDES), _changed(folder / RESULT)
+    try:
+        result = read_result(folder)
+        status, about = (None, {}) if result is None else (result["status"], _about(result["job"]))
+    except FileNotFoundError:  # another try has just cleared the folder
+        status, about = None, {}
+    except (ValueError, TypeError, KeyError) as error:
+        message = f"{RESULT} is damaged: {type(error).__name__}, {error}"
+        return Job(folder.name, "unreadable", _time(written), _overrides(folder), message=message)
+    # Another try may have begun and not have cleared the folder yet. A second at least: the files of a copied folder are all new.
+    if status is None or (status != "done" and begun > written + 1):
+        overrides = _overrides(folder) or about.get("overrides", ())
+        return Job(folder.name, overrides=overrides, epochs=_epochs(folder), **_life({}, begun, begun, None, now))
+    if status == "running":
+        epoch, accuracy = _last_row(folder / METRICS)
+        # Both times are of files, by one clock, which may be another machine's.
+        seen = _changed(folder / METRICS) if epoch else written
+        epoch_s = max(0.0, seen - written) / epoch if epoch else None
+        progress = {"epoch": epoch, "epochs": _epochs(folder), "val_accuracy": accuracy, "epoch_s": epoch_s}
+        return Job(folder.name, **about, **progress, **_life(result.get("environment") or {}, written, seen, epoch_s, now))
+    return Job(
+        folder.name,
+        status,
+        _time(written),
+        **about,
+        val_accuracy=((result.get("metrics") or {}).get("val") or {}).get("accuracy"),
+        total_s=(result.get("time") or {}).get("total_s"),
+        message=((result.get("error") or {}).get("message") or "").partition("\n")[0] or None,
+    )
+
+
+def _about(job):
+    """What is kept of the job of a result.json. A single run has an empty cell, which says nothing of how it differs from others."""
+    return {"overrides": tuple(job["overrides"]), "cell": job["cell"] if job["study"] else None}
+
+
+def _life(environment, started, seen, epoch_s, now):
+    """Status, since when and why of a job that says it runs. started, seen: when it began and when it last wrote."""
+    why = _silence(environment, now - seen, epoch_s)
+    return {"status": "silent" if why else "running", "since": _time(seen if why else started), "message": why}
+
+
+def _silence(environment, quiet_s, epoch_s):
+    """Why a job that says it runs is taken to have stopped; None for a job that is alive as far as one can see."""
+    here = "pid" in environment and environment.get("host") == socket.gethostname()
+    if here and not _lives(environment["pid"]):
+        return f"its process ({environment['pid']}) is gone"
+    if epoch_s is None:
+        return None if here or quiet_s < SILENT_START_S else "no epoch yet"
+    return None if quiet_s < max(SILENT_S, SILENT_EPOCHS * epoch_s) else "no new epoch"
+
+
+def _lives(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is another user's
+    return True
+
+
+def _last_row(path):
+    """(epochs done, validation accuracy or None) by the last whole row of metrics.csv; (None, None) before the first."""
+    text = _text(path)
+    rows = list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))  # the last line may be only half there
+    if not rows:
+        return None, None
+    accuracy = rows[-1].get("val/accuracy")
+    return int(rows[-1]["epoch"]) + 1, float(accuracy) if accuracy else None
+
+
+def _overrides(folder):
+    return tuple(_yaml(folder / OVERRIDES) or ())
+
+
+def _epochs(folder):
+    config = _yaml(folder / ".hydra" / "config.yaml") or {}
+    epochs = (config.get("trainer") or {}).get("max_epochs")
+    return epochs if isinstance(epochs, int) else config.get("epochs")  # the trainer's is a reference to the root's
+
+
+def _yaml(path):
+    """What Hydra wrote; None where it has not, or is at it, or it is no file of ours."""
+    try:
+        return read_yaml(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _text(path):
+    """Empty where there is no such file, or none of ours."""
+    try:
+        return read_text(path)
+    except (OSError, ValueError):
+        return ""
+
+
+def _place(overrides, axes):
+    """What tells a job from the others of its study: how the swept keys and the seed are written. Constants may differ between tries."""
+    written = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
+    return tuple(written.get(key) for key in (*axes, "seed"))
+
+
+def _is_study(folder):
+    return (folder / LEDGER).exists() or any(is_run(path) for path in _folders(folder))
+
+
+def _folders(folder):
+    return sorted(path for path in folder.iterdir() if path.is_dir())
+
+
+def _changed(path):
+    """When a file was last written, in seconds since the epoch; 0 where there is none."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _time(seconds):
+    return datetime.fromtimestamp(seconds).astimezone()

@@ -1,0 +1,40 @@
+"""The run folder: what a job leaves behind. Everything known of a run is in it; loggers only mirror it.
+
+    result.json           status, protocol, data, model, selected epoch, metrics, timings, environment: written last (result.py)
+    metrics.csv           one row an epoch, appended as the epoch ends (metrics_csv.py)
+    predictions.parquet   one row an image of val and test: row, split, label, clean, p0..p6 (predictions.py)
+    steps.parquet         one row a training step: step, epoch, loss, grad_norm, lr; replaced as an epoch ends (steps.py)
+    checkpoints/          best.ckpt (weights of the selected epoch); until the run is done, what it needs to go on
+    .hydra/               the config (config_files.py)
+"""
+
+import shutil
+from pathlib import Path
+
+from fer_lightning.process.first_process import first_only
+
+RESULT = "result.json"
+METRICS = "metrics.csv"
+PREDICTIONS = "predictions.parquet"
+STEPS = "steps.parquet"
+BEST = "best.ckpt"
+
+
+def checkpoints_of(folder):
+    return Path(folder) / "checkpoints"
+
+
+@first_only
+def clear(folder):
+    """Remove what an earlier, unfinished try at the same job left, so that its epochs are not taken for this one's."""
+    for name in (RESULT, METRICS, PREDICTIONS, STEPS):
+        (Path(folder) / name).unlink(missing_ok=True)
+    shutil.rmtree(checkpoints_of(folder), ignore_errors=True)
+
+
+@first_only
+def drop_unfinished(folder):
+    """Remove the checkpoints that only an unfinished run needs. Over a sweep they would fill a disk."""
+    for path in checkpoints_of(folder).glob("*"):
+        if path.name != BEST:
+            path.unlink()

@@ -1,0 +1,153 @@
+"""From a config to live objects: module, phases, trainer, callbacks."""
+
+import sys
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from fer_lightning.data.faces import CLASSES
+from fer_lightning.model.head import make_head
+from fer_lightning.model.losses import prior_bias
+from fer_lightning.model.metrics import direction
+from fer_lightning.process.errors import ConfigError
+from fer_lightning.training.averaging import TrainedAveraging
+from fer_lightning.training.checkpoints import WholeFiles
+from fer_lightning.training.module import FERModule
+from fer_lightning.training.phases import Phase, share_epochs
+from fer_lightning.training.stability_monitor import StabilityMonitor
+
+
+def build_module(cfg, class_counts):
+    """The FERModule of a config. class_counts: training pictures per class, (7,)."""
+    backbone = instantiate({key: value for key, value in cfg.backbone.items() if key != "freeze"})
+    head = make_head(
+        backbone.num_features,
+        len(CLASSES),
+        cfg.head.hidden,
+        instantiate(cfg.head.norm),
+        instantiate(cfg.head.act),
+        cfg.head.dropout,
+        cfg.head.order,
+    )
+    if cfg.prior_bias:
+        head[-1].bias.data.copy_(prior_bias(class_counts))
+    if cfg.train_sizes is not None:
+        check_sizes(backbone, cfg.train_sizes, "all" in (cfg.backbone.freeze, *(phase.freeze for phase in cfg.phases.values())))
+    return FERModule(
+        backbone,
+        head,
+        instantiate(cfg.loss)(class_counts),
+        instantiate(cfg.augment),
+        instantiate(cfg.evaluation).single,
+        cfg.channels_last,
+        cfg.seed,
+        tuple(cfg.train_sizes or ()),
+    )
+
+
+@torch.no_grad()
+def check_sizes(backbone, sizes, frozen):
+    """Raise ConfigError unless the backbone takes pictures of all these sizes in training. frozen: whether it ever stands still."""
+    if frozen:
+        raise ConfigError(f"train_sizes={list(sizes)}: a backbone that is frozen sees pictures at one size only; set train_sizes=null.")
+    if not sizes or min(sizes) < 1:
+        raise ConfigError(f"train_sizes={list(sizes)}: give sizes in pixels, such as [32,48] (or null: input_size throughout).")
+    channels = backbone.input_spec.channels
+    backbone.eval()
+    for size in sizes:
+        try:
+            backbone(torch.zeros(1, channels, size, size))
+        except Exception as error:  # each backbone has its own
+            name = type(backbone).__name__
+            raise ConfigError(f"train_sizes={list(sizes)}: {name} takes no pictures of {size} pixels: {error}") from error
+    backbone.train()
+
+
+def build_phases(cfg):
+    """The phases of a config in the order of their names; one phase with the root's optimizer, scheduler and freeze where it names none."""
+    if not cfg.phases:
+        return [Phase("whole", cfg.trainer.max_epochs, instantiate(cfg.optimizer), instantiate(cfg.scheduler), cfg.backbone.freeze)]
+    phases = sorted(cfg.phases.items())  # by name: the order in which Hydra merges them says nothing
+    if phases[0][1].start == "best":
+        raise ConfigError(f"phase {phases[0][0]}: start=best: no phase comes before it. Phases run in the order of their names.")
+    epochs = share_epochs([phase.epochs for _, phase in phases], cfg.trainer.max_epochs)
+    return [
+        Phase(
+            name,
+            share,
+            instantiate(phase.optimizer or cfg.optimizer),
+            instantiate(phase.scheduler or cfg.scheduler),
+            phase.freeze,
+            phase.data,
+            phase.start,
+        )
+        for (name, phase), share in zip(phases, epochs, strict=True)
+    ]
+
+
+def build_trainer(cfg, precision, loggers=(), callbacks=(), max_epochs=None, accumulate=1):
+    """A Lightning Trainer that says nothing the run folder or the screen does not already say.
+
+    precision:  as Lightning spells it, from `pick_precision`
+    max_epochs: the epoch at which a fit ends, counted from the start of the run; None for evaluation only
+    accumulate: batches of the data module that make up one of the config
+    """
+    fits = max_epochs is not None
+    limit = cfg.trainer.limit_train_batches
+    return instantiate(cfg.trainer, _partial_=True)(
+        max_epochs=max_epochs or 0,
+        accumulate_grad_batches=accumulate * cfg.trainer.accumulate_grad_batches,
+        limit_train_batches=accumulate * limit if isinstance(limit, int) else limit,
+        callbacks=list(callbacks),
+        logger=list(loggers) or False,
+        precision=precision,
+        enable_checkpointing=fits,
+        enable_model_summary=False,
+        enable_progress_bar=fits and sys.stderr.isatty(),
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # the module shares the batches out
+        # The processes of a job are started here (launch.py), also on a cluster whose own Lightning knows.
+        plugins=[LightningEnvironment(), WholeFiles()],
+    )
+
+
+def build_callbacks(cfg, selects, best):
+    """Weight averaging, early stopping and the checkpoint of the best epoch, for one phase.
+
+    selects: whether a validation part is held out from it; best: the file of its best epoch
+    """
+    callbacks = []
+    if cfg.ema_decay is not None:
+        callbacks.append(TrainedAveraging(multi_avg_fn=warming_average(cfg.ema_decay)))
+    if cfg.patience is not None and selects:
+        callbacks.append(EarlyStopping(cfg.monitor, mode=direction("monitor", cfg.monitor), patience=cfg.patience))
+    if selects:
+        # Not save_weights_only: Lightning then skips the callbacks' part and would save the weights before averaging.
+        where = {"dirpath": best.parent, "filename": best.stem, "enable_version_counter": False}
+        callbacks.append(ModelCheckpoint(**where, monitor=cfg.monitor, mode=direction("monitor", cfg.monitor)))
+    return callbacks
+
+
+def build_monitor(cfg, data, folder):
+    """The StabilityMonitor of a run. Its probe is drawn from the training part, by the seed."""
+    for key in ("probe", "sharpness_every"):
+        value = cfg.stability[key]
+        if value is not None and value < 1:
+            raise ConfigError(f"stability.{key}={value}: give a whole number, 1 or more{' (or null: never)' if key != 'probe' else ''}.")
+    train = data.split.train
+    probe = np.random.default_rng(cfg.seed).choice(train, min(cfg.stability.probe, len(train)), replace=False)
+    rows = torch.from_numpy(probe)
+    return StabilityMonitor(folder, data.pixels[rows], data.targets[rows], rows, data.batch_size, cfg.stability.sharpness_every)
+
+
+def warming_average(decay):
+    """An exponential average that forgets the first steps faster, so that a run of 50 steps is not averaged over 200."""
+
+    def average(averaged, current, steps):
+        get_ema_multi_avg_fn(min(decay, (1 + steps.item()) / (10 + steps.item())))(averaged, current, steps)
+
+    return average

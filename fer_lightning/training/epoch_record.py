@@ -1,0 +1,64 @@
+"""Lightning callbacks that keep the record of a run as it trains: a row of metrics.csv and a line on the screen per epoch."""
+
+import logging
+import time
+
+from lightning.pytorch.callbacks import Checkpoint
+
+from fer_lightning.runs.metrics_csv import append_metrics
+
+log = logging.getLogger(__name__)
+
+
+class EpochRecord(Checkpoint):
+    """Appends each epoch to metrics.csv and says it in one line.
+
+    A `Checkpoint` because Lightning calls these last, once the scores of the epoch are all there.
+    """
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.images = 0
+        self.seconds = 0.0
+        self._images = 0
+        self._started = None
+
+    def state_dict(self):
+        return {"images": self.images, "seconds": self.seconds}
+
+    def load_state_dict(self, state):
+        self.images, self.seconds = state["images"], state["seconds"]
+
+    def on_train_start(self, trainer, module):
+        self._start_clock()  # a run that goes on in the middle of an epoch counts from there
+
+    def on_train_epoch_start(self, trainer, module):
+        self._start_clock()
+
+    def _start_clock(self):
+        self._started = time.perf_counter()
+        self._images = 0
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        self._images += len(batch[2])  # pictures, not the crops that augmentation may make of each
+
+    def on_validation_start(self, trainer, module):
+        self._stop_clock()
+
+    def on_train_epoch_end(self, trainer, module):
+        self._stop_clock()
+        metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
+        append_metrics(self.folder, {"epoch": trainer.current_epoch, "step": trainer.global_step, **metrics})
+        scores = "  ".join(
+            f"{name} {metrics[name]:.4f}" for name in ("train/loss", "train/accuracy", "val/loss", "val/accuracy") if name in metrics
+        )
+        rate = self._images / self._epoch_seconds
+        log.info("epoch %d/%d  %s  %.0f images/s", trainer.current_epoch + 1, trainer.max_epochs, scores, rate)
+
+    def _stop_clock(self):
+        """Training ends where validation starts; without a validation part, at the end of the epoch."""
+        if self._started is not None:
+            self._epoch_seconds = time.perf_counter() - self._started
+            self._started = None
+            self.images += self._images
+            self.seconds += self._epoch_seconds

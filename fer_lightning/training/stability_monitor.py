@@ -1,0 +1,203 @@
+"""The Lightning callback that watches how stable a training is, without touching it."""
+
+import math
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch.nn.utils import get_total_norm
+
+from fer_lightning.runs.steps import write_steps
+from fer_lightning.stability import measures as stability
+from fer_lightning.stability.sharpness import edge_ratio, predictiveness
+from fer_lightning.stability.units import inactive_units
+from fer_lightning.transforms.prepare import prepare
+
+SHARPNESS = {"eos": edge_ratio, "pred": predictiveness}
+
+# How many steps a training goes on after its loss is no number: reading a loss makes a GPU wait.
+LOOK_EVERY = 64
+
+
+class StabilityMonitor(Callback):
+    """Keeps loss, unclipped gradient norm and rate of every step, measures a probe once an epoch, and sums a run up.
+
+    folder:          the run folder, for steps.parquet
+    pixels, targets, rows: the probe: (N, 1, 48, 48) uint8 training pictures, never augmented, what training wants of them, which they are
+    batch_size:      how many of them at a time
+    sharpness_every: measure `eos` and `pred` after every so many epochs; None: never
+
+    One object watches a run through all its phases. Logged each epoch as stability/*: spk and gnv of the run so far; dead, dormant, gap
+    (points) and the median grad_norm of this epoch; eos and pred where they are asked for, NaN in between. A training is the same, bit by
+    bit, with the monitor and without: the probe is passed in eval mode and draws no random number.
+
+    Which weights: the steps and the units (dead, dormant, eos, pred) are those of the network as it trains, which is live when the epoch
+    ends. The training accuracy is measured on the probe in the middle of validation, hence with the weights that are validated, averaged
+    where weights are averaged; so `gap` compares one network with itself. It is an accuracy on the probe, not on the whole training part.
+
+    What is frozen is not watched: behind a frozen backbone the probe passes through the head alone, on features taken once a phase.
+
+    A loss that is no number ends the training, within `LOOK_EVERY` steps: `diverged` is then true. That is a result, not a failure.
+    """
+
+    def __init__(self, folder, pixels, targets, rows, batch_size, sharpness_every=None):
+        self.folder = folder
+        self.pixels = pixels
+        self.rows = rows
+        self.targets = targets
+        self.batch_size = batch_size
+        self.sharpness_every = sharpness_every
+        self.steps = pd.DataFrame()
+        self.epochs = []
+        self._phase = -1
+        self._losses, self._norms, self._lrs, self._parts = [], [], [], []
+        self._validated = {}
+        self.diverged = False
+
+    def state_dict(self):
+        """The steps and epochs of the run so far, and of the epoch under way what its end will need."""
+        return {
+            "phase": self._phase,
+            "steps": {name: torch.tensor(column.to_numpy()) for name, column in self.steps.items()},
+            "epochs": self.epochs,
+            "under_way": {name: getattr(self, name) for name in ("_losses", "_norms", "_lrs", "_parts")},
+            "diverged": self.diverged,
+            "clip_at": self._clip_at,
+        }
+
+    def load_state_dict(self, state):
+        self._phase = state["phase"] - 1  # on_train_start counts it
+        self.steps = pd.DataFrame({name: column.numpy() for name, column in state["steps"].items()})
+        self.epochs = state["epochs"]
+        for name, values in state["under_way"].items():
+            setattr(self, name, values)
+        self.diverged = state["diverged"]
+        self._clip_at = state["clip_at"]
+
+    def on_train_start(self, trainer, module):
+        self._phase += 1
+        self._clip_at = trainer.gradient_clip_val if trainer.gradient_clip_algorithm != "value" else None
+        self._inputs, self._targets = self.pixels.to(module.device), self.targets.to(module.device)
+        self._head_only = not any(p.requires_grad for p in module.backbone.parameters())
+        if self._head_only:
+            batches = zip(self._inputs.split(self.batch_size), self.rows.to(module.device).split(self.batch_size))
+            with _evaluating(module):
+                self._inputs = torch.cat([module.still_features(*batch) for batch in batches])
+
+    def on_before_optimizer_step(self, trainer, module, optimizer):
+        # Unscaled and not yet clipped. Tensors stay on the device until the epoch ends: reading one makes the device wait.
+        # Of the optimizer's parameters alone: what a later phase froze may hold an old gradient.
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        self._norms.append(get_total_norm(gradients).float())
+        self._rates = [float(group["lr"]) for group in optimizer.param_groups]
+        self._lrs.append(self._rates[0])
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        self._parts.append(outputs["loss"])
+        if len(self._norms) > len(self._losses):  # the step is taken: with accumulated gradients, after several batches
+            # Lightning divides the loss of each batch by how many make up a step.
+            self._losses.append(torch.stack(self._parts).mean().float() * trainer.accumulate_grad_batches)
+            self._parts.clear()
+            if len(self._losses) % LOOK_EVERY == 0:
+                self._look_for_divergence(trainer, torch.stack(self._losses[-LOOK_EVERY:]).isfinite().all().item())
+
+    def _look_for_divergence(self, trainer, finite):
+        if not finite:
+            self.diverged = trainer.should_stop = True
+
+    def on_validation_batch_start(self, trainer, module, batch, batch_idx, dataloader_idx=0):
+        if batch_idx == 0:
+            with trainer.precision_plugin.forward_context():
+                logits = torch.cat([self._forward(module, inputs) for inputs in self._inputs.split(self.batch_size)])
+            hits = logits.argmax(1) == (self._targets if self._targets.ndim == 1 else self._targets.argmax(1))
+            self._validated = {"train_accuracy": 100 * hits.float().mean().item()}
+
+    def on_validation_end(self, trainer, module):
+        scores = trainer.callback_metrics
+        self._validated |= {"val_loss": scores["val/loss"].item(), "val_accuracy": 100 * scores["val/accuracy"].item()}
+
+    def on_train_epoch_end(self, trainer, module):
+        new = self._gather(trainer)
+        self._look_for_divergence(trainer, np.isfinite(new["loss"]).all())
+        epoch = dict.fromkeys(("val_loss", "val_accuracy", "train_accuracy"), math.nan) | self._validated
+        self._validated = {}
+        with _looking(trainer, module):
+            net = module.head if self._head_only else module
+            batches = self._inputs.split(self.batch_size)
+            epoch["dead"], epoch["dormant"] = inactive_units(lambda inputs: self._forward(module, inputs), net, batches)
+        if self.sharpness_every:
+            epoch |= self._sharpness(trainer, module)
+        self.epochs.append(epoch)
+        write_steps(self.folder, self.steps)
+
+        count = stability.counted(self.steps["phase"].to_numpy(), self.steps["lr"].to_numpy())
+        so_far = {
+            "spk": stability.spike_rate(self.steps["spike"].to_numpy()[count]),
+            "gnv": stability.gradient_volatility(self.steps["residual"].to_numpy()[count]),
+            "dead": epoch["dead"],
+            "dormant": epoch["dormant"],
+            "gap": epoch["train_accuracy"] - epoch["val_accuracy"],
+            "grad_norm": float(new["grad_norm"].median()),
+        }
+        so_far |= {name: epoch[name] for name in SHARPNESS if name in epoch}
+        # NaN where there is no number yet: metrics.csv has the columns of its first row.
+        module.log_dict({f"stability/{name}": math.nan if value is None else value for name, value in so_far.items()})
+
+    def summary(self):
+        """All measures of the run so far and their label; see `fer_lightning.stability.measures.summary`."""
+        return stability.summary(self.steps, pd.DataFrame(self.epochs), self._clip_at)
+
+    def _gather(self, trainer):
+        """The steps of the epoch, judged, as a frame; they join the steps of the run."""
+        loss, norm = torch.stack([torch.stack(self._losses), torch.stack(self._norms)]).cpu().numpy()
+        new = pd.DataFrame({"phase": self._phase, "epoch": trainer.current_epoch, "loss": loss, "grad_norm": norm, "lr": self._lrs})
+        if getattr(trainer.precision_plugin, "scaler", None):
+            # Half precision: where the scaled gradient overflows, no step is taken, and the scale is halved.
+            new = new[new["grad_norm"] < math.inf].copy()
+        self._losses, self._norms, self._lrs = [], [], []
+        before = self.steps[self.steps["phase"] == self._phase] if len(self.steps) else self.steps
+        phase = pd.concat([before, new])
+        new["spike"], new["residual"] = stability.judge(phase["loss"], phase["grad_norm"], since=len(before))
+        self.steps = pd.concat([self.steps, new], ignore_index=True)
+        return new
+
+    def _sharpness(self, trainer, module):
+        """eos and pred of this epoch; NaN where it is not its turn. In full precision: second derivatives are small differences."""
+        if (trainer.current_epoch + 1) % self.sharpness_every:
+            return dict.fromkeys(SHARPNESS, math.nan)
+
+        def losses():
+            for inputs, targets in zip(self._inputs.split(self.batch_size), self._targets.split(self.batch_size)):
+                yield module.loss(self._forward(module, inputs).float(), targets) * len(inputs) / len(self._inputs)
+
+        with _evaluating(module):
+            return {name: measure(losses, trainer.optimizers[0], self._rates) for name, measure in SHARPNESS.items()}
+
+    def _forward(self, module, inputs):
+        """Logits (B, 7) of a batch of the probe."""
+        if self._head_only:
+            return module.head(inputs)
+        return module(prepare(module.views.expand(inputs), module.backbone.input_spec, module.channels_last))
+
+
+@contextmanager
+def _evaluating(module):
+    """Every submodule in eval mode and uncompiled, and back in the mode it was in."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        # Compiled nets call no hooks, by which units are seen, and have no second derivatives.
+        with torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+@contextmanager
+def _looking(trainer, module):
+    """Eval mode, in the precision of training."""
+    with _evaluating(module), trainer.precision_plugin.forward_context():
+        yield

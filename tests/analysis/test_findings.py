@@ -1,0 +1,363 @@
+"""The statistics of whole studies, from run folders as training leaves them."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.written_runs import ACTS, NORMS, draw, write_grid, write_run
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from fer_lightning.analysis.job_table import read_jobs
+from fer_lightning.analysis.statistics.contrasts import differences_of_gains, gains, reference_cell, roles
+from fer_lightning.analysis.statistics.correctness import correctness
+from fer_lightning.analysis.statistics.factorial import two_way
+from fer_lightning.analysis.statistics.findings import study_findings
+from fer_lightning.analysis.statistics.layout import layout
+from fer_lightning.config.registered_analysis import registered
+from fer_lightning.process.errors import ConfigError
+from fer_lightning.runs.layout import PREDICTIONS
+
+REFERENCE = {"head.act": "relu", "head.norm": "bn"}
+FEW = {"resamples": 500}
+
+
+def analyse(folder, **analysis):
+    return study_findings(folder, read_jobs(folder), {"name": "s", "analysis": FEW | analysis})
+
+
+def titles(found):
+    return [finding.title for finding in found.findings]
+
+
+def finding(found, title):
+    return next(finding for finding in found.findings if finding.title == title)
+
+
+def text(found, title=None):
+    return "\n".join(paragraph for f in found.findings if title in (None, f.title) for paragraph in f.text)
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory):
+    """S0's grid with a large synergy of GELU and BatchNorm; five seeds."""
+    folder = tmp_path_factory.mktemp("grid")
+    return folder, write_grid(folder, np.random.default_rng(0), gain=0.02, synergy=0.12, pictures=2000)
+
+
+def test_a_planted_synergy(grid):
+    found = analyse(grid[0], reference=REFERENCE, tuned_per_cell=True)
+    assert found.verdict.word == "synergy" and "bn over none: gelu against relu" in found.verdict.sentence
+    assert titles(found) == [
+        *("Conclusion", "Runs", "Cells", "Analysis of variance", "Does the interaction test hold", "Synergy contrasts"),
+        *("Gain of head.norm", "What this study can see", "Against the reference cell", "Secondary outcomes"),
+    ]
+    assert text(found, "Conclusion").startswith("Synergy: ") and "First by validation is gelu-bn" in text(found, "Conclusion")
+    assert text(found, "Runs") == "40 of 40 runs are done: 8 of 8 cells, 5 seeds. Outcome: test_accuracy."
+
+
+def test_without_a_rate_of_its_own_for_each_cell_nothing_is_synergy(grid):
+    found = analyse(grid[0], reference=REFERENCE)
+    assert found.verdict.word == "inconclusive" and "study.analysis.tuned_per_cell" in found.verdict.sentence
+
+
+def test_the_numbers_are_those_of_the_right_answers(grid):
+    folder, right = grid
+    found = analyse(folder, reference=REFERENCE, tuned_per_cell=True)
+    accuracy = right.mean(2)
+    anova = two_way(accuracy.reshape(5, 4, 2))
+    table = finding(found, "Analysis of variance").table.set_index("source")
+    assert table.loc["head.act x head.norm", "F"] == f"{anova.f['ab']:.2f}"
+    assert table.loc["head.act x head.norm", "degrees of freedom"] == 3 and table.loc["residual", "degrees of freedom"] == 28
+    cells = found.cells.set_index(["head.act", "head.norm"])
+    assert cells.loc[("gelu", "bn"), "mean"] == pytest.approx(accuracy[:, 0].mean())
+    assert cells.loc[("gelu", "bn"), "clean_mean"] == pytest.approx(right[:, 0, 400:].mean())
+    assert (cells["low"] < cells["mean"]).all() and (cells["mean"] < cells["high"]).all() and (cells["n"] == 5).all()
+    contrasts = found.contrasts.set_index(["kind", "name"])
+    gain = accuracy[:, 0] - accuracy[:, 1]
+    of_relu = accuracy[:, 4] - accuracy[:, 5]
+    row = contrasts.loc[("gain", "bn over none with gelu")]
+    assert row["estimate"] == pytest.approx(gain.mean()) and row["p"] == pytest.approx(stats.ttest_1samp(gain, 0).pvalue)
+    row = contrasts.loc[("difference of gains", "bn over none: gelu against relu")]
+    assert row["estimate"] == pytest.approx((gain - of_relu).mean()) and row["low"] < row["estimate"] < row["high"]
+    row = contrasts.loc[("reference", "gelu-bn")]
+    assert row["p"] == pytest.approx(stats.ttest_rel(accuracy[:, 0], accuracy[:, 4]).pvalue)
+    assert contrasts.index.get_level_values("kind").value_counts().to_dict() == {"gain": 4, "difference of gains": 3, "reference": 7}
+
+
+def test_a_report_made_again_says_the_same(grid):
+    first, second = (analyse(grid[0], reference=REFERENCE) for _ in range(2))
+    assert first.verdict == second.verdict
+    pd.testing.assert_frame_equal(first.contrasts, second.contrasts)
+    pd.testing.assert_frame_equal(first.cells, second.cells)
+
+
+def test_equal_gains_are_additive(tmp_path):
+    write_grid(tmp_path, np.random.default_rng(1), pictures=2000, seeds=8)
+    found = analyse(tmp_path, reference=REFERENCE, sesoi=0.05)
+    assert found.verdict.word == "additive" and "±5.00 points" in found.verdict.sentence
+
+
+def test_one_seed_is_described_and_not_tested(tmp_path):
+    write_grid(tmp_path, np.random.default_rng(2), pictures=200, seeds=1)
+    found = analyse(tmp_path, reference=REFERENCE)
+    assert found.verdict.word == "inconclusive" and "no test is possible" in found.verdict.sentence
+    assert "seeds would show synergy" in found.verdict.sentence
+    assert "descriptive: F(1, 2)" in text(found, "Interaction, descriptive") and "Analysis of variance" not in titles(found)
+    assert found.contrasts["p"].isna().all() and found.contrasts["estimate"].notna().all()
+    assert found.cells["low"].notna().all() and found.cells["sd"].isna().all()
+    assert finding(found, "Against the reference cell").table.columns.tolist() == ["cell", "seeds", "difference (points)"]
+
+
+def test_runs_that_are_missing_failed_or_diverged_are_named(tmp_path):
+    right = write_grid(tmp_path, np.random.default_rng(3), pictures=300)
+    (tmp_path / "mish-bn-s1" / "result.json").unlink()
+    for path in (tmp_path / "gelu-none-s4").iterdir():
+        path.unlink()
+    (tmp_path / "gelu-none-s4").rmdir()
+    write_run(tmp_path, {"head.act": "gelu", "head.norm": "none"}, 4, status="failed")
+    jobs = read_jobs(tmp_path)
+    jobs["stability_div"] = [True if name == "relu-bn-s0" else None if name == "relu-bn-s1" else False for name in jobs["name"]]
+    found = study_findings(tmp_path, jobs, {"analysis": FEW | {"reference": REFERENCE}})
+    said = text(found, "Runs")
+    assert "38 of 39 runs are done" in said and "Failed: gelu-none-s4." in said
+    assert "Incomplete, some cell having no score: seed 1 and seed 4." in said
+    assert "Diverged, and in the tests as they were trained: relu-bn-s0." in said
+    # The analysis of variance has the three seeds that are whole; a contrast has those that it needs.
+    table = finding(found, "Analysis of variance").table.set_index("source")
+    assert table.loc["residual", "degrees of freedom"] == 14
+    assert table.loc["head.act", "F"] == f"{two_way(right.mean(2)[[0, 2, 3]].reshape(3, 4, 2)).f['a']:.2f}"
+    contrasts = found.contrasts.set_index(["kind", "name"])["n"]
+    assert contrasts["gain", "bn over none with mish"] == 4 and contrasts["gain", "bn over none with swish"] == 5
+    assert found.cells.set_index(["head.act", "head.norm"])["n"].to_dict()[("mish", "bn")] == 4
+    assert finding(found, "Does the interaction test hold").table.set_index("test of the interaction")["p"].ne("").all()
+
+
+def test_a_grid_with_an_empty_cell_is_inconclusive_and_ranked(tmp_path):
+    write_grid(tmp_path, np.random.default_rng(4), pictures=300, seeds=3)
+    for seed in range(3):
+        (tmp_path / f"swish-bn-s{seed}" / "result.json").unlink()
+    found = analyse(tmp_path, reference=REFERENCE)
+    assert found.verdict == ("inconclusive", "Inconclusive: the interaction needs a run in every cell, and there is none in swish-bn.")
+    assert "Cells without a score: swish-bn." in text(found, "Runs") and "Ranking" in titles(found)
+    assert found.cells["n"].tolist().count(0) == 1
+
+
+def write_axis(folder, accuracy, seeds=6, pictures=1500, axis="backbone", levels="abcdefgh", rng=None):
+    right = draw(rng or np.random.default_rng(5), accuracy, pictures, seeds)
+    for seed in range(seeds):
+        for level, hits in zip(levels, right[seed]):
+            write_run(folder, {axis: level}, seed, hits)
+    return right
+
+
+def test_one_axis_is_ranked(tmp_path):
+    right = write_axis(tmp_path, [0.60, 0.70, 0.70, 0.55])
+    found = analyse(tmp_path)
+    accuracy = right.mean(2)
+    first = "bc"[int(accuracy[:, 2].mean() > accuracy[:, 1].mean())]
+    other = "cb"["bc".index(first)]
+    assert found.verdict == (None, f"Not told apart from {first}, the first: {other}. Lower than {first}: a and d.")
+    assert "Of all 6 pairs, 5 differ" in text(found, "Ranking") and f"b above {'d'}" in text(found, "Ranking")
+    friedman = stats.friedmanchisquare(*accuracy.T)
+    assert f"chi² = {friedman.statistic:.2f}" in text(found, "Ranking")
+    table = finding(found, "Ranking").table.set_index("cell")
+    assert table.loc["a", "average rank"] == f"{stats.rankdata(-accuracy, axis=1)[:, 0].mean():.2f}"
+    assert table.index[-1] == "d" and table.loc[first, "p (Holm)"] == "" and float(table.loc["d", "over the first (points)"]) < -10
+
+
+def test_numbers_as_levels_are_in_their_order(tmp_path):
+    write_axis(tmp_path, [0.6, 0.6, 0.6], seeds=2, pictures=100, axis="optimizer.lr", levels=[0.001, 0.1, 0.01])
+    assert analyse(tmp_path).cells["optimizer.lr"].tolist() == ["0.001", "0.01", "0.1"]
+
+
+def test_three_axes_are_one_factor(tmp_path):
+    rng = np.random.default_rng(6)
+    for seed in range(2):
+        for cell in ({"x": x, "y": y, "optimizer.lr": lr} for x in "ab" for y in "cd" for lr in (0.1, 0.2)):
+            write_run(tmp_path, cell, seed, rng.random(200) < 0.6)
+    found = analyse(tmp_path)
+    assert found.verdict.word is None and "3 axes vary and do not make a two-way grid" in text(found, "Runs")
+    assert len(found.cells) == 8 and "a-c-lr0.1" in finding(found, "Ranking").table["cell"].tolist()
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_no_axis(tmp_path, seeds):
+    for seed in range(seeds):
+        write_run(tmp_path, {}, seed, np.random.default_rng(seed).random(200) < 0.6)
+    found = analyse(tmp_path)
+    assert found.verdict == (None, "One cell: there is nothing to compare it with.")
+    assert titles(found) == ["Conclusion", "Runs", "Cells"] and found.cells["n"].tolist() == [seeds]
+
+
+def test_nothing_done(tmp_path):
+    write_run(tmp_path, {"head.act": "relu"}, 0, status="failed")
+    write_run(tmp_path, {"head.act": "gelu"}, 0, status="running")
+    found = analyse(tmp_path)
+    assert found.verdict.word is None and not len(found.cells) and not len(found.contrasts)
+    assert "Failed: relu-s0." in text(found) and "Running: gelu-s0." in text(found)
+
+
+def test_without_a_test_part_validation_is_the_outcome(tmp_path):
+    rng = np.random.default_rng(7)
+    for seed in range(3):
+        for act in ACTS:
+            write_run(tmp_path, {"head.act": act}, seed, rng.random(300) < 0.6, part="val")
+    found = analyse(tmp_path)
+    assert "Outcome: val_accuracy." in text(found, "Runs") and "No run has a test_accuracy" in text(found, "Runs")
+    assert len(found.contrasts) == 6 and found.contrasts["low"].notna().all()
+    assert "on 300 pictures" in text(found, "Cells")
+
+
+def test_runs_on_other_pictures_have_intervals_over_seeds_alone(tmp_path):
+    rng = np.random.default_rng(8)
+    folds = {fold: np.arange(300) + 300 * fold for fold in range(3)}
+    right = {}
+    for fold, rows in folds.items():
+        for seed in range(2):
+            for norm, chance in (("bn", 0.7), ("none", 0.6)):
+                right[norm, fold, seed] = rng.random(300) < chance
+                write_run(tmp_path, {"protocol.fold": fold, "head.norm": norm}, seed, right[norm, fold, seed], rows=rows)
+    found = analyse(tmp_path)
+    said = text(found, "Runs")
+    assert "was scored on other pictures" in said and "Each combination of seed and protocol.fold counts as a seed" in said
+    row = found.contrasts.set_index(["kind", "name"]).loc[("reference", "bn")]
+    gain = [right["bn", *key].mean() - right["none", *key].mean() for key in ((f, s) for f in range(3) for s in range(2))]
+    expected = stats.ttest_1samp(gain, 0)
+    assert row["n"] == 6 and row["p"] == pytest.approx(expected.pvalue)
+    assert (row["low"], row["high"]) == pytest.approx(tuple(expected.confidence_interval()))
+
+
+@pytest.mark.parametrize("harm", ["gone", "cut off", "other part"])
+def test_predictions_that_cannot_be_read_leave_the_seeds(tmp_path, harm):
+    write_axis(tmp_path, [0.6, 0.7], seeds=3, pictures=100)
+    path = tmp_path / "a-s1" / PREDICTIONS
+    if harm == "gone":
+        path.unlink()
+    elif harm == "cut off":
+        path.write_bytes(path.read_bytes()[:100])
+    else:
+        frame = pd.read_parquet(path)
+        frame.assign(split="val").to_parquet(path)
+    found = analyse(tmp_path)
+    assert "a-s1 has no" in text(found, "Runs") and found.contrasts["low"].notna().all()
+
+
+def test_correctness_is_in_the_order_of_the_rows(tmp_path):
+    right = np.array([True, False, True, True, False, False, True, True])
+    write_run(tmp_path, {"x": 0}, 0, right)
+    write_run(tmp_path, {"x": 1}, 0, right[::-1], rows=np.arange(8)[::-1])
+    found, why = correctness(tmp_path, ["0-s0", "1-s0"], "test")
+    assert why == "" and found.tolist() == [right.tolist()] * 2
+
+
+def test_the_same_run_twice_counts_once(tmp_path):
+    write_axis(tmp_path, [0.6, 0.7], seeds=2, pictures=100)
+    (tmp_path / "a-s1").rename(tmp_path / "copy")
+    write_run(tmp_path, {"backbone": "a"}, 1, np.ones(100, bool))
+    found = analyse(tmp_path)
+    assert "Left out, because another run has the same cell and seed: copy." in text(found, "Runs")
+    assert found.cells["n"].tolist() == [2, 2] and found.cells["max"][0] == 1
+
+
+def test_runs_that_all_score_the_same_are_not_told_apart(tmp_path):
+    for seed in range(3):
+        for act in ACTS[:2]:
+            for norm in NORMS:
+                write_run(tmp_path, {"head.act": act, "head.norm": norm}, seed, np.arange(100) % 4 == 0)
+    found = analyse(tmp_path, reference=REFERENCE)
+    assert found.verdict.word == "inconclusive" and "scored the same" in found.verdict.sentence
+
+
+def test_a_random_search_is_one_factor(tmp_path):
+    rng = np.random.default_rng(9)
+    for _ in range(12):
+        cell = {"optimizer.lr": round(float(rng.random()), 6), "optimizer.weight_decay": round(float(rng.random()), 6)}
+        write_run(tmp_path, cell, 0, rng.random(100) < 0.5)
+    found = analyse(tmp_path)
+    assert found.verdict.word is None and "no test" in found.verdict.sentence and len(found.cells) == 12
+
+
+def jobs_of(**axes):
+    jobs = pd.MultiIndex.from_product(axes.values(), names=axes).to_frame(index=False).assign(seed=0, status="done", test_accuracy=0.5)
+    jobs.insert(0, "name", [f"r{i}" for i in range(len(jobs))])
+    return jobs
+
+
+@st.composite
+def any_jobs(draw):
+    """Whatever a sweep may leave: any axes and seeds, runs in any state, scores of any coarseness, some of them missing."""
+    axes = {"head.norm": ["none", "bn", None], "optimizer.lr": [0.1, 1e-3, "auto"], "protocol.fold": [0, 1], "seed": [0, 1, 2]}
+    axes = {axis: levels[: draw(st.integers(1, len(levels)))] for axis, levels in axes.items() if axis == "seed" or draw(st.booleans())}
+    cells = [dict(zip(axes, values)) for values in itertools.product(*axes.values())]
+    score = st.sampled_from([0.0, 0.25, 0.7, 0.71, 0.72, 1.0, None])
+    rows = []
+    for i, cell in enumerate(draw(st.lists(st.sampled_from(cells), min_size=1, max_size=30))):
+        status = draw(st.sampled_from(["done"] * 6 + ["failed", "running", "preempted"]))
+        row = {"name": f"r{i}", **cell, "status": status, "protocol": "official"}
+        if status == "done":
+            row |= {name: draw(score) for name in ("val_accuracy", "test_accuracy", "test_accuracy_clean", "test_macro_f1", "test_loss")}
+            row |= {"test_n": draw(st.sampled_from([100, None])), "stability_div": draw(st.sampled_from([True, False, None]))}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.filterwarnings("error")
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(any_jobs(), st.sampled_from([{}, {"head.norm": "bn"}, {"head.norm": "gone", "optimizer.lr": 0.1}]))
+def test_no_study_is_too_odd(tmp_path, jobs, reference):
+    found = study_findings(tmp_path, jobs, {"analysis": {"resamples": 100, "reference": reference}})
+    assert found.verdict.word in (None, "additive", "inconclusive", "synergy") and found.verdict.sentence
+    for entry in found.findings:
+        assert entry.title and all(isinstance(paragraph, str) and "nan" not in paragraph for paragraph in entry.text)
+        assert entry.table is None or not entry.table.astype(str).isin(["nan", "NaN"]).any(axis=None)
+
+
+def test_who_gains_over_what():
+    grid = jobs_of(**{"head.act": ["gelu", "relu"], "head.norm": ["bn", "ln", "none"]})
+    parts = roles(layout(grid, "test_accuracy"), {"head.act": "relu", "head.norm": "bn"})
+    assert parts == ("head.norm", "none", "head.act", "relu")
+    design = layout(grid, "test_accuracy")
+    assert [c.name for c in gains(design, parts)][:2] == ["bn over none with gelu", "bn over none with relu"]
+    wanted = differences_of_gains(design, parts)
+    assert [c.name for c in wanted] == ["bn over none: gelu against relu", "ln over none: gelu against relu"]
+    #                                            gelu: bn ln none  relu: bn ln none
+    assert wanted[0].weights.tolist() == [1, 0, -1, -1, 0, 1] and wanted[1].weights.tolist() == [0, 1, -1, 0, -1, 1]
+    assert reference_cell(design, {"head.act": "relu", "head.norm": "bn"}) == ("relu", "bn")
+    # Nothing registered: what says "without", else the first; where neither axis says so, the shorter one is the treatment.
+    assert reference_cell(design, {}) == ("gelu", "none")
+    assert roles(layout(jobs_of(a=["x", "y", "z"], b=["u", "v"]), "test_accuracy"), {"b": "v"}) == ("b", "v", "a", "x")
+    assert roles(layout(jobs_of(a=["x", "y"], b=[False, True]), "test_accuracy"), {}) == ("b", "False", "a", "x")
+
+
+@pytest.mark.parametrize(
+    ("analysis", "said"),
+    [
+        ({"alpha": 0.0}, "study.analysis.alpha=0.0: the level of a test lies between 0 and 1"),
+        ({"sesoi": 0.5e2}, "such as 0.005 for 0.5 points"),
+        ({"resamples": 10}, "100 are the least"),
+        ({"outcome": "test_acuracy"}, "Did you mean test_accuracy"),
+        ({"sesio": 0.01}, "study.analysis.sesio: there is no such key. Did you mean sesoi?"),
+    ],
+)
+def test_an_analysis_that_there_is_not(analysis, said):
+    with pytest.raises(ConfigError, match=said.replace(".", r"\.").replace("?", r"\?")):
+        registered({"analysis": analysis})
+
+
+def test_a_study_from_before_there_was_an_analysis():
+    assert registered({}).alpha == 0.05 and registered({"analysis": None}).reference == {}
+
+
+def test_a_wrong_analysis_stops_a_sweep_before_its_first_job(command, tmp_path):
+    done = command("-m", "seed=0,1", "study.analysis.alpha=5", "hydra.sweep.dir=out")
+    assert done.code == 1 and "study.analysis.alpha=5.0" in done.text and not (tmp_path / "out").exists()
+
+
+def test_reading_no_statistics_costs_no_scipy(process, tmp_path):
+    """A smoke run that imports the report should not wait for libraries that it will not call."""
+    heavy = {"scipy", "statsmodels", "pyarrow.parquet", "torch"}
+    (tmp_path / "check.py").write_text(f"import sys, fer_lightning.analysis.statistics.findings; print({heavy} & set(sys.modules))")
+    assert process("check").text.strip() == "set()"

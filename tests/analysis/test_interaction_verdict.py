@@ -1,0 +1,116 @@
+"""The one word about an interaction: each condition of the registered rule, and how often the rule cries wolf."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from fer_lightning.analysis.statistics.descriptive import logit
+from fer_lightning.analysis.statistics.factorial import two_way
+from fer_lightning.analysis.statistics.interaction_verdict import decide
+from fer_lightning.analysis.statistics.layout import layout
+from fer_lightning.analysis.statistics.seeds_needed import Ability
+from fer_lightning.analysis.statistics.two_axes import crossed_findings
+from fer_lightning.analysis.statistics.two_way_bootstrap import draw_pictures
+from fer_lightning.config.registered_analysis import Analysis
+
+TUNED = Analysis(tuned_per_cell=True, reference={"head.act": "relu", "head.norm": "bn"})
+
+
+def gains(**changes):
+    """One difference of gains that has all that synergy asks for, and one that has nothing."""
+    row = {"name": "gelu", "estimate": 0.01, "p_holm": 0.004, "low": 0.004, "high": 0.016, "equivalence_p": 0.9}
+    row |= {"clean": 0.02, "logit": 0.1} | changes
+    other = {"name": "mish", "estimate": 0.0, "p_holm": 1.0, "low": -0.01, "high": 0.01, "equivalence_p": 0.2}
+    return pd.DataFrame([row, other | {"clean": 0.0, "logit": 0.0}])
+
+
+def test_synergy():
+    word, sentence = decide(0.01, gains(), TUNED, "More seeds.")
+    assert word == "synergy" and "gelu +1.00 points" in sentence and "More seeds" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("p", "changes", "analysis", "said"),
+    [
+        (0.06, {}, TUNED, "F test of the interaction has p = 0.060"),
+        (np.nan, {}, TUNED, "p not defined"),
+        (0.01, {"p_holm": 0.06}, TUNED, "no difference of gains has an interval without 0"),
+        (0.01, {"low": -0.001}, TUNED, "no difference of gains has an interval without 0"),
+        (0.01, {"estimate": 0.0049}, TUNED, "reaches 0.50 points"),
+        (0.01, {"clean": -0.001}, TUNED, "same sign on clean pictures"),
+        (0.01, {"clean": np.nan}, TUNED, "same sign on clean pictures"),
+        (0.01, {"logit": -0.1}, TUNED, "same sign on clean pictures"),
+        (0.01, {}, Analysis(), "learning rate was not tuned in every cell"),
+    ],
+)
+def test_synergy_takes_all_of_its_conditions(p, changes, analysis, said):
+    word, sentence = decide(p, gains(**changes), analysis)
+    assert word == "inconclusive" and said in sentence
+
+
+def test_a_negative_synergy_is_one_too():
+    assert decide(0.01, gains(estimate=-0.01, low=-0.016, high=-0.004, clean=-0.02, logit=-0.1), TUNED).word == "synergy"
+
+
+def test_additive_takes_all_differences():
+    small = gains(estimate=0.001, equivalence_p=0.01, p_holm=0.01, low=0.0005)
+    assert decide(0.4, small, TUNED).word == "inconclusive"
+    small["equivalence_p"] = [0.01, 0.04]
+    # A difference that is shown and too small to matter is additive, whatever F says; so is one whose rate was not tuned.
+    for p, analysis in ((0.4, TUNED), (0.001, TUNED), (0.4, Analysis())):
+        word, sentence = decide(p, small, analysis)
+        assert word == "additive" and "±0.50 points" in sentence and "0.040" in sentence
+
+
+def test_seeds_are_the_remedy_only_where_seeds_are_missing():
+    assert "More seeds." in decide(0.4, gains(), TUNED, "More seeds.").sentence
+    assert "More seeds." not in decide(0.01, gains(), Analysis(), "More seeds.").sentence
+
+
+@pytest.mark.parametrize(("gain", "seeds"), [(0.010, 6), (0.012, 8), (0.006, 20)])
+def test_the_seeds_that_are_promised(gain, seeds):
+    """The power of the whole rule, over seeds, is what drawing studies and applying it gives."""
+    rng = np.random.default_rng(2)
+    sd, alpha, sesoi = 0.004, 0.05, 0.005
+    effect = np.zeros((2, 4))
+    effect[0, 0] = gain
+    y = rng.normal(0, sd, (1500, seeds, 2, 4)) + effect
+    gains = y[:, :, 0] - y[:, :, 1]
+    d = gains[:, :, [0, 1, 3]] - gains[:, :, [2]]
+    p = stats.ttest_1samp(d, 0, axis=1).pvalue
+    holm_passed = np.sort(p, axis=1) < alpha / np.array([3, 2, 1])
+    counted = np.logical_and.accumulate(holm_passed, axis=1)
+    passed = np.take_along_axis(counted, np.argsort(np.argsort(p, axis=1), axis=1), axis=1)
+    synergy = (two_way(y).p["ab"] < alpha) & (passed & (np.abs(d.mean(1)) >= sesoi)).any(1)
+    ability = Ability(sd, {"head.norm": 2, "head.act": 4}, 3, alpha, sesoi)
+    assert ability.synergy(gain, seeds) == pytest.approx(synergy.mean(), abs=0.08)
+
+
+ACTS, NORMS = ("gelu", "mish", "relu", "swish"), ("bn", "none")
+
+
+def judge(rng, seeds, synergy, pictures=400, resamples=300):
+    """The verdict on drawn networks: every run gets a picture right with a chance that depends on the picture, the cell and both."""
+    rows = [{"name": f"{a}-{n}-{s}", "head.act": a, "head.norm": n, "seed": s} for s in range(seeds) for a in ACTS for n in NORMS]
+    ability = np.array([0.25 * (n == "bn") + synergy * (n == "bn") * (a == "gelu") for a in ACTS for n in NORMS])
+    score = ability[:, None] + 2.5 + rng.normal(0, 2.5, pictures) + rng.normal(0, 0.4, (8, pictures)) - 0.05
+    right = rng.random((seeds, 8, pictures)) < 1 / (1 + np.exp(-score))
+    accuracy = right.mean(2)
+    design = layout(pd.DataFrame(rows).assign(status="done", test_accuracy=accuracy.ravel()), "test_accuracy")
+    scores = {"outcome": accuracy, "clean": right[:, :, pictures // 5 :].mean(2), "logit": logit(accuracy, pictures)}
+    analysis = Analysis(tuned_per_cell=True, reference=TUNED.reference, resamples=resamples)
+    return crossed_findings(design, scores, analysis, draw_pictures(right, resamples, rng))[0].word
+
+
+def test_a_large_synergy_is_found_and_none_is_not():
+    rng = np.random.default_rng(0)
+    assert [judge(rng, 10, synergy=2.0) for _ in range(2)] == ["synergy"] * 2
+    assert "synergy" not in [judge(rng, 10, synergy=0.0) for _ in range(3)]
+
+
+@pytest.mark.slow
+def test_false_alarms_of_the_whole_rule():
+    rng = np.random.default_rng(1)
+    words = [judge(rng, 5, synergy=0.0) for _ in range(500)]
+    assert words.count("synergy") < 0.07 * 500

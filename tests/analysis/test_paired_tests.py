@@ -1,0 +1,149 @@
+"""Comparisons paired by seed: t tests, equivalence, Holm, intervals over seeds and pictures, wins and almost stochastic order."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.weightstats import ttost_paired
+
+from fer_lightning.analysis.statistics.contrasts import Contrast, per_block
+from fer_lightning.analysis.statistics.dominance import almost_stochastic_order, share_of_wins, violation_ratio
+from fer_lightning.analysis.statistics.paired_tests import compare, holm, holm_divisors, paired_tests
+from fer_lightning.analysis.statistics.two_way_bootstrap import draw_pictures, shares, two_way_interval, two_way_variance
+from fer_lightning.config.registered_analysis import Analysis
+
+
+def test_paired_tests_are_scipys_and_statsmodels():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0.73, 0.005, (2, 8))
+    (row,) = paired_tests((a - b)[:, None], 0.05, 0.005).to_dict("records")
+    expected = stats.ttest_rel(a, b)
+    assert row["p"] == row["p_holm"] == pytest.approx(expected.pvalue)
+    assert (row["low"], row["high"]) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    assert row["equivalence_p"] == pytest.approx(ttost_paired(a, b, -0.005, 0.005)[0])
+
+
+def test_equivalence_by_hand():
+    # Ten differences of mean 0.1 and standard deviation 1 against a margin of 1: t = -0.9 sqrt(10) on 9 degrees of freedom.
+    d = np.arange(10) - 4.5
+    d = 0.1 + d / d.std(ddof=1)
+    (p,) = paired_tests(d[:, None], 0.05, 1.0)["equivalence_p"]
+    assert p == pytest.approx(stats.t.cdf(-0.9 * np.sqrt(10), 9)) == pytest.approx(0.0096, abs=1e-5)
+
+
+def test_holm_by_hand_and_missing_tests_do_not_count():
+    # Four tests: 4 x 0.005, 3 x 0.01, 2 x 0.03, then never less than before.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.01, np.nan, 0.03]) == pytest.approx([0.02, np.nan, 0.03], nan_ok=True)
+    assert np.isnan(holm([np.nan])).all() and len(holm([])) == 0
+
+
+def test_holm_is_statsmodels():
+    p = [0.5, 0.001, 0.02, 0.02, 0.9, 1.0, 0.011, 0.0]
+    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+
+
+def test_the_interval_that_goes_with_holms_p():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        frame = paired_tests(rng.normal(0.004, 0.005, (6, 4)), 0.05, 0.005)
+        # Where Holm's step-down has come as far, the interval excludes 0 exactly where the adjusted p is below 0.05.
+        rejected = frame["p_holm"] < 0.05
+        outside = (frame["low"] > 0) | (frame["high"] < 0)
+        assert outside[rejected].all() and not (rejected & ~outside).any()
+        assert sorted(holm_divisors(frame["p"])) == [1, 2, 3, 4]
+
+
+def test_too_few_or_equal_blocks_have_an_estimate_and_no_test():
+    frame = paired_tests(np.array([[0.01, 0.02], [0.01, np.nan]]), 0.05, 0.005)
+    assert frame["estimate"].tolist() == [0.01, 0.02] and frame["n"].tolist() == [2, 1]
+    assert frame[["p", "p_holm", "equivalence_p", "low"]].isna().all(axis=None)
+
+
+def test_a_contrast_needs_only_its_own_cells():
+    table = np.array([[0.5, 0.4, np.nan], [0.6, np.nan, 0.1]])
+    values = per_block(table, [Contrast("x", np.array([1.0, -1, 0])), Contrast("y", np.array([1.0, 0, -1]))])
+    assert values == pytest.approx(np.array([[0.1, np.nan], [np.nan, 0.5]]), nan_ok=True)
+
+
+def test_shares_are_those_of_draws_with_replacement():
+    drawn = shares(np.random.default_rng(0), 4000, 10) * 10
+    assert np.all(drawn.sum(1) == 10) and np.all(drawn == np.round(drawn))
+    # A multinomial count of 10 draws: mean 1, variance 10 x 0.1 x 0.9.
+    assert drawn.mean(0) == pytest.approx(np.ones(10), abs=0.06) and drawn.var() == pytest.approx(0.9, abs=0.03)
+
+
+def contrast_of(rng, blocks, pictures, by_block, by_picture, rest):
+    """One contrast picture by picture, with known variance components (standard deviations)."""
+    return rng.normal(0, by_block, (blocks, 1)) + rng.normal(0, by_picture, pictures) + rng.normal(0, rest, (blocks, pictures))
+
+
+@pytest.mark.parametrize("parts", [(0.1, 1.0, 1.0), (0.0, 0.0, 1.0), (0.0, 1.0, 0.0)])
+def test_two_way_variance_is_that_of_the_mean(parts):
+    rng = np.random.default_rng(1)
+    blocks, pictures = 6, 80
+    by_block, by_picture, rest = parts
+    truth = by_block**2 / blocks + by_picture**2 / pictures + rest**2 / (blocks * pictures)
+    found = np.mean([two_way_variance(contrast_of(rng, blocks, pictures, *parts)) for _ in range(600)])
+    # Never below the variance over blocks alone, so on average a little too large.
+    assert truth * 0.97 < found < truth * 1.15
+
+
+def interval(right, rng, stretched=True):
+    pictures = draw_pictures(right[:, None], 400, rng)
+    drawn = pictures.drawn[:, 0]
+    if stretched:
+        low, high = two_way_interval(right, drawn, 0.95, rng)
+        return right.mean() + low, right.mean() + high
+    return np.quantile(np.einsum("bd,db->d", drawn, shares(rng, 400, len(right))), (0.025, 0.975))
+
+
+def test_the_interval_covers_other_seeds_and_pictures():
+    """As a plain two-way bootstrap does not: it counts three times what varies with both, and here nothing else varies."""
+    rng = np.random.default_rng(2)
+    held, plain = [], []
+    for _ in range(250):
+        right = contrast_of(rng, 10, 120, 0.02, 0.2, 1.0).astype(np.float32)
+        for found, covered in ((interval(right, rng), held), (interval(right, rng, stretched=False), plain)):
+            covered.append(found[0] <= 0 <= found[1])
+    assert 0.92 <= np.mean(held) <= 0.985
+    assert np.mean(plain) > 0.98
+
+
+def test_pictures_widen_an_interval_that_seeds_alone_would_have_narrow():
+    rng = np.random.default_rng(3)
+    chance = np.array([[0.9, 0.1], [0.2, 0.7]])[:, rng.integers(2, size=300)]  # each cell is sure of other pictures
+    right = rng.random((6, 2, 300)) < chance
+    table, contrast = right.mean(2), [Contrast("a over b", np.array([1.0, -1]))]
+    seeds = compare(table, contrast, Analysis()).iloc[0]
+    both = compare(table, contrast, Analysis(resamples=2000), draw_pictures(right, 2000, rng)).iloc[0]
+    assert both["estimate"] == seeds["estimate"] and both["p"] == seeds["p"]
+    assert both["high"] - both["low"] > 1.5 * (seeds["high"] - seeds["low"])
+
+
+def test_wins():
+    a, b = np.array([3.0, 2, 2, 5]), np.array([1.0, 2, 4, 1])
+    share, low, high = share_of_wins(a, b)
+    assert share == 0.625  # two wins, a tie, a loss
+    expected = stats.binomtest(5, 5).proportion_ci(0.95, "wilson")
+    assert share_of_wins(np.ones(5), np.zeros(5)) == pytest.approx((1, expected.low, expected.high))
+    assert np.isnan(share_of_wins(a[:1], b[:1])).all() and low < share < high
+
+
+def test_violation_ratio_by_hand():
+    a, b = np.array([0.73, 0.69, 0.72, 0.70, 0.71]), np.array([0.71, 0.70, 0.715, 0.705, 0.712])
+    # Sorted, b lies above by 0.010, 0.005 and 0, and below by 0.008 and 0.015.
+    assert violation_ratio(a, b) == pytest.approx(1.25 / (1.25 + 0.64 + 2.25))
+    assert violation_ratio(a, b) + violation_ratio(b, a) == pytest.approx(1)
+    assert violation_ratio(a, a) == 0.5 and violation_ratio(a + 1, a) == 0
+
+
+def test_almost_stochastic_order_agrees_with_deepsig():
+    """deepsig 1.2.8, two seeds, 4,000 draws: 0.856 and 0.865; 0.324 and 0.326."""
+    rng = np.random.default_rng(4)
+    a, b = np.array([0.69, 0.70, 0.71, 0.72, 0.73]), np.array([0.70, 0.705, 0.71, 0.712, 0.715])
+    assert almost_stochastic_order(a, b, 0.05, 10000, rng) == pytest.approx(0.86, abs=0.02)
+    a, b = np.array([0.721, 0.735, 0.728, 0.718, 0.731]), np.array([0.722, 0.719, 0.727, 0.724, 0.716])
+    assert almost_stochastic_order(a, b, 0.05, 10000, rng) == pytest.approx(0.32, abs=0.02)
+    assert almost_stochastic_order(b + 1, b, 0.05, 1000, rng) == 0
+    assert np.isnan(almost_stochastic_order(a[:1], b[:1], 0.05, 100, rng))

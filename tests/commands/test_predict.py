@@ -1,0 +1,100 @@
+"""A trained run on pictures, and where it looks."""
+
+import zlib
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from helpers.project import TINY
+from PIL import Image
+from torch import nn
+
+from fer_lightning.data.faces import CLASSES
+from fer_lightning.predict import predict, read_picture
+from fer_lightning.process.errors import UserError
+from fer_lightning.saliency import draw_sheet, saliency
+from fer_lightning.training.restore import restore
+from fer_lightning.transforms.prepare import InputSpec
+
+
+@pytest.fixture
+def run(command, tmp_path):
+    assert command(*TINY, "evaluation=flip", "hydra.run.dir=run").code == 0
+    return tmp_path / "run"
+
+
+def test_a_run_gives_pictures_the_probabilities_of_its_own_evaluation(run, tmp_path, process):
+    _, faces, _, _ = restore(run)
+    rows = faces.pixels[:3]
+    for number, picture in enumerate(rows):
+        Image.fromarray(picture[0]).save(tmp_path / f"{number}.png")
+    files = [tmp_path / f"{number}.png" for number in range(3)]
+    screen = process("fer_lightning.predict", run, *files, "--csv", tmp_path / "out.csv")
+    assert screen.code == 0, screen.text
+    table = pd.read_csv(tmp_path / "out.csv")
+    assert list(table.columns) == ["picture", "prediction", *CLASSES]
+    np.testing.assert_allclose(table[list(CLASSES)], predict(run, np.array(rows)), atol=1e-6)
+    assert table.prediction[0] in screen.text
+    flipped = predict(run, np.array(rows)[..., ::-1].copy())
+    np.testing.assert_allclose(table[list(CLASSES)], flipped, atol=1e-5)  # evaluation=flip averages a face and its mirror image
+
+
+def test_pictures_need_not_be_grey_square_or_small(tmp_path):
+    wide = np.zeros((96, 300, 3), np.uint8)
+    wide[:, 102:198] = 200  # the middle square
+    Image.fromarray(wide).save(tmp_path / "wide.jpg", quality=95)
+    assert read_picture(tmp_path / "wide.jpg").shape == (1, 48, 48)
+    assert abs(int(read_picture(tmp_path / "wide.jpg").mean()) - 200) < 4
+
+
+def test_what_is_no_picture_is_refused_in_a_sentence(tmp_path):
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "empty.png").write_bytes(b"")
+    header = Image.new("L", (8, 8))
+    header.save(tmp_path / "bomb.png")
+    content = bytearray((tmp_path / "bomb.png").read_bytes())
+    content[16:24] = (40_000).to_bytes(4, "big") * 2  # a header that promises 1.6 gigapixels
+    content[29:33] = zlib.crc32(bytes(content[12:29])).to_bytes(4, "big")
+    (tmp_path / "bomb.png").write_bytes(bytes(content))
+    for name in ("text.png", "empty.png", "bomb.png", "missing.png"):
+        with pytest.raises(UserError, match=name):
+            read_picture(tmp_path / name)
+
+
+def test_the_run_must_be_finished_and_have_its_weights(run, process):
+    (run / "checkpoints" / "best.ckpt").unlink()
+    result = process("fer_lightning.predict", run, "x.png")
+    assert result.code == 1 and "x.png" in result.text and "Traceback" not in result.text
+    with pytest.raises(UserError, match="weights of this run were removed"):
+        predict(run, np.zeros((1, 1, 48, 48), np.uint8))
+
+
+class OnePixel(nn.Module):
+    """Class 3 wins by the pixel in row 5, column 7 alone."""
+
+    input_spec = InputSpec()
+    num_features = 7
+
+    def forward(self, x):
+        return torch.zeros(len(x), 7).index_add(1, torch.tensor([3]), (x[:, 0, 5, 7] ** 2 + 1)[:, None])
+
+
+def test_saliency_is_where_the_answer_comes_from():
+    class Module(nn.Module):
+        channels_last = False
+        backbone = OnePixel()
+
+        def forward(self, x):
+            return self.backbone(x)
+
+    maps, winners = saliency(Module(), torch.full((2, 1, 48, 48), 250, dtype=torch.uint8))
+    assert winners.tolist() == [3, 3]
+    assert (maps == 1).nonzero().tolist() == [[0, 5, 7], [1, 5, 7]] and maps.sum() == 2
+
+
+def test_a_sheet_has_a_column_for_each_expression(run):
+    path = draw_sheet(run)
+    with Image.open(path) as sheet:
+        assert sheet.size == (round(1.5 * 7 * 120), round(5.2 * 120))
+    assert path.parent == run

@@ -1,0 +1,114 @@
+"""Every shipped study: its jobs compose, its published numbers lie on its grid, and it runs."""
+
+import json
+import subprocess
+import sys
+from functools import cache
+
+import pandas as pd
+import pytest
+import yaml
+from helpers.project import CONF, compose, options, run_folders
+
+from fer_lightning.analysis.published import audit
+from fer_lightning.plan import plan
+from fer_lightning.runs.result import read_result
+
+STUDIES = [name for name in options("study") if name != "adhoc"]
+SMOKE = ["data=synthetic", "trainer=smoke"]
+
+# Small enough for every test run: few pictures, and the compact CNN where the backbone is not what the study is about.
+FEW = ["data.train=14", "data.val=14", "data.test=14", "logger=csv", "trainer.max_epochs=2"]
+SMALL = ["backbone=compact", "backbone.widths=[4,4,8]"]
+SHORT = {
+    "architectures": ["backbone=se_resnet18,mobilenet_v3_small", "input_size=32"],
+    "batch_dropout_grid": ["batch_size=8", "backbone.dropout=0.2", "input_size=16"],
+    "beit_head_grid": [*SMALL, "head.act=gelu,mish"],
+    "cnn_batchnorm": [],
+    "efficientnet_ablations": [*SMALL, "optimizer=adam"],
+    "efficientnet_sizes": ["backbone=efficientnet_b0", "input_size=32"],
+    "optimizers": [*SMALL, "optimizer=adadelta,asgd"],
+}
+
+
+def read(name):
+    return yaml.safe_load((CONF / "study" / f"{name}.yaml").read_text())
+
+
+@cache
+def jobs(name):
+    """What the command of a study would run."""
+    return plan([f"study={name}"])
+
+
+def test_the_tables_of_the_papers_are_there():
+    assert {
+        "beit_head_grid", "baselines", "cnn_batchnorm", "efficientnet_two_phase", "efficientnet_ablations", "architectures",
+        "augmentation_ladder", "optimizers", "schedulers", "batch_dropout_grid", "finetune",
+    } <= set(STUDIES)  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "number"), [("beit_head_grid", 8), ("architectures", 13), ("cnn_batchnorm", 2)])
+def test_number_of_jobs(name, number):
+    assert len(jobs(name)) == number
+
+
+def test_seeds_repeat_every_job():
+    cells = [name.removesuffix("s0") for name in jobs("cnn_batchnorm")]
+    assert set(plan(["study=cnn_batchnorm", "seed=0,1"])) == {cell + seed for cell in cells for seed in ("s0", "s1")}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_says_what_it_is_and_composes(name):
+    study = read(name)["study"]
+    assert study["name"] == name and study["question"] and study["cost"] and study["paper"]
+    assert study["command"] == f"python -m fer_lightning -m study={name}"
+    assert jobs(name)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_published_numbers_lie_on_the_grid(name):
+    body = read(name)
+    params = body.get("hydra", {}).get("sweeper", {}).get("params", {})
+    grid = {key: [v.strip() for v in str(values).split(",")] for key, values in params.items()}
+    assert all(isinstance(values, (str, int, float, bool)) for values in params.values()), "an axis is a string, never a YAML list"
+    for entry in body["study"].get("published", []):
+        for key, value in entry["cell"].items():
+            assert str(value).lower() in [v.lower() for v in grid[key]], (key, value)
+        for number in ("train_accuracy", "val_accuracy", "test_accuracy"):
+            assert isinstance(entry.get(number, ""), str), "a string keeps the printed decimals"
+
+
+def test_the_audit_finds_what_the_checklist_found():
+    found = " ".join(audit(compose("study=architectures").study) + audit(compose("study=augmentation_ladder").study))
+    for number in ("60.33", "60.37", "68.34", "69.23"):  # A.5, S3-48
+        assert number in found
+
+
+def check(root, name, number):
+    folders = run_folders(root)
+    assert len(folders) == number and {folder.parent.name for folder in folders} == {name}
+    assert all(read_result(folder)["status"] == "done" for folder in folders)
+    study = root / "multirun" / name
+    assert len(pd.read_csv(study / "results.csv")) == number
+    report = (study / "report.md").read_text()
+    if json.loads((study / "study.json").read_text())["study"]["published"]:
+        assert "Published against measured" in report
+        assert "not comparable: synthetic data" in report or "Nothing that the paper prints" in report
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_runs_on_few_pictures(command, tmp_path, name):
+    done = command("-m", f"study={name}", *SMOKE, *FEW, *SHORT.get(name, SMALL))
+    assert done.code == 0, done.text
+    (ledger,) = tmp_path.glob("multirun/*/study.json")
+    check(tmp_path, name, len(json.loads(ledger.read_text())["jobs"]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_runs_as_the_readme_says(tmp_path, name):
+    command = [sys.executable, "-m", "fer_lightning", "-m", f"study={name}", *SMOKE]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    check(tmp_path, name, len(plan([f"study={name}", *SMOKE])))
