@@ -1,0 +1,67 @@
+"""The one `main` of every command: its arguments, and how it ends.
+
+A command is a file at the top of the package with three things: a docstring, which is its help; `add_arguments(parser)`; and
+`run(arguments)`, which imports what it needs, so that --help imports neither torch nor pandas.
+
+    main = command("status", __doc__, add_arguments, run)
+"""
+
+import argparse
+import os
+import sys
+
+from fer_lightning.process.errors import UserError
+
+FAILED = 1
+INTERRUPTED = 130
+CLOSED_PIPE = 141  # what a shell reports of a program that SIGPIPE ended
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        self.exit(FAILED, f"{message}. See {self.prog} --help\n")
+
+
+def command(name, doc, add_arguments, run):
+    """The main function of a command.
+
+    doc:           the module's docstring: its first line is the description, the rest the end of --help
+    add_arguments: (parser) -> None
+    run:           (arguments) -> exit code or None
+    """
+
+    def main(arguments=None):
+        head, _, rest = doc.strip().partition("\n")
+        parser = _Parser(
+            prog=f"python -m fer_lightning.{name}",
+            description=head,
+            epilog=rest.strip("\n"),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        add_arguments(parser)
+        code = exit_code(lambda: run(parser.parse_args(arguments)))
+        if code:
+            sys.exit(code)
+
+    return main
+
+
+def exit_code(work):
+    """Do the work of a command. Returns its exit code: an error that the user can mend is one sentence on stderr and 1."""
+    try:
+        code = work()
+        sys.stdout.flush()  # a closed pipe is noticed here, and not by the interpreter at its end
+        return code
+    except UserError as error:
+        print(error, file=sys.stderr)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+    except OSError as error:
+        # Of a file that the user named, or a disk: without a file name it is a fault of ours.
+        if error.filename is None:
+            raise
+        print(f"{error.filename}: {error.strerror}.", file=sys.stderr)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return FAILED
