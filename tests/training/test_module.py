@@ -156,11 +156,11 @@ def test_wrong_interval_is_refused():
     with pytest.raises(ConfigError, match="scheduler.interval=batch: choose step or epoch"):
         constant(interval="batch")
     with pytest.raises(ConfigError, match="must be epoch"):
-        plateau("val/loss", "min", 0.1, 2, interval="step")
+        plateau("val/loss", "min", factor=0.1, patience=2, interval="step")
     with pytest.raises(ConfigError, match="scheduler.monitor=val/acc: there is no such score. Did you mean val/accuracy"):
-        plateau("val/acc", "max", 0.1, 2)
+        plateau("val/acc", "max", factor=0.1, patience=2)
     with pytest.raises(ConfigError, match="set scheduler.mode=min"):
-        plateau("val/loss", "max", 0.1, 2)
+        plateau("val/loss", "max", factor=0.1, patience=2)
 
 
 def test_a_frozen_backbone_keeps_every_bit_and_the_head_learns():

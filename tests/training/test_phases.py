@@ -47,9 +47,9 @@ def test_frozen_norms_keep_weights_and_statistics_and_the_rest_learns():
 
 def test_a_later_phase_thaws_what_an_earlier_one_froze():
     module = make_module(freeze="all")
-    module.enter(Phase("next", 1, module.phase.optimizer, constant(), "none"))
+    module.enter(Phase("next", 1, module.phase.optimizer, constant(), freeze="none"))
     assert all(p.requires_grad for p in module.parameters()) and module.backbone.norm.training
-    module.enter(Phase("after", 1, module.phase.optimizer, constant(), "norms"))
+    module.enter(Phase("after", 1, module.phase.optimizer, constant(), freeze="norms"))
     assert not module.backbone.norm.training and not module.backbone.norm.weight.requires_grad and module.backbone.conv.weight.requires_grad
 
 

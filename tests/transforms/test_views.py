@@ -20,6 +20,15 @@ def test_views_are_torchvisions(size):
 
 
 @pytest.mark.parametrize(("kind", "size"), KINDS)
+def test_mirrored_views_are_the_plain_views_of_the_mirror_image(kind, size):
+    views = Views(kind, size)
+    of_images, of_mirror_images = (views.expand(batch).unflatten(0, (views.count, -1)) for batch in (BATCH, BATCH.flip(-1)))
+    assert views.mirrored.sum() == (views.count // 2 if kind in ("flip", "ten_crop") else 0)
+    if views.mirrored.any():
+        assert torch.equal(of_images[views.mirrored], of_mirror_images[~views.mirrored])
+
+
+@pytest.mark.parametrize(("kind", "size"), KINDS)
 def test_the_same_answer_to_each_view_is_the_answer(kind, size):
     views = Views(kind, size)
     assert views.expand(BATCH).shape == (3 * views.count, 1, size or 48, size or 48)
