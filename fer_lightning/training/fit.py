@@ -34,7 +34,10 @@ def fit(attempt, module, data, phases, *, epochs, monitor, saved=None):
             start = saved[KEY]["start"]
         elif phase.start == "best":
             load_selected(module, folder, phases[number - 1], cfg.monitor if data.selects else None)
-        enter(attempt, module, data, phases, number)
+        untouched = is_untouched(phases, number)
+        data.enter(phase)
+        module.enter(phase, untouched)
+        module.frozen = cache(attempt, module, data, untouched) if phase.freeze == "all" else None
         if len(phases) > 1:
             log.info("phase %s: %d epochs, frozen: %s, on %s", phase.name, phase.epochs, phase.freeze, phase.data)
         callbacks = [epochs, monitor, *build_callbacks(cfg, data.selects, best_of(folder, phase))]
@@ -63,15 +66,10 @@ def fit(attempt, module, data, phases, *, epochs, monitor, saved=None):
     return phase
 
 
-def enter(attempt, module, data, phases, number):
-    """Prepare module and data for the phase of this number."""
-    phase, untouched = phases[number], is_untouched(phases, number)
-    data.enter(phase)
-    module.enter(phase, untouched)
-    module.frozen = None
-    if phase.freeze == "all":
-        weights = attempt.record["model"]["frozen_weights"] if untouched else None
-        module.frozen = cache_features(module, data, shared=attempt.shared, precision=attempt.precision, weights=weights)
+def cache(attempt, module, data, untouched):
+    """The FrozenBackbone of a phase. untouched: whether the backbone has the weights it was built with, whose digest is recorded."""
+    weights = attempt.record["model"]["frozen_weights"] if untouched else None
+    return cache_features(module, data, shared=attempt.shared, precision=attempt.precision, weights=weights)
 
 
 def count_from(trainer, epoch):

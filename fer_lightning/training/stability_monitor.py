@@ -166,7 +166,8 @@ class StabilityMonitor(Callback):
             return dict.fromkeys(SHARPNESS, math.nan)
 
         def losses():
-            for inputs, targets in zip(self._inputs.split(self.batch_size), self._targets.split(self.batch_size)):
+            probe = self._inputs.float() if self._head_only else self._inputs  # features may be bfloat16
+            for inputs, targets in zip(probe.split(self.batch_size), self._targets.split(self.batch_size)):
                 yield module.loss(self._forward(module, inputs).float(), targets) * len(inputs) / len(self._inputs)
 
         with _evaluating(module):

@@ -92,7 +92,7 @@ def run(attempt):
     faces, data, photos = load_data(cfg, attempt.accumulate)
     module, phases = build_module(cfg, data.class_counts), build_phases(cfg)
     module.enter(phases[0])
-    attempt.record = first_record(attempt, faces, data, module, phases)
+    attempt.record = first_record(attempt, faces=faces, data=data, module=module, phases=phases)
     saved = continue_or_clear(attempt)
     attempt.write()
     if cfg.compile:
@@ -127,7 +127,7 @@ def load_data(cfg, accumulate):
     return faces, data, photos
 
 
-def first_record(attempt, faces, data, module, phases):
+def first_record(attempt, *, faces, data, module, phases):
     """What is known of a run before it trains, for result.json."""
     cfg, split = attempt.cfg, data.split
     precision = pick_precision(cfg.precision, module.backbone, phases)

@@ -27,8 +27,8 @@ FROZEN = [*TINY, "logger=csv", "backbone.freeze=all", "stability.probe=1"]
 
 
 @pytest.fixture
-def pictures_seen(monkeypatch):
-    """How many pictures the compact backbone has seen in this process."""
+def images_seen(monkeypatch):
+    """How many images have passed through the compact backbone in this process."""
     from fer_lightning.model.backbones.compact import CompactCNN
 
     seen = []
@@ -38,16 +38,16 @@ def pictures_seen(monkeypatch):
 
 
 @pytest.mark.parametrize("augment", ["flip", "mixup"])
-def test_jobs_that_share_a_frozen_backbone_leave_what_separate_jobs_leave(command, tmp_path, pictures_seen, augment):
+def test_jobs_that_share_a_frozen_backbone_leave_what_separate_jobs_leave(command, tmp_path, images_seen, augment):
     chosen = ["augment=flip_shift", "+augment.mixup=0.4"] if augment == "mixup" else [f"augment={augment}"]
     assert command("-m", *FROZEN, *chosen, "head.act=relu,mish,gelu", "hydra.sweep.dir=together").code == 0
-    together = sum(pictures_seen)
-    pictures_seen.clear()
+    together = sum(images_seen)
+    images_seen.clear()
     alone = {}
     for act in ("relu", "gelu"):  # the first, which fills the tables, and the last, which only reads them
         assert command(*FROZEN, *chosen, f"head.act={act}", f"hydra.run.dir=alone/{act}").code == 0
-        alone[act] = sum(pictures_seen)
-        pictures_seen.clear()
+        alone[act] = sum(images_seen)
+        images_seen.clear()
     for act, seen in alone.items():
         runs = tmp_path / "together" / f"{act}-s0", tmp_path / "alone" / act
         a, b = (json.loads((run / "result.json").read_text()) for run in runs)
@@ -126,7 +126,7 @@ def test_crops_are_not_taken_for_whole_images(cached):
 def test_a_table_keeps_views_and_soft_targets_in_their_order(tmp_path):
     table = Table(tmp_path / "deep" / "epoch-0.pt", 6)
     slots = torch.tensor([4, 0, 5])
-    features, targets = torch.randn(6, 8), torch.rand(6, 7)  # two views of three pictures: all first ones, then all second ones
+    features, targets = torch.randn(6, 8), torch.rand(6, 7)  # two views of three images: all first ones, then all second ones
     with torch.inference_mode():
         table.keep(slots, features, targets)
     table.save()
@@ -201,7 +201,7 @@ def test_jobs_that_write_one_table_at_once_leave_a_whole_one(tmp_path, process):
     assert sorted(file.name for file in tmp_path.glob("*.pt*")) == ["stills.pt"]
 
 
-def test_who_comes_while_a_table_is_filled_waits_for_it_and_asks_for_nothing(tmp_path):
+def test_a_job_that_needs_a_table_while_it_is_filled_waits_and_computes_nothing(tmp_path):
     slots = torch.arange(3)
     table = Table(tmp_path / "new" / "stills.pt", 3)
     assert table.lacks(slots).all()
@@ -253,7 +253,7 @@ def test_a_job_that_fails_in_its_first_epoch_leaves_the_table_to_the_next(comman
     assert Table(table, 160).known[:160].all()
 
 
-def test_what_is_known_when_an_epoch_ends_outlives_an_interruption(command, pictures_seen, monkeypatch):
+def test_what_is_known_when_an_epoch_ends_outlives_an_interruption(command, images_seen, monkeypatch):
     from fer_lightning.training.epoch_record import EpochRecord
 
     sweep = ["-m", *FROZEN, "augment=none", "head.act=relu,gelu", "hydra.sweep.dir=sweep"]
@@ -261,10 +261,10 @@ def test_what_is_known_when_an_epoch_ends_outlives_an_interruption(command, pict
     with monkeypatch.context() as patch:
         patch.setattr(EpochRecord, "on_train_epoch_start", lambda *args: start(*args) or _interrupt(args[1].current_epoch))
         assert command(*sweep).code == 130
-    assert sum(pictures_seen) > 96
-    pictures_seen.clear()
+    assert sum(images_seen) > 96
+    images_seen.clear()
     assert command(*sweep).code == 0
-    assert sum(pictures_seen) < 64  # the test part, probes and sizes
+    assert sum(images_seen) < 64  # the test part, probes and sizes
 
 
 def _interrupt(epoch):
@@ -272,12 +272,12 @@ def _interrupt(epoch):
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_views_that_are_whole_pictures_are_asked_for_once_too(command, pictures_seen):
+def test_views_that_are_whole_images_are_computed_once_too(command, images_seen):
     assert command("-m", *FROZEN, "augment=flip", "evaluation=flip", "head.act=relu,mish", "hydra.sweep.dir=flipped").code == 0
-    two = sum(pictures_seen)
-    pictures_seen.clear()
+    two = sum(images_seen)
+    images_seen.clear()
     assert command(*FROZEN, "augment=flip", "evaluation=flip", "head.act=relu", "hydra.run.dir=alone").code == 0
-    assert two - sum(pictures_seen) <= 3  # the second job asks for its probe and its size
+    assert two - sum(images_seen) <= 3  # the second job computes its probe and its size
 
 
 def test_averaging_leaves_what_lightning_would_average(command, tmp_path, monkeypatch):

@@ -77,7 +77,7 @@ def test_a_phase_on_train_and_val_cannot_select(command, recipe, tmp_path):
     assert best["epoch"] == 1  # the last one
 
 
-def test_the_second_phase_sees_more_pictures():
+def test_the_second_phase_sees_more_images():
     data = make_data(n=24, batch_size=8)
     data.enter(Phase("a", 1, None, None))
     assert len(data.train_dataloader()) == 3 and data.selects and len(data.val_dataloader()) == 1

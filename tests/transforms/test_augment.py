@@ -13,7 +13,7 @@ from fer_lightning.process.errors import ConfigError
 from fer_lightning.transforms import augment, geometry
 from fer_lightning.transforms.augment import Augment
 
-PICTURE = torch.arange(48 * 48).remainder(251).byte().view(1, 1, 48, 48)
+IMAGE = torch.arange(48 * 48).remainder(251).byte().view(1, 1, 48, 48)
 LABELS = torch.arange(128) % 7
 BILINEAR = InterpolationMode.BILINEAR
 # One of each transform, for what must hold of all of them.
@@ -59,32 +59,32 @@ def check(ours, theirs):
 
 def test_rotation_is_torchvisions(extreme):
     out, *_ = Augment(rotation=25, fill="zeros")(smooth(), LABELS[:4])
-    check(out, torch.stack([tv.rotate(picture, extreme * 25, BILINEAR) for picture in smooth()]))
+    check(out, torch.stack([tv.rotate(image, extreme * 25, BILINEAR) for image in smooth()]))
 
 
 def test_shift_is_torchvisions(extreme):
     out, *_ = Augment(shift_fraction=0.15, fill="zeros")(smooth(), LABELS[:4])
     shift = [-extreme * 0.15 * 48] * 2
-    check(out, torch.stack([tv.affine(picture, 0.0, shift, 1.0, [0.0, 0.0], BILINEAR) for picture in smooth()]))
+    check(out, torch.stack([tv.affine(image, 0.0, shift, 1.0, [0.0, 0.0], BILINEAR) for image in smooth()]))
 
 
 def test_zoom_is_torchvisions_inverse_scale(extreme):
     out, *_ = Augment(zoom=0.25, fill="zeros")(smooth(), LABELS[:4])
-    check(out, torch.stack([tv.affine(picture, 0.0, [0, 0], 1 / (1 + extreme * 0.25), [0.0, 0.0], BILINEAR) for picture in smooth()]))
+    check(out, torch.stack([tv.affine(image, 0.0, [0, 0], 1 / (1 + extreme * 0.25), [0.0, 0.0], BILINEAR) for image in smooth()]))
 
 
 def test_shear_is_torchvisions(extreme):
     out, *_ = Augment(shear=20, fill="zeros")(smooth(), LABELS[:4])
-    check(out, torch.stack([tv.affine(picture, 0.0, [0, 0], 1.0, [0.0, extreme * 20.0], BILINEAR) for picture in smooth()]))
+    check(out, torch.stack([tv.affine(image, 0.0, [0, 0], 1.0, [0.0, extreme * 20.0], BILINEAR) for image in smooth()]))
 
 
 def test_light_is_torchvisions(extreme):
     pixels = smooth().byte()
     bright, *_ = Augment(brightness=0.4)(pixels, LABELS[:4])
     flat, *_ = Augment(contrast=0.4)(pixels, LABELS[:4])
-    for i, picture in enumerate(pixels.float() / 255):
-        check(bright[i], tv.adjust_brightness(picture, 1 + extreme * 0.4) * 255)
-        check(flat[i], tv.adjust_contrast(picture, 1 + extreme * 0.4) * 255)
+    for i, image in enumerate(pixels.float() / 255):
+        check(bright[i], tv.adjust_brightness(image, 1 + extreme * 0.4) * 255)
+        check(flat[i], tv.adjust_contrast(image, 1 + extreme * 0.4) * 255)
 
 
 def test_movements_combine_in_the_order_of_keras():
@@ -109,31 +109,31 @@ def test_resized_crop_is_torchvisions(box, frame):
     sides = [torch.full((4,), float(side)) for side in box]
     still = torch.eye(2).expand(4, 2, 2), torch.zeros(4, 2)
     ours = geometry.warp(pixels, geometry.from_box(still, sides, (48, 48), frame), frame, "nearest")
-    theirs = torch.stack([tv.resized_crop(picture, *box, list(frame), BILINEAR, antialias=False) for picture in pixels])
+    theirs = torch.stack([tv.resized_crop(image, *box, list(frame), BILINEAR, antialias=False) for image in pixels])
     check(ours[..., 1:-1, 1:-1], theirs[..., 1:-1, 1:-1])
 
 
 def test_erase_is_torchvisions():
     boxes = [(0, 0, 10, 48), (5, 7, 20, 3), (40, 40, 8, 8), (1, 2, 0, 5)]
     ours = geometry.erase(smooth(), torch.tensor(boxes).T.float(), value=17)
-    theirs = [tv.erase(picture, *box, torch.tensor(17.0)) for picture, box in zip(smooth(), boxes)]
+    theirs = [tv.erase(image, *box, torch.tensor(17.0)) for image, box in zip(smooth(), boxes)]
     assert torch.equal(ours, torch.stack(theirs))
 
 
 @pytest.mark.parametrize(("area", "ratio"), [((0.8, 1.2), (3 / 4, 4 / 3)), ((0.3, 1.0), (0.5, 2.0))])
 def test_rectangles_are_drawn_as_torchvision_draws_them(area, ratio):
     torch.manual_seed(0)
-    pixels = PICTURE.expand(20000, -1, -1, -1)
+    pixels = IMAGE.expand(20000, -1, -1, -1)
     *box, fits = augment._draw_boxes(pixels, area, ratio, inside=True)
     box = torch.stack(box)[:, fits]
-    theirs = torch.tensor([transforms.RandomResizedCrop.get_params(PICTURE[0], area, ratio) for _ in range(3000)]).T.float()
+    theirs = torch.tensor([transforms.RandomResizedCrop.get_params(IMAGE[0], area, ratio) for _ in range(3000)]).T.float()
     theirs = theirs[:, theirs[2:].amin(0) < 48] if not fits.all() else theirs
     assert (box[:2] >= 0).all() and (box[:2] + box[2:] <= 48.001).all()
     torch.testing.assert_close(box.mean(1), theirs.mean(1), rtol=0.02, atol=0.3)
     torch.testing.assert_close(box.std(1), theirs.std(1), rtol=0.06, atol=0.2)
 
 
-def test_an_area_above_one_falls_back_to_the_whole_picture_or_shrinks_it():
+def test_an_area_above_one_falls_back_to_the_whole_image_or_shrinks_it():
     torch.manual_seed(0)
     always = {"resized_crop": 1.0, "resized_crop_area": [1.15, 1.2], "resized_crop_ratio": [1.0, 1.0], "fill": "zeros"}
     white = torch.full((64, 1, 48, 48), 255, dtype=torch.uint8)
@@ -149,7 +149,7 @@ def test_resized_crop_size_is_what_comes_out():
     check(whole[..., 1:-1, 1:-1], F.interpolate(smooth(), (64, 64), mode="bilinear")[..., 1:-1, 1:-1])
 
 
-def test_fills_on_a_picture_made_by_hand():
+def test_fills_on_a_image_made_by_hand():
     row = torch.tensor([10.0, 20.0, 40.0]).expand(1, 1, 3, 3)
     expected = {"nearest": [10.0, 10.0, 15.0], "reflection": [30.0, 15.0, 15.0], "zeros": [0.0, 5.0, 15.0]}
     for fill, values in expected.items():
@@ -166,21 +166,21 @@ def test_the_gather_is_the_warp():
 
 
 @pytest.mark.parametrize("kwargs", EACH, ids=lambda kwargs: next(iter(kwargs)))
-def test_equal_pictures_get_draws_of_their_own(kwargs):
+def test_equal_images_get_draws_of_their_own(kwargs):
     torch.manual_seed(0)
-    out, labels, _ = Augment(**kwargs)(PICTURE.expand(128, -1, -1, -1), LABELS)
+    out, labels, _ = Augment(**kwargs)(IMAGE.expand(128, -1, -1, -1), LABELS)
     # Of the 81 shifts and the 81 crops by whole pixels, 128 draws hit some 64; with flips some 88 of 162.
-    assert len({picture.numpy().tobytes() for picture in out}) > 55
+    assert len({image.numpy().tobytes() for image in out}) > 55
     assert torch.equal(labels, LABELS)
 
 
-def test_every_result_is_a_crop_of_the_reflected_picture():
+def test_every_result_is_a_crop_of_the_reflected_image():
     torch.manual_seed(1)
-    out, *_ = Augment(flip=0.5, shift=4)(PICTURE.expand(256, -1, -1, -1), LABELS.repeat(2))
-    padded = F.pad(PICTURE.float(), (4, 4, 4, 4), mode="reflect").byte()
+    out, *_ = Augment(flip=0.5, shift=4)(IMAGE.expand(256, -1, -1, -1), LABELS.repeat(2))
+    padded = F.pad(IMAGE.float(), (4, 4, 4, 4), mode="reflect").byte()
     crops = [padded[0, :, y : y + 48, x : x + 48] for y in range(9) for x in range(9)]
     expected = {crop.numpy().tobytes() for c in crops for crop in (c, c.flip(-1))}
-    found = {picture.numpy().tobytes() for picture in out}
+    found = {image.numpy().tobytes() for image in out}
     assert found <= expected
     assert len(found) > 100
 
@@ -220,16 +220,16 @@ def test_flip_always_and_never():
 )
 def test_the_stated_share_is_changed(kwargs):
     torch.manual_seed(2)
-    out, *_ = Augment(**kwargs)(PICTURE.expand(4000, -1, -1, -1), torch.zeros(4000, dtype=torch.long))
-    share = ((out.float() - PICTURE).abs().amax((1, 2, 3)) > 0.2).float().mean()
+    out, *_ = Augment(**kwargs)(IMAGE.expand(4000, -1, -1, -1), torch.zeros(4000, dtype=torch.long))
+    share = ((out.float() - IMAGE).abs().amax((1, 2, 3)) > 0.2).float().mean()
     assert 0.22 < share < 0.28
 
 
 def test_random_crops_are_cut_from_all_places():
     torch.manual_seed(3)
-    out, *_ = Augment(crop_size=46)(PICTURE.expand(500, -1, -1, -1), torch.zeros(500, dtype=torch.long))
-    expected = {PICTURE[0, 0, y : y + 46, x : x + 46].numpy().tobytes() for y in range(3) for x in range(3)}
-    assert {picture.numpy().tobytes() for picture in out} == expected and out.dtype == torch.uint8
+    out, *_ = Augment(crop_size=46)(IMAGE.expand(500, -1, -1, -1), torch.zeros(500, dtype=torch.long))
+    expected = {IMAGE[0, 0, y : y + 46, x : x + 46].numpy().tobytes() for y in range(3) for x in range(3)}
+    assert {image.numpy().tobytes() for image in out} == expected and out.dtype == torch.uint8
 
 
 @pytest.mark.parametrize(("kind", "count"), [("five_crop", 5), ("ten_crop", 10)])
@@ -237,8 +237,8 @@ def test_training_crops_are_torchvisions_with_their_labels(kind, count):
     batch = torch.randint(0, 256, (3, 1, 48, 48), dtype=torch.uint8)
     out, labels, _ = Augment(crops=kind, crop_size=40)(batch, torch.tensor([4, 0, 6]))
     assert out.shape == (3 * count, 1, 40, 40) and labels.tolist() == [4, 0, 6] * count
-    for i, picture in enumerate(batch):
-        assert torch.equal(out[i::3], torch.stack(getattr(tv, kind)(picture, [40, 40])))
+    for i, image in enumerate(batch):
+        assert torch.equal(out[i::3], torch.stack(getattr(tv, kind)(image, [40, 40])))
 
 
 def test_every_crop_is_erased_by_itself():
