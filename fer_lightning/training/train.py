@@ -101,10 +101,7 @@ def run(attempt):
         epochs, monitor = EpochRecord(folder), build_monitor(cfg, data, folder)
         last = fit(attempt, module, data, phases, epochs=epochs, monitor=monitor, saved=saved)
         fit_s = attempt.seconds
-        selected = select_weights(attempt, module, last, data.selects)
-        trainer = build_trainer(cfg, attempt.precision)
-        metrics = evaluate(trainer, module, data, faces, views=instantiate(cfg.evaluation), folder=folder, photos=photos)
-        metrics["train"] = epoch_scores(folder, selected["epoch"], "train")
+        selected, metrics = test_once(attempt, last, module=module, data=data, faces=faces, photos=photos)
         test_s = attempt.seconds - fit_s
         timed = {}
         if cfg.timed_passes and len(data.split.test) and is_first():
@@ -217,11 +214,14 @@ def saving_features(module):
             module.frozen.save()
 
 
-def select_weights(attempt, module, last, selects):
-    """Load the selected weights of the last phase and write best.ckpt. Returns {epoch, monitor, value}.
+def test_once(attempt, last, *, module, data, faces, photos):
+    """Load the selected weights of the last phase, write best.ckpt, and score these weights once on val and test.
 
-    selects: whether a validation part selects; otherwise the last epoch counts
+    Returns ({epoch, monitor, value} of the selection, {train, val, test: scores}).
     """
-    checkpoint, selected = load_selected(module, attempt.folder, last, attempt.cfg.monitor if selects else None)
-    keep_selected(attempt.folder, checkpoint)
-    return selected
+    cfg, folder = attempt.cfg, attempt.folder
+    checkpoint, selected = load_selected(module, folder, last, cfg.monitor if data.selects else None)
+    keep_selected(folder, checkpoint)
+    trainer = build_trainer(cfg, attempt.precision)
+    metrics = evaluate(trainer, module, data, faces, views=instantiate(cfg.evaluation), folder=folder, photos=photos)
+    return selected, metrics | {"train": epoch_scores(folder, selected["epoch"], "train")}
