@@ -30,9 +30,9 @@ def measure(batch, steps, overrides):
     low = pick_precision(cfg.precision, module.backbone, [module.phase]) == "bf16-mixed"
     optimizer = module.phase.optimizer(module.parameters())
     inputs = prepare(data.pixels[:batch], module.backbone.input_spec, module.channels_last)
-    timed_steps(module, optimizer, inputs, data.labels[:batch], 1, low)
+    timed_steps(module, optimizer, inputs, data.labels[:batch], steps=1, low_precision=low)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    times = timed_steps(module, optimizer, inputs, data.labels[:batch], steps, low)
+    times = timed_steps(module, optimizer, inputs, data.labels[:batch], steps=steps, low_precision=low)
     used = resource.getrusage(resource.RUSAGE_SELF)
     return {"rate": batch / statistics.median(times), "pages": (used.ru_minflt - before) // steps, "mb": used.ru_maxrss / 1024}
 

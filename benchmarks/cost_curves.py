@@ -27,7 +27,7 @@ from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.data.faces import Faces
 from fer_lightning.data.protocols import Split
 from fer_lightning.data.synthetic import draw
-from fer_lightning.training.train import quieten
+from fer_lightning.training.quieten import quieten
 from fer_lightning.transforms.prepare import prepare
 
 TINY = ["data=synthetic", "logger=csv", "backbone.widths=[4,4,8]", "head.hidden=null", "ema_decay=null"]

@@ -27,9 +27,9 @@ from fer_lightning.model.precision import pick_precision
 from fer_lightning.runs.metrics_csv import read_metrics
 from fer_lightning.runs.result import read_result
 from fer_lightning.training.build import build_phases, build_trainer
-from fer_lightning.training.evaluate import predict
+from fer_lightning.training.evaluate import logits_of_parts
+from fer_lightning.training.quieten import quieten
 from fer_lightning.training.restore import restore
-from fer_lightning.training.train import quieten
 
 EPOCH = re.compile(r"epoch (\d+)/\d+ ")
 
@@ -61,7 +61,7 @@ def pairs(folders):
     for folder in folders:
         cfg, _, data, module = restore(folder)
         precision = pick_precision(cfg.precision, module.backbone, build_phases(cfg))
-        said.append(predict(build_trainer(cfg, precision), module, data, instantiate(cfg.evaluation)))
+        said.append(logits_of_parts(build_trainer(cfg, precision), module, data, instantiate(cfg.evaluation)))
     labels = {part: found[1] for part, found in said[0].items()}
     chances = [{part: found[0].softmax(1) for part, found in one.items()} for one in said]
     return {

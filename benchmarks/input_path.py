@@ -26,8 +26,8 @@ from torchvision.transforms import v2
 from fer_lightning.config.compose import CONF
 from fer_lightning.model.precision import pick_precision
 from fer_lightning.plan import estimate
+from fer_lightning.training.quieten import quieten
 from fer_lightning.training.timing import timed_steps
-from fer_lightning.training.train import quieten
 from fer_lightning.transforms.augment import Augment
 from fer_lightning.transforms.prepare import InputSpec, prepare
 
@@ -78,7 +78,7 @@ def compact_rate(batch, batches):
     inputs = prepare(data.pixels[:batch].to(device), module.backbone.input_spec, module.channels_last)
     labels = data.labels[:batch].to(device)
     low = pick_precision(cfg.precision, module.backbone, [module.phase]) == "bf16-mixed"
-    times = timed_steps(module, optimizer, inputs, labels, batches + 1, low)
+    times = timed_steps(module, optimizer, inputs, labels, steps=batches + 1, low_precision=low)
     return batch / statistics.median(times[1:])
 
 

@@ -16,7 +16,7 @@ import torch
 from drawn import machine, training
 
 from fer_lightning.model.compiling import compile_nets
-from fer_lightning.training.train import quieten
+from fer_lightning.training.quieten import quieten
 from fer_lightning.transforms.prepare import prepare
 
 BACKBONES = ("compact", "resnet18", "efficientnet_b0")

@@ -19,7 +19,7 @@ from lightning.pytorch.callbacks import Callback
 from fer_lightning.model.precision import pick_precision
 from fer_lightning.training.build import build_monitor, build_trainer
 from fer_lightning.training.epoch_record import EpochRecord
-from fer_lightning.training.train import quieten
+from fer_lightning.training.quieten import quieten
 
 
 class Turns(Callback):
@@ -62,7 +62,7 @@ def main():
         turns = Turns(monitor)
         callbacks = [turns, monitor, EpochRecord(folder), *checkpointing(cfg, folder)]
         precision = pick_precision(cfg.precision, module.backbone, [module.phase])
-        build_trainer(cfg, precision, (), callbacks, epochs).fit(module, data)
+        build_trainer(cfg, precision, callbacks=callbacks, max_epochs=epochs).fit(module, data)
     rounds = list(zip(turns.seconds[2::2], turns.seconds[3::2]))
     print(machine())
     print(f"{arguments.images} images an epoch, {cfg.stability.probe} in the probe")

@@ -25,7 +25,7 @@ from fer_lightning.model.compiling import compile_nets
 from fer_lightning.model.precision import pick_precision
 from fer_lightning.training.build import build_module, build_monitor, build_phases, build_trainer, warming_average
 from fer_lightning.training.epoch_record import EpochRecord
-from fer_lightning.training.train import quieten
+from fer_lightning.training.quieten import quieten
 from fer_lightning.transforms.augment import Augment
 from fer_lightning.transforms.prepare import prepare
 
@@ -54,7 +54,7 @@ class Bare:
         self.net.train()
         start = time.perf_counter()
         for index in torch.randperm(len(self.pixels), device=self.device).split(self.batch):
-            pixels, labels = self.augment(self.pixels[index], self.labels[index])
+            pixels, labels, _ = self.augment(self.pixels[index], self.labels[index])
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.low):
                 logits = self.net(prepare(pixels, self.spec, self.channels_last))
             loss = F.cross_entropy(logits.float(), labels, label_smoothing=0.1)
@@ -113,7 +113,7 @@ def main():
         record = Alternating(folder, bare)
         callbacks = [record, build_monitor(cfg, data, folder), *checkpointing(cfg, folder)]
         precision = pick_precision(cfg.precision, module.backbone, [module.phase])
-        trainer = build_trainer(cfg, precision, loggers, callbacks, rounds)
+        trainer = build_trainer(cfg, precision, loggers=loggers, callbacks=callbacks, max_epochs=rounds)
         module.to(trainer.strategy.root_device)  # as train.fit does
         trainer.fit(module, data)
     rates = record.rates[1:]

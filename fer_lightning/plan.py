@@ -68,7 +68,7 @@ def estimate(cfg, images):
         pixels = prepare(pixels, module.backbone.input_spec, cfg.channels_last)
         labels = torch.arange(batch, device=device) % len(counts)
         optimizer = phase.optimizer([p for p in module.parameters() if p.requires_grad])
-        times = timed_steps(module, optimizer, pixels, labels, 3, low)
+        times = timed_steps(module, optimizer, pixels, labels, steps=3, low_precision=low)
         seconds += phase.epochs * images * min(times) / batch
     return model, seconds
 

@@ -1,4 +1,4 @@
-"""The head on top of every backbone: linear, norm, act, dropout, linear (checklist S0-9, S0-10)."""
+"""The head on top of every backbone: linear, norm, activation, dropout, linear (S0-9, S0-10)."""
 
 from torch import nn
 
@@ -7,13 +7,13 @@ from fer_lightning.process.errors import ConfigError
 ORDER = ("norm", "act", "dropout")
 
 
-def make_head(num_features, num_classes, hidden=512, norm=nn.Identity, act=nn.ReLU, dropout=0.3, order=ORDER):
-    """A head from (B, num_features) to (B, num_classes) logits.
+def make_head(num_features, num_classes, *, hidden=512, norm=nn.Identity, act=nn.ReLU, dropout=0.3, order=ORDER):
+    """A head from features (B, num_features) to logits (B, num_classes).
 
-    hidden: its width; None leaves dropout and one linear layer
-    norm:   called with the width
-    act:    called without arguments
-    order:  of norm, act and dropout between the two linear layers
+    hidden: its width; None: only dropout and one linear layer
+    norm:   (width) -> module
+    act:    () -> module
+    order:  of norm, act and dropout between the two linear layers; ConfigError if it does not name each once
     """
     if sorted(order) != sorted(ORDER):
         raise ConfigError(f"head.order={list(order)}: give {', '.join(ORDER)}, each once, in the order you want.")

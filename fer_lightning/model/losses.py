@@ -1,6 +1,6 @@
-"""Losses, built from the number of training pictures per class.
+"""Losses, each built from the number of training images per class.
 
-A loss takes logits (B, 7) and targets, class ids (B,) or probabilities (B, 7) as mixup leaves them.
+A loss takes logits (B, 7) and targets, which are class ids (B,) or, after mixup, probabilities (B, 7), and returns a scalar.
 """
 
 import torch
@@ -11,10 +11,13 @@ from fer_lightning.process.errors import ConfigError
 
 
 def class_weights(kind, counts, maximum=None):
-    """Weights (C,) for class counts (C,), or None.
+    """The weight of each class, (C,), from its number of training images (C,); None for kind none.
 
-    balanced: n / (C n_c), which averages to 1 over the pictures. inverse: 1 / n_c, scaled to a mean of 1 over the classes.
-    A class without training pictures gets 0. maximum clips (S2-15: 4.0, which only disgust exceeds).
+    kind:    none | balanced | inverse; ConfigError for anything else
+             balanced: n / (C n_c), with mean 1 over the images; inverse: 1 / n_c, scaled to mean 1 over the classes
+    maximum: larger weights are clipped to it (S2-15: 4.0, which only disgust exceeds)
+
+    A class without training images gets 0.
     """
     if kind == "none":
         return None
@@ -29,20 +32,20 @@ def class_weights(kind, counts, maximum=None):
 
 
 def cross_entropy(counts, label_smoothing: float = 0.0, weights: str = "none", max_weight: float | None = None):
-    """Cross-entropy on logits, smoothed and weighted.
+    """Cross-entropy with label smoothing and class weights.
 
-    torch divides a weighted loss by the weights of class ids, but by the number of pictures where targets are probabilities.
+    torch divides a weighted loss by the sum of the weights if targets are class ids, by the number of images if they are probabilities.
     """
     return nn.CrossEntropyLoss(weight=class_weights(weights, counts, max_weight), label_smoothing=label_smoothing)
 
 
 def squared_hinge(counts, weights: str = "none", max_weight: float | None = None):
-    """One L2-SVM a class against all others (Tang 2013, winner of the FER-2013 challenge), summed over classes."""
+    """One L2-SVM per class against all others, summed over the classes (Tang 2013, winner of the FER-2013 challenge)."""
     return SquaredHinge(class_weights(weights, counts, max_weight))
 
 
 class SquaredHinge(nn.Module):
-    """Mean over pictures, weighted by the class where weights (7,) are given, of sum over classes max(0, 1 -+ logit)^2."""
+    """sum over classes of max(0, 1 -+ logit)^2, averaged over the images; weight (7,): of an image of each class in that average."""
 
     def __init__(self, weight=None):
         super().__init__()
@@ -59,9 +62,9 @@ class SquaredHinge(nn.Module):
 
 
 def prior_bias(counts):
-    """The bias (7,) with which the last layer answers the class shares of the training part before it has learnt anything (S3-4).
+    """The bias (7,) of the last layer with which an untrained network predicts the class shares of the training part (S3-4).
 
-    The logarithm of each share; a class without pictures counts as one picture.
+    It is the logarithm of each share; a class without images counts as one image.
     """
     counts = counts.clamp(min=1)
     return (counts / counts.sum()).log()

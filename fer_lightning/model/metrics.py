@@ -1,4 +1,4 @@
-"""Scores of a set of predictions. Pure functions of logits and labels; `Predictions` gathers these over an epoch."""
+"""Scores of predictions: pure functions of logits and labels. `Predictions` gathers these over an epoch."""
 
 import math
 
@@ -12,7 +12,7 @@ from fer_lightning.process.errors import ConfigError, near
 
 C = len(CLASSES)
 
-# What `score` gives, and whether more is better.
+# What `score` computes, and whether more is better.
 DIRECTIONS = {
     "loss": "min",
     "accuracy": "max",
@@ -25,10 +25,10 @@ DIRECTIONS = {
 
 
 class Predictions(Metric):
-    """Logits (N, 7), labels (N,) and rows (N,) of one pass over a part.
+    """Gathers logits (N, 7), labels (N,) and rows (N,) of one pass over a part; `compute()` returns the three.
 
-    Scores are computed once, at the end of the pass, so that a training step does nothing but train. Of several processes that share the
-    pass each gathers all of it.
+    Scores are computed once, at the end of the pass, so that a training step does nothing but train. If several processes share the
+    pass, each of them gathers all of it.
     """
 
     full_state_update = False
@@ -48,9 +48,9 @@ class Predictions(Metric):
 
 
 def direction(key, monitor):
-    """min or max for a monitored score such as val/accuracy. Only validation scores select: the test part must not, train cannot.
+    """min or max, for a monitored score such as val/accuracy. Only validation scores may select an epoch.
 
-    key: the config key that names the monitor, for the ConfigError of an unknown one.
+    key: the config key that names the monitor, for the ConfigError about an unknown score
     """
     known = [f"val/{name}" for name in DIRECTIONS]
     if monitor not in known:
@@ -58,21 +58,21 @@ def direction(key, monitor):
     return DIRECTIONS[monitor.removeprefix("val/")]
 
 
-def answered(logits, labels):
-    """Logits in which a picture that got no number counts as wrong: its own class comes last. logits (N, 7), labels (N,)."""
-    numbers = logits.isfinite().all(1, keepdim=True)
-    return logits if numbers.all() else torch.where(numbers, logits, -F.one_hot(labels, C).to(logits))
+def count_as_wrong(logits, labels):
+    """Logits (N, 7) in which an image whose logits are NaN or infinite counts as wrong: its true class (N,) comes last."""
+    finite = logits.isfinite().all(1, keepdim=True)
+    return logits if finite.all() else torch.where(finite, logits, -F.one_hot(labels, C).to(logits))
 
 
 def score(logits, labels):
-    """The scores every part gets. logits (N, 7), labels (N,). Returns {name: float}, fractions of 1.
+    """The scores of any part. logits (N, 7), labels (N,). Returns {name: float}, fractions of 1.
 
-    accuracy is over pictures (micro); macro_f1 gives each class the same weight, weighted_f1 its share of the pictures.
-    ece: 15 equal-width bins of the top probability. brier: mean over pictures of sum over classes (p - y)^2.
-    What a network that diverged says counts as wrong, and its loss, ece and brier are NaN; so it is never the best.
+    accuracy is over all images (micro); macro_f1 gives each class the same weight, weighted_f1 its share of the images.
+    ece: 15 bins of equal width of the top probability. brier: mean over images of sum over classes of (p - y)^2.
+    If logits are NaN or infinite, these images count as wrong and loss, ece and brier are NaN, so that the epoch is never selected.
     """
     probabilities = logits.softmax(1)
-    answers = answered(logits, labels)
+    answers = count_as_wrong(logits, labels)
     finite = answers is logits
     return {
         "loss": F.cross_entropy(logits, labels).item(),
@@ -86,13 +86,13 @@ def score(logits, labels):
 
 
 def accuracy(logits, labels, among=slice(None)):
-    """The share of right answers among the chosen pictures; among: a mask (N,)."""
-    return (answered(logits, labels).argmax(1) == labels)[among].float().mean().item()
+    """The share of right predictions among the images that the mask `among` (N,) chooses."""
+    return (count_as_wrong(logits, labels).argmax(1) == labels)[among].float().mean().item()
 
 
 def per_class(logits, labels):
-    """{class: {precision, recall, f1, support}}; 0 where a class was never predicted or never present."""
-    answers = answered(logits, labels)
+    """{class: {precision, recall, f1, support}}; 0 for a class that is never predicted or never present."""
+    answers = count_as_wrong(logits, labels)
     table = {
         "precision": tm.multiclass_precision(answers, labels, C, average=None),
         "recall": tm.multiclass_recall(answers, labels, C, average=None),
@@ -103,14 +103,14 @@ def per_class(logits, labels):
 
 
 def confusion(logits, labels):
-    """7 x 7 counts, rows = true, in the order of CLASSES."""
-    return tm.multiclass_confusion_matrix(answered(logits, labels), labels, C).tolist()
+    """7 x 7 counts in the order of CLASSES; a row per true class, a column per prediction."""
+    return tm.multiclass_confusion_matrix(count_as_wrong(logits, labels), labels, C).tolist()
 
 
 def score_parts(parts, clean):
-    """{val: scores, test: scores} of {part: (logits (N, 7), labels (N,), rows (N,))}; None for a part that is not there.
+    """{val: scores, test: scores} of {part: (logits (N, 7), labels (N,), rows (N,))}; None for a missing part.
 
-    clean: mask of the test pictures (N,), for the scores that only the test part has; None where it is not known.
+    clean: which test images have no twin in training, (N,) bool, for the clean scores; None if not known
     """
     metrics = {"val": None, "test": None} | {part: score(logits, labels) for part, (logits, labels, _) in parts.items()}
     if "test" in parts:
@@ -123,3 +123,23 @@ def score_parts(parts, clean):
             "confusion": confusion(logits, labels),
         }
     return metrics
+
+
+def agreement(logits, shares):
+    """{ferplus_agreement, ferplus_kl}: how predictions agree with the people who voted on each image (FER+).
+
+    logits (N, 7); shares (N, 7): of each class in the votes for an image; all zero if no vote went to one of the seven classes
+    ferplus_agreement: mean of `matches` over all images, like accuracy
+    ferplus_kl: mean of KL(votes || prediction), in nats, over the images that have a vote
+    """
+    divergence = F.kl_div(logits.log_softmax(1), shares, reduction="none").sum(1)
+    return {
+        "ferplus_agreement": matches(logits.argmax(1), shares).mean().item(),
+        "ferplus_kl": divergence[shares.any(1)].mean().item(),
+    }
+
+
+def matches(classes, shares):
+    """(N,): 1 if the predicted class (N,) has most votes, 1 / k if k classes share the lead, otherwise 0. shares (N, 7)."""
+    leads = (shares == shares.amax(1, keepdim=True)) & (shares > 0)
+    return leads.gather(1, classes[:, None])[:, 0] / leads.sum(1).clamp(min=1)

@@ -1,4 +1,4 @@
-"""Whether to compute in bfloat16: where the hardware does by itself, and where that gains time."""
+"""What precision=auto stands for: bfloat16 if the hardware supports it and the network gains time by it."""
 
 from functools import cache
 
@@ -7,10 +7,11 @@ from torch import nn
 
 
 def pick_precision(precision, backbone, phases):
-    """What `auto` stands for in a run of these phases: bf16-mixed where that gains, else 32-true. Anything else is Lightning's to judge.
+    """The precision of a run, in Lightning's terms: for `auto` bf16-mixed if that is faster, otherwise 32-true.
 
-    It gains where the hardware computes in bfloat16, but on a CPU not where depthwise convolutions train: EfficientNet-B0 does so 2.4
-    times as fast in float32 (two cores of a Zen 5; docs/performance.md). Of a frozen backbone the heads are what counts.
+    bfloat16 is faster if the hardware has instructions for it, except for depthwise convolutions that train on a CPU: EfficientNet-B0
+    trains 2.4 times as fast in float32 (two cores of a Zen 5; docs/performance.md). If the backbone is frozen in all phases, only the
+    head counts, which has no convolutions.
     """
     if precision != "auto":
         return precision
@@ -21,7 +22,7 @@ def pick_precision(precision, backbone, phases):
 
 
 def is_emulated(precision):
-    """Whether a precision, as Lightning spells it, is one of bfloat16 that this machine has no instructions for."""
+    """Whether a precision, in Lightning's terms, needs bfloat16 instructions that this machine does not have."""
     return str(precision).startswith("bf16") and not computes_bf16(_device())
 
 
@@ -31,12 +32,12 @@ def _device():
 
 @cache
 def computes_bf16(device):
-    """Whether the device, cuda or cpu, has instructions for bfloat16; without them it is emulated, nine times as slow as float32."""
+    """Whether the device, cuda or cpu, has instructions for bfloat16; without them it is emulated, nine times slower than float32."""
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return any(torch.cpu.get_capabilities().get(flag) for flag in ("avx512_bf16", "amx_bf16", "arm_bf16"))
 
 
 def has_depthwise(net):
-    """Whether a net has convolutions that see one channel each."""
+    """Whether a network has convolutions of one input channel each."""
     return any(isinstance(module, nn.Conv2d) and 1 < module.groups == module.in_channels for module in net.modules())

@@ -1,6 +1,6 @@
-"""Learning-rate schedules. Each function takes what a config says and returns a `Schedule`, built once the optimizer is there.
+"""Learning-rate schedules. Each function takes the values of a config and returns a `Schedule`, which builds the torch scheduler later.
 
-The arithmetic is torch's. A schedule adds what torch leaves open: how often it steps, what it watches, how long the run is.
+The arithmetic is torch's. A schedule adds what torch leaves open: how often it steps, which score it watches, how long the run is.
 """
 
 from collections.abc import Callable
@@ -14,9 +14,9 @@ from fer_lightning.process.errors import ConfigError
 
 @dataclass(frozen=True)
 class Schedule:
-    """build:    (optimizer, total) -> torch scheduler, where total is how often it will step in the whole run
-    interval: step | epoch
-    monitor:  the metric that a plateau watches, else None
+    """build:    (optimizer, total) -> torch scheduler; total: how many steps it will take in the whole phase
+    interval: step | epoch, when it steps
+    monitor:  the score that a plateau watches, otherwise None
     """
 
     build: Callable
@@ -29,17 +29,17 @@ class Schedule:
 
 
 def constant(interval: str = "epoch"):
-    """The optimizer's rate throughout (S4-32)."""
+    """The rate of the optimizer, unchanged (S4-32)."""
     return Schedule(lambda optimizer, total: torch_schedulers.ConstantLR(optimizer, factor=1.0), interval)
 
 
 def step(step_size: int, gamma: float, interval: str = "epoch"):
-    """Multiply by gamma every step_size intervals (S4-33)."""
+    """Multiply the rate by gamma every step_size intervals (S4-33)."""
     return Schedule(lambda optimizer, total: torch_schedulers.StepLR(optimizer, step_size, gamma), interval)
 
 
-def plateau(monitor: str, mode: str, factor: float, patience: int, min_lr: float = 0.0, interval: str = "epoch"):
-    """Multiply by factor after `patience` epochs without a better `monitor` (S2-17, S3-16, S4-29)."""
+def plateau(monitor: str, mode: str, *, factor: float, patience: int, min_lr: float = 0.0, interval: str = "epoch"):
+    """Multiply the rate by factor after `patience` epochs without a better `monitor` (S2-17, S3-16, S4-29)."""
     if mode != direction("scheduler.monitor", monitor):
         raise ConfigError(f"scheduler.mode={mode}: {monitor} is better the other way; set scheduler.mode={direction('', monitor)}.")
     if interval != "epoch":
@@ -52,12 +52,12 @@ def plateau(monitor: str, mode: str, factor: float, patience: int, min_lr: float
 
 
 def cosine(period: int | None = None, eta_min: float = 0.0, interval: str = "step"):
-    """Half a cosine from the rate to eta_min over `period` intervals, by default the whole run; it rises again after (S4-31)."""
+    """Half a cosine from the rate to eta_min over `period` intervals, None: the whole phase; after that it rises again (S4-31)."""
     return Schedule(lambda optimizer, total: torch_schedulers.CosineAnnealingLR(optimizer, period or total, eta_min), interval)
 
 
 def cosine_warm_restarts(first_period: int, multiplier: int = 1, eta_min: float = 0.0, interval: str = "epoch"):
-    """A cosine that starts anew after first_period intervals, each time `multiplier` as long (S4-30)."""
+    """A cosine that restarts after first_period intervals; each period is `multiplier` times as long as the one before (S4-30)."""
 
     def build(optimizer, total):
         return torch_schedulers.CosineAnnealingWarmRestarts(optimizer, first_period, multiplier, eta_min)
@@ -65,8 +65,8 @@ def cosine_warm_restarts(first_period: int, multiplier: int = 1, eta_min: float 
     return Schedule(build, interval)
 
 
-def one_cycle(max_lr: float, warmup: float = 0.3, anneal: str = "cos", cycle_momentum: bool = True, interval: str = "step"):
-    """Up to max_lr over the share `warmup` of the run, then down to almost nothing (S4-34)."""
+def one_cycle(max_lr: float, *, warmup: float = 0.3, anneal: str = "cos", cycle_momentum: bool = True, interval: str = "step"):
+    """Up to max_lr over the share `warmup` of the phase, then down to almost zero (S4-34)."""
 
     def build(optimizer, total):
         return torch_schedulers.OneCycleLR(

@@ -100,7 +100,7 @@ def _stepped(optimizer, rates):
     """Each parameter that the optimizer steps, its rate, and what its step is divided by: 1, for Adam sqrt(v) + eps with unbiased v."""
     for group, rate in zip(optimizer.param_groups, rates):
         for p in group["params"]:
-            if "betas" not in group:
+            if "amsgrad" not in group:  # no Adam
                 yield p, rate, 1.0
             elif state := optimizer.state[p]:  # none where no gradient ever came: the network does not use it
                 square = state["max_exp_avg_sq" if group["amsgrad"] else "exp_avg_sq"]

@@ -1,4 +1,4 @@
-"""From a config to live objects: module, phases, trainer, callbacks."""
+"""From a config to live objects: module, phases, trainer, callbacks, monitor."""
 
 import sys
 
@@ -15,23 +15,23 @@ from fer_lightning.model.losses import prior_bias
 from fer_lightning.model.metrics import direction
 from fer_lightning.process.errors import ConfigError
 from fer_lightning.training.averaging import TrainedAveraging
-from fer_lightning.training.checkpoints import WholeFiles
+from fer_lightning.training.checkpoints import AtomicCheckpoints
 from fer_lightning.training.module import FERModule
 from fer_lightning.training.phases import Phase, share_epochs
 from fer_lightning.training.stability_monitor import StabilityMonitor
 
 
 def build_module(cfg, class_counts):
-    """The FERModule of a config. class_counts: training pictures per class, (7,)."""
+    """The FERModule of a config. class_counts: training images per class, (7,). ConfigError for sizes that cannot be."""
     backbone = instantiate({key: value for key, value in cfg.backbone.items() if key != "freeze"})
     head = make_head(
         backbone.num_features,
         len(CLASSES),
-        cfg.head.hidden,
-        instantiate(cfg.head.norm),
-        instantiate(cfg.head.act),
-        cfg.head.dropout,
-        cfg.head.order,
+        hidden=cfg.head.hidden,
+        norm=instantiate(cfg.head.norm),
+        act=instantiate(cfg.head.act),
+        dropout=cfg.head.dropout,
+        order=cfg.head.order,
     )
     if cfg.prior_bias:
         head[-1].bias.data.copy_(prior_bias(class_counts))
@@ -41,19 +41,19 @@ def build_module(cfg, class_counts):
         backbone,
         head,
         instantiate(cfg.loss)(class_counts),
-        instantiate(cfg.augment),
-        instantiate(cfg.evaluation).single,
-        cfg.channels_last,
-        cfg.seed,
-        tuple(cfg.train_sizes or ()),
+        augment=instantiate(cfg.augment),
+        views=instantiate(cfg.evaluation).single,
+        channels_last=cfg.channels_last,
+        seed=cfg.seed,
+        sizes=tuple(cfg.train_sizes or ()),
     )
 
 
 @torch.no_grad()
 def check_sizes(backbone, sizes, frozen):
-    """Raise ConfigError unless the backbone takes pictures of all these sizes in training. frozen: whether it ever stands still."""
+    """Raise ConfigError unless the backbone takes images of all these sizes (pixels). frozen: whether any phase freezes it."""
     if frozen:
-        raise ConfigError(f"train_sizes={list(sizes)}: a backbone that is frozen sees pictures at one size only; set train_sizes=null.")
+        raise ConfigError(f"train_sizes={list(sizes)}: a frozen backbone takes images of one size only; set train_sizes=null.")
     if not sizes or min(sizes) < 1:
         raise ConfigError(f"train_sizes={list(sizes)}: give sizes in pixels, such as [32,48] (or null: input_size throughout).")
     channels = backbone.input_spec.channels
@@ -61,17 +61,17 @@ def check_sizes(backbone, sizes, frozen):
     for size in sizes:
         try:
             backbone(torch.zeros(1, channels, size, size))
-        except Exception as error:  # each backbone has its own
+        except Exception as error:  # each backbone raises its own
             name = type(backbone).__name__
-            raise ConfigError(f"train_sizes={list(sizes)}: {name} takes no pictures of {size} pixels: {error}") from error
+            raise ConfigError(f"train_sizes={list(sizes)}: {name} takes no images of {size} pixels: {error}") from error
     backbone.train()
 
 
 def build_phases(cfg):
-    """The phases of a config in the order of their names; one phase with the root's optimizer, scheduler and freeze where it names none."""
+    """The phases of a config in the order of their names; if it names none, one phase with the root's optimizer, scheduler and freeze."""
     if not cfg.phases:
-        return [Phase("whole", cfg.trainer.max_epochs, instantiate(cfg.optimizer), instantiate(cfg.scheduler), cfg.backbone.freeze)]
-    phases = sorted(cfg.phases.items())  # by name: the order in which Hydra merges them says nothing
+        return [Phase("whole", cfg.trainer.max_epochs, instantiate(cfg.optimizer), instantiate(cfg.scheduler), freeze=cfg.backbone.freeze)]
+    phases = sorted(cfg.phases.items())  # by name: the order in which Hydra merges them has no meaning
     if phases[0][1].start == "best":
         raise ConfigError(f"phase {phases[0][0]}: start=best: no phase comes before it. Phases run in the order of their names.")
     epochs = share_epochs([phase.epochs for _, phase in phases], cfg.trainer.max_epochs)
@@ -81,19 +81,19 @@ def build_phases(cfg):
             share,
             instantiate(phase.optimizer or cfg.optimizer),
             instantiate(phase.scheduler or cfg.scheduler),
-            phase.freeze,
-            phase.data,
-            phase.start,
+            freeze=phase.freeze,
+            data=phase.data,
+            start=phase.start,
         )
         for (name, phase), share in zip(phases, epochs, strict=True)
     ]
 
 
-def build_trainer(cfg, precision, loggers=(), callbacks=(), max_epochs=None, accumulate=1):
-    """A Lightning Trainer that says nothing the run folder or the screen does not already say.
+def build_trainer(cfg, precision, *, loggers=(), callbacks=(), max_epochs=None, accumulate=1):
+    """A Lightning Trainer that prints nothing of its own but a progress bar on a terminal.
 
-    precision:  as Lightning spells it, from `pick_precision`
-    max_epochs: the epoch at which a fit ends, counted from the start of the run; None for evaluation only
+    precision:  in Lightning's terms, from `pick_precision`
+    max_epochs: the epoch at which a fit ends, counted over all phases; None for evaluation only
     accumulate: batches of the data module that make up one of the config
     """
     fits = max_epochs is not None
@@ -109,16 +109,16 @@ def build_trainer(cfg, precision, loggers=(), callbacks=(), max_epochs=None, acc
         enable_model_summary=False,
         enable_progress_bar=fits and sys.stderr.isatty(),
         num_sanity_val_steps=0,
-        use_distributed_sampler=False,  # the module shares the batches out
-        # The processes of a job are started here (launch.py), also on a cluster whose own Lightning knows.
-        plugins=[LightningEnvironment(), WholeFiles()],
+        use_distributed_sampler=False,  # the module divides the batches among the processes
+        # processes.py starts the processes of a job, also on a cluster that Lightning would know how to use.
+        plugins=[LightningEnvironment(), AtomicCheckpoints()],
     )
 
 
 def build_callbacks(cfg, selects, best):
     """Weight averaging, early stopping and the checkpoint of the best epoch, for one phase.
 
-    selects: whether a validation part is held out from it; best: the file of its best epoch
+    selects: whether the phase holds out a validation part, which selects; best: the file of its best epoch
     """
     callbacks = []
     if cfg.ema_decay is not None:
@@ -126,14 +126,14 @@ def build_callbacks(cfg, selects, best):
     if cfg.patience is not None and selects:
         callbacks.append(EarlyStopping(cfg.monitor, mode=direction("monitor", cfg.monitor), patience=cfg.patience))
     if selects:
-        # Not save_weights_only: Lightning then skips the callbacks' part and would save the weights before averaging.
-        where = {"dirpath": best.parent, "filename": best.stem, "enable_version_counter": False}
-        callbacks.append(ModelCheckpoint(**where, monitor=cfg.monitor, mode=direction("monitor", cfg.monitor)))
+        # Not save_weights_only: Lightning then skips the callbacks and would save the weights before averaging.
+        file = {"dirpath": best.parent, "filename": best.stem, "enable_version_counter": False}
+        callbacks.append(ModelCheckpoint(**file, monitor=cfg.monitor, mode=direction("monitor", cfg.monitor)))
     return callbacks
 
 
 def build_monitor(cfg, data, folder):
-    """The StabilityMonitor of a run. Its probe is drawn from the training part, by the seed."""
+    """The StabilityMonitor of a run; the seed draws its probe from the training part. ConfigError for a number below 1."""
     for key in ("probe", "sharpness_every"):
         value = cfg.stability[key]
         if value is not None and value < 1:
@@ -141,11 +141,12 @@ def build_monitor(cfg, data, folder):
     train = data.split.train
     probe = np.random.default_rng(cfg.seed).choice(train, min(cfg.stability.probe, len(train)), replace=False)
     rows = torch.from_numpy(probe)
-    return StabilityMonitor(folder, data.pixels[rows], data.targets[rows], rows, data.batch_size, cfg.stability.sharpness_every)
+    settings = {"batch_size": data.batch_size, "sharpness_every": cfg.stability.sharpness_every}
+    return StabilityMonitor(folder, data.pixels[rows], data.targets[rows], rows, **settings)
 
 
 def warming_average(decay):
-    """An exponential average that forgets the first steps faster, so that a run of 50 steps is not averaged over 200."""
+    """An exponential average with a smaller decay in the first steps, so that a run of 50 steps is not averaged over 200."""
 
     def average(averaged, current, steps):
         get_ema_multi_avg_fn(min(decay, (1 + steps.item()) / (10 + steps.item())))(averaged, current, steps)

@@ -17,7 +17,7 @@ PACKAGES = ("fer_lightning", "torch", "lightning", "hydra-core", "timm", "transf
 
 
 def environment():
-    """Where and with what the job runs."""
+    """{name: value} for result.json. device: the GPU or CPU; threads: of this process; started: now; git: the commit of the code."""
     cuda = torch.cuda.is_available()
     return {
         "device": torch.cuda.get_device_name() if cuda else _processor(),
@@ -40,9 +40,9 @@ def _processor():
         return platform.processor() or platform.machine()
 
 
-@cache  # of the code that is loaded, whatever happens to the checkout while a sweep runs
+@cache  # the commit of the loaded code, even if the checkout changes while a sweep runs
 def _git_commit():
-    """The commit of the checkout the package runs from; None for an installed package."""
+    """The commit of the checkout that the package runs from; None for an installed package."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()

@@ -1,19 +1,19 @@
-"""Lightning callbacks that keep the record of a run as it trains: a row of metrics.csv and a line on the screen per epoch."""
+"""The record of a run as it trains: a row of metrics.csv and a line on the screen per epoch."""
 
 import logging
 import time
 
 from lightning.pytorch.callbacks import Checkpoint
 
-from fer_lightning.runs.metrics_csv import append_metrics
+from fer_lightning.runs.metrics_csv import append_metrics, read_metrics
 
 log = logging.getLogger(__name__)
 
 
 class EpochRecord(Checkpoint):
-    """Appends each epoch to metrics.csv and says it in one line.
+    """Appends each epoch to metrics.csv and logs it in one line; counts images and seconds of training, over all phases.
 
-    A `Checkpoint` because Lightning calls these last, once the scores of the epoch are all there.
+    It is a `Checkpoint` because Lightning calls these last, when all scores of the epoch are known.
     """
 
     def __init__(self, folder):
@@ -30,7 +30,7 @@ class EpochRecord(Checkpoint):
         self.images, self.seconds = state["images"], state["seconds"]
 
     def on_train_start(self, trainer, module):
-        self._start_clock()  # a run that goes on in the middle of an epoch counts from there
+        self._start_clock()  # a run that continues in the middle of an epoch counts from there
 
     def on_train_epoch_start(self, trainer, module):
         self._start_clock()
@@ -40,7 +40,7 @@ class EpochRecord(Checkpoint):
         self._images = 0
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
-        self._images += len(batch[2])  # pictures, not the crops that augmentation may make of each
+        self._images += len(batch[2])  # images, not the crops that augmentation may make of each
 
     def on_validation_start(self, trainer, module):
         self._stop_clock()
@@ -56,9 +56,15 @@ class EpochRecord(Checkpoint):
         log.info("epoch %d/%d  %s  %.0f images/s", trainer.current_epoch + 1, trainer.max_epochs, scores, rate)
 
     def _stop_clock(self):
-        """Training ends where validation starts; without a validation part, at the end of the epoch."""
+        """Training ends when validation starts; without a validation part, at the end of the epoch."""
         if self._started is not None:
             self._epoch_seconds = time.perf_counter() - self._started
             self._started = None
             self.images += self._images
             self.seconds += self._epoch_seconds
+
+
+def epoch_scores(folder, epoch, part):
+    """The scores {name: value} of a part (train or val) in the row of metrics.csv of an epoch."""
+    row = next(row for row in read_metrics(folder) if row["epoch"] == epoch)
+    return {name.removeprefix(f"{part}/"): value for name, value in row.items() if name.startswith(f"{part}/")}

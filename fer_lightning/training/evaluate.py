@@ -1,57 +1,53 @@
-"""The one pass over val and test with the selected weights: every score, and predictions.parquet."""
+"""The test of a run: one pass over val and test with the selected weights, every score, and predictions.parquet."""
 
 import numpy as np
 import torch
 
 from fer_lightning.data.ferplus import distribution
 from fer_lightning.data.twins import picture_ids, without_sibling
-from fer_lightning.model.agreement import agreement
-from fer_lightning.model.metrics import accuracy, score_parts
+from fer_lightning.model.metrics import accuracy, agreement, score_parts
 from fer_lightning.runs.predictions import write_predictions
 
 
-def evaluate(trainer, module, data, faces, views, folder, photos=None):
-    """Score the weights as they are on val and test, and write predictions.parquet, from one view of each picture.
+def evaluate(trainer, module, data, faces, *, views, folder, photos=None):
+    """Score the weights as they are on val and test, from one view per image, and write predictions.parquet.
 
-    Where `views` asks for several, a second pass adds accuracy_<kind>, from all of them.
-    Where `photos` (N,) says which pictures are near twins, the clean scores are also given without these: accuracy_clean_near.
-    Returns {val: scores, test: scores}; None for a part without pictures or, of val, one that was trained on.
+    views:  the `Views` of the config; if they are several, a second pass adds accuracy_<kind>, averaged over them
+    photos: equal for near twins, (N,); if given, clean scores are also computed without these: accuracy_clean_near
+
+    Returns {val: scores, test: scores}; None for a part without images, and for val if it was trained on.
     """
-    parts = predict(trainer, module, data)
-    clean = _clean(faces, data.split, parts["test"][2]) if "test" in parts else None
-    write_predictions(folder, parts, clean)
-    metrics = score_parts(parts, clean)
+    parts = logits_of_parts(trainer, module, data)
+    masks = _clean_masks(faces, data.split, parts["test"][2], photos) if "test" in parts else {}
+    write_predictions(folder, parts, masks.get("clean"))
+    metrics = score_parts(parts, masks.get("clean"))
     if faces.votes is not None:
         for part, (logits, _, rows) in parts.items():
             metrics[part] |= agreement(logits, torch.from_numpy(distribution(faces.votes[rows.cpu().numpy()])).to(logits.device))
-    if photos is not None and "test" in parts:
-        logits, labels, rows = parts["test"]
-        clean = _clean(faces, data.split, rows, photos)
+    if "clean_near" in masks:
+        logits, labels, _ = parts["test"]
+        clean = masks["clean_near"]
         metrics["test"] |= {"accuracy_clean_near": accuracy(logits, labels, clean), "n_clean_near": int(clean.sum())}
     if views.count > 1:
-        for part, (logits, labels, rows) in predict(trainer, module, data, views).items():
+        for part, (logits, labels, rows) in logits_of_parts(trainer, module, data, views).items():
             metrics[part][f"accuracy_{views.kind}"] = accuracy(logits, labels)
             if part == "test":
-                metrics[part][f"accuracy_{views.kind}_clean"] = accuracy(logits, labels, _clean(faces, data.split, rows))
-                if photos is not None:
-                    metrics[part][f"accuracy_{views.kind}_clean_near"] = accuracy(logits, labels, _clean(faces, data.split, rows, photos))
+                for name, clean in _clean_masks(faces, data.split, rows, photos).items():
+                    metrics[part][f"accuracy_{views.kind}_{name}"] = accuracy(logits, labels, clean)
     return metrics
 
 
-def _clean(faces, split, rows, ids=None):
-    """Which of the test pictures `rows` (N,) have no twin among those the run trained or selected on. (N,) bool.
-
-    ids: equal for twins; without it these are the identical pictures
-    """
+def _clean_masks(faces, split, rows, photos):
+    """{clean, and clean_near if photos are given: which of the test images `rows` (N,) have no twin in train or val, (N,) bool}."""
+    ids = {"clean": picture_ids(faces.pixels)} | ({} if photos is None else {"clean_near": photos})
     seen = np.concatenate([split.train, split.val])
-    ids = picture_ids(faces.pixels) if ids is None else ids
-    return torch.from_numpy(without_sibling(ids, rows.cpu().numpy(), seen)).to(rows.device)
+    return {name: torch.from_numpy(without_sibling(i, rows.cpu().numpy(), seen)).to(rows.device) for name, i in ids.items()}
 
 
-def predict(trainer, module, data, views=None):
-    """{part: (logits (N, 7), labels (N,), rows (N,))} of val and test, as far as there are such parts.
+def logits_of_parts(trainer, module, data, views=None):
+    """{part: (logits (N, 7), labels (N,), rows (N,))} of val, if it is held out, and of test, if there is one.
 
-    views: that the module takes of each picture from now on, with as many pictures at a time as before; None: those it takes
+    views: that the module uses from now on, with fewer images at a time, so that a batch stays as large; None: the views it has
     """
     if views is not None:
         module.views = views

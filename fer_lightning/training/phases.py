@@ -1,7 +1,7 @@
-"""A training run as a sequence of phases: what trains, on which pictures, with which optimizer (checklist S2-12, S2-13, S4-35)."""
+"""A training run as a sequence of phases: what trains, on which images, with which optimizer (S2-12, S2-13, S4-35)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from torch import nn
 
@@ -15,17 +15,20 @@ START = ("last", "best")
 
 @dataclass(frozen=True)
 class Phase:
-    """epochs:    how long
-    freeze:    what of the backbone stands still: none | all | norms, without gradient and without new statistics
-    data:      train | train+val; a phase that trains on the validation part cannot select by it, so its last epoch counts
-    start:     last | best weights of the phases before
+    """epochs:    how long it lasts
     optimizer: parameters -> torch optimizer
+    freeze:    none | all | norms: what of the backbone has no gradient and keeps its statistics
+    data:      train | train+val: what it trains on; with train+val nothing is held out to select by, so its last epoch counts
+    start:     last | best: with which weights of the phase before it starts
+
+    Raises ConfigError for any other value.
     """
 
     name: str
     epochs: int
     optimizer: Callable
     schedule: Schedule
+    _: KW_ONLY
     freeze: str = "none"
     data: str = "train"
     start: str = "last"
@@ -37,21 +40,21 @@ class Phase:
 
 
 def is_untouched(phases, number):
-    """Whether in a phase, counted from 0, a backbone is still what it was built as: it has not been trained before and is not now."""
+    """Whether the backbone still has the weights it was built with in a phase, counted from 0: it is frozen there and before."""
     return all(phase.freeze == "all" for phase in phases[: number + 1])
 
 
 def share_epochs(epochs, total):
-    """Scale the phases' epochs so that they make up `total`, at least one each: `trainer.max_epochs` stays the one budget of a run.
+    """Scale the epochs of the phases, a list of int, so that their sum is `total` and each has at least one. Returns a list of int.
 
-    epochs: list of int. Returns a list of int.
+    So `trainer.max_epochs` stays the one budget of a run. ConfigError if it is smaller than the number of phases.
     """
     if total < len(epochs):
         raise ConfigError(f"trainer.max_epochs={total} is too few for {len(epochs)} phases: give each one epoch at least.")
     shares = [max(1, round(e * total / sum(epochs))) for e in epochs]
     while sum(shares) != total:
         step = 1 if sum(shares) < total else -1
-        # The phase that rounding served worst; none goes below one epoch.
+        # The phase with the largest rounding error; none goes below one epoch.
         errors = [step * (e * total / sum(epochs) - s) if s + step >= 1 else float("-inf") for e, s in zip(epochs, shares)]
         shares[errors.index(max(errors))] += step
     return shares

@@ -1,7 +1,7 @@
-"""A job as one process or as several on this machine: these are started, passed every signal, and end together.
+"""A job in this process or in several on this machine, which are started here, receive every signal, and end together.
 
-Lightning's own launcher runs the command again for each process, which for a sweep is the whole sweep. Here the command stays one process;
-its jobs are trained by others, which last as long as their job.
+Lightning's own launcher runs the command again in each process, which for a sweep would be the whole sweep. Here the command stays one
+process and starts others for each job, which end with their job.
 """
 
 import logging.config
@@ -28,21 +28,25 @@ from fer_lightning.config.error_messages import root_cause
 from fer_lightning.process.errors import ConfigError, UserError
 from fer_lightning.process.signals import Interrupted, listening
 from fer_lightning.runs.result import read_result
-from fer_lightning.training.train import quieten, train
+from fer_lightning.training.quieten import quieten
+from fer_lightning.training.train import train
 
-GRACE = 5  # seconds that the other processes have to notice that one is gone, and again to obey
+GRACE = 5  # seconds that the other processes have to notice that one has ended, and again to obey
 
 
 def launch(cfg, folder, job, logs, **kwargs):
-    """`fer_lightning.training.train.train`, in this process or on one for each device; logs: logging config of the first of these.
+    """Run `fer_lightning.training.train.train` in this process, or in one process per device. Returns what result.json then holds.
 
-    Raises what the first process to fail raised; UserError for one that was killed.
+    logs:   the logging config of the first of several processes
+    kwargs: for `train`
+
+    Raises what the first process to fail raised, and UserError if one was killed.
     """
     count = processes(cfg)
     if not count:
         return train(cfg, folder, job, **kwargs)
     with tempfile.TemporaryDirectory() as meeting:
-        # Each process has met other pictures, so what it keeps of a frozen backbone is no use to other jobs.
+        # Each process computes features of other images, so the tables of a frozen backbone cannot be shared with other jobs.
         arguments = (count, Path(meeting), logs, (cfg, folder, job), kwargs | {"shared": None})
         ranks = torch.multiprocessing.start_processes(_rank, arguments, count, join=False).processes
         try:
@@ -58,39 +62,39 @@ def launch(cfg, folder, job, logs, **kwargs):
 
 
 def processes(cfg):
-    """How many processes are to be started for a job; 0 where this one does. ConfigError for what cannot be shared out."""
+    """How many processes to start for a job; 0: this one is enough. ConfigError if the job cannot be divided among them."""
     if "LOCAL_RANK" in os.environ:
         raise ConfigError("LOCAL_RANK is set: run the command as it is, without torchrun; it starts the processes of a job itself.")
-    asked = f"trainer.devices={cfg.trainer.get('devices', 'auto')}"
+    devices = f"trainer.devices={cfg.trainer.get('devices', 'auto')}"
     quieten()
     try:
         trainer = instantiate(cfg.trainer, logger=False, plugins=LightningEnvironment())
     except Exception as error:
         reason = str(root_cause(error)).strip().splitlines()[0]
-        raise ConfigError(f"{asked}, trainer.strategy={cfg.trainer.get('strategy', 'auto')}: {reason}") from error
+        raise ConfigError(f"{devices}, trainer.strategy={cfg.trainer.get('strategy', 'auto')}: {reason}") from error
     count = trainer.num_devices
     if trainer.num_nodes > 1:
         raise ConfigError(f"trainer.num_nodes={trainer.num_nodes}: a job runs on one machine; spread the jobs of a sweep over several.")
     if isinstance(trainer.strategy, SingleDeviceStrategy):
         return 0
     if not isinstance(trainer.accelerator, (CPUAccelerator, CUDAAccelerator)):
-        raise ConfigError(f"{asked}: several processes need NVIDIA GPUs or trainer.accelerator=cpu.")
+        raise ConfigError(f"{devices}: several processes need NVIDIA GPUs or trainer.accelerator=cpu.")
     if not isinstance(trainer.strategy, DDPStrategy) or trainer.strategy._start_method != "popen":
         raise ConfigError(f"trainer.strategy={cfg.trainer.strategy}: several processes train with ddp or ddp_find_unused_parameters_true.")
     for key in ("batch_size", "eval_batch_size"):
         if cfg[key] % count or cfg[key] < 2 * count:
             wanted = f"a multiple of {count}, {2 * count} or more"
-            raise ConfigError(f"{key}={cfg[key]} is of all processes together: with {asked} give {wanted}.")
+            raise ConfigError(f"{key}={cfg[key]} is of all processes together: with {devices} give {wanted}.")
     if cfg.trainer.get("sync_batchnorm") and isinstance(trainer.accelerator, CPUAccelerator):
         raise ConfigError("trainer.sync_batchnorm=true: torch synchronises batch norm on GPUs only; leave it false on a CPU.")
     return count
 
 
 def _rank(rank, count, meeting, logs, arguments, kwargs):
-    """What a process of the job does."""
-    # A group of its own: Ctrl-C reaches the command alone, which passes it on once.
+    """The main function of a process of the job."""
+    # A process group of its own: Ctrl-C reaches only the command, which passes it on once.
     os.setpgrp()
-    os.environ["LOCAL_RANK"] = str(rank)  # tells Lightning that the processes are there, and the record who writes
+    os.environ["LOCAL_RANK"] = str(rank)  # tells Lightning that the processes exist, and `first_only` which one writes
     torch.set_num_threads(max(1, torch.get_num_threads() // count))
     if rank == 0:
         logging.config.dictConfig(logs)
@@ -98,7 +102,7 @@ def _rank(rank, count, meeting, logs, arguments, kwargs):
         logging.disable(logging.WARNING)
         warnings.simplefilter("ignore")
     try:
-        # A file rather than a port, which another job could take. Both backends: scores are gathered on whatever device they are.
+        # A file, because another job could take a port. Both backends: scores are gathered on any device.
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, init_method=f"file://{meeting}/group", rank=rank, world_size=count)
         train(*arguments, **kwargs)
@@ -106,12 +110,12 @@ def _rank(rank, count, meeting, logs, arguments, kwargs):
         (meeting / f"error-{rank}").write_bytes(_portable(error))
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(1)  # what runs at an exit may wait for the other processes
+        os._exit(1)  # without exit handlers, which may wait for the other processes
     dist.destroy_process_group()
 
 
 def _portable(error):
-    """The error as bytes, with its trace as a note, for the command to raise."""
+    """The error as bytes, with its traceback as a note, for the command to raise."""
     cause = root_cause(error)
     if isinstance(cause, UserError):
         return pickle.dumps(cause)
@@ -124,7 +128,7 @@ def _portable(error):
 
 
 def _reason(codes, meeting, passed):
-    """Why a job ended early, as an exception. codes: of its processes when the first failed; passed: the signals they were passed."""
+    """Why a job ended early, as an exception. codes: exit codes when the first process failed; passed: signals that were passed on."""
     if passed:
         return Interrupted(passed[0])
     killed = [rank for rank, code in enumerate(codes) if code and code < 0]
@@ -135,12 +139,12 @@ def _reason(codes, meeting, passed):
     errors = sorted(meeting.glob("error-*"), key=lambda path: path.stat().st_mtime_ns)
     if errors:
         return pickle.loads(errors[0].read_bytes())
-    return UserError(f"A process of this job ended without a word: exit codes {codes}.")
+    return UserError(f"A process of this job ended without an error message: exit codes {codes}.")
 
 
 @contextmanager
 def _passing_on_signals(ranks):
-    """While this lasts, the command's signals are those of its processes. Yields the list of the signals that came."""
+    """Pass the signals of the command on to its processes in here. Yields the list of the signals so far."""
     passed = []
 
     def pass_on(number, frame):
@@ -154,7 +158,7 @@ def _passing_on_signals(ranks):
 
 
 def _end(ranks):
-    """Let the processes end, make them, kill them."""
+    """Wait for the processes to end, then terminate them, then kill them."""
     for ask in (None, "terminate", "kill"):
         alive = [process for process in ranks if process.is_alive()]
         if ask:

@@ -1,4 +1,4 @@
-"""A finished run as live objects again: its config, its data, its model with the weights that were selected."""
+"""A finished run as live objects: its config, its data, its model with the selected weights."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from fer_lightning.training.checkpoints import read_checkpoint
 
 
 def restore(folder):
-    """(cfg, faces, data, module) of a run folder. UserError where it holds no finished run or its config no longer fits."""
+    """(cfg, faces, data, module) of a run folder. UserError if it holds no finished run or its config no longer fits the program."""
     cfg, module = restore_module(folder)
     faces = instantiate(cfg.data)
     data = FERDataModule(faces, instantiate(cfg.protocol)(faces), cfg.batch_size, cfg.eval_batch_size, cfg.seed)
@@ -27,7 +27,7 @@ def restore(folder):
 
 
 def restore_module(folder):
-    """(cfg, module) of a run folder, for which its data need not be there. UserError as for `restore`."""
+    """(cfg, module) of a run folder, the module in eval mode; the data set is not needed. UserError as for `restore`."""
     keep_freed_memory()
     folder = Path(folder)
     result = read_record(folder)
@@ -40,7 +40,7 @@ def restore_module(folder):
         raise UserError(f"{weights} is missing: the weights of this run were removed, so it can be reported but not run again.")
     cfg = read_config(folder)
     check_targets(cfg)
-    if "pretrained" in cfg.backbone:  # the weights are the checkpoint's: none need to be fetched
+    if "pretrained" in cfg.backbone:  # the weights are in the checkpoint: none need to be downloaded
         cfg = OmegaConf.merge(cfg, {"backbone": {"pretrained": False}})
     module = build_module(cfg, torch.tensor(list(result["data"]["counts"]["train"].values())))
     module.enter(build_phases(cfg)[-1])

@@ -1,4 +1,4 @@
-"""A run that was stopped goes on from its last checkpoint and ends as if nothing had happened, on a CPU bit for bit."""
+"""A run that was stopped continues from its last checkpoint and gives the result of an uninterrupted one, on a CPU bit for bit."""
 
 import time
 
@@ -8,22 +8,22 @@ from fer_lightning.process import signals as interrupt
 from fer_lightning.runs.layout import checkpoints_of
 from fer_lightning.training.checkpoints import LAST
 
-# Below this key a checkpoint holds what Lightning leaves out.
+# The key of a checkpoint for what Lightning leaves out.
 KEY = "continuation"
 
 
 class Continuation(Checkpoint):
-    """Writes last.ckpt as an epoch ends, and at the next step when the run is asked to stop.
+    """Writes last.ckpt at the end of each epoch and, if the run is asked to stop, after the current step.
 
     run:          the run folder
-    phase, start: number of the phase under way, and the epoch it began with
-    began:        when the run began, by time.perf_counter, what earlier tries took counted in
+    phase, start: number of the current phase, and its first epoch
+    began:        the start of the run by time.perf_counter, less the seconds that earlier attempts took
 
-    Of what Lightning leaves out, a checkpoint also holds: whether training was about to stop, the score that a plateau scheduler has yet
-    to see (Lightning shows it after the checkpoint is written), and of an epoch under way how many batches it has had and what was
-    predicted in them.
+    A checkpoint also holds what Lightning leaves out: whether training was about to stop; the score that a plateau scheduler has yet to
+    see (Lightning passes it on after the checkpoint is written); and, in the middle of an epoch, the number of its batches so far and
+    the predictions in them.
 
-    Several processes of one job do not stop at the same step, so there the epoch under way is lost.
+    Several processes of one job do not stop at the same step, so they lose the current epoch.
     """
 
     def __init__(self, run, phase, start, began):

@@ -1,4 +1,4 @@
-"""The Lightning callback that watches how stable a training is, without touching it."""
+"""The Lightning callback that measures how stable a training is, without changing it."""
 
 import math
 from contextlib import contextmanager
@@ -13,36 +13,35 @@ from fer_lightning.runs.steps import write_steps
 from fer_lightning.stability import measures as stability
 from fer_lightning.stability.sharpness import edge_ratio, predictiveness
 from fer_lightning.stability.units import inactive_units
-from fer_lightning.transforms.prepare import prepare
 
 SHARPNESS = {"eos": edge_ratio, "pred": predictiveness}
 
-# How many steps a training goes on after its loss is no number: reading a loss makes a GPU wait.
-LOOK_EVERY = 64
+# A loss that is NaN or infinite is noticed within so many steps: reading a loss makes a GPU wait.
+CHECK_EVERY = 64
 
 
 class StabilityMonitor(Callback):
-    """Keeps loss, unclipped gradient norm and rate of every step, measures a probe once an epoch, and sums a run up.
+    """Records loss, unclipped gradient norm and rate of each step, measures a probe after each epoch, and sums the run up.
 
     folder:          the run folder, for steps.parquet
-    pixels, targets, rows: the probe: (N, 1, 48, 48) uint8 training pictures, never augmented, what training wants of them, which they are
-    batch_size:      how many of them at a time
+    pixels, targets, rows: of the probe: training images (N, 1, 48, 48) uint8, never augmented, their training targets and their rows
+    batch_size:      how many of them are passed at a time
     sharpness_every: measure `eos` and `pred` after every so many epochs; None: never
 
-    One object watches a run through all its phases. Logged each epoch as stability/*: spk and gnv of the run so far; dead, dormant, gap
-    (points) and the median grad_norm of this epoch; eos and pred where they are asked for, NaN in between. A training is the same, bit by
-    bit, with the monitor and without: the probe is passed in eval mode and draws no random number.
+    One object monitors a run through all its phases. Logged each epoch as stability/*: spk and gnv of the run so far; dead, dormant, gap
+    (percentage points) and the median grad_norm of this epoch; eos and pred if they are measured, NaN in the epochs between. A training
+    is bit for bit the same with the monitor and without: the probe is passed in eval mode and draws no random number.
 
-    Which weights: the steps and the units (dead, dormant, eos, pred) are those of the network as it trains, which is live when the epoch
-    ends. The training accuracy is measured on the probe in the middle of validation, hence with the weights that are validated, averaged
-    where weights are averaged; so `gap` compares one network with itself. It is an accuracy on the probe, not on the whole training part.
+    Which weights: steps and units (dead, dormant, eos, pred) are those of the network that trains, which is in place when the epoch ends.
+    The training accuracy is measured on the probe at the start of validation, hence with the validated weights, which are averages if
+    ema_decay is set; so `gap` compares one network with itself. It is the accuracy on the probe, not on the whole training part.
 
-    What is frozen is not watched: behind a frozen backbone the probe passes through the head alone, on features taken once a phase.
+    A frozen backbone is not monitored: the probe passes through the head alone, on features that are computed once per phase.
 
-    A loss that is no number ends the training, within `LOOK_EVERY` steps: `diverged` is then true. That is a result, not a failure.
+    A loss that is NaN or infinite ends the training within `CHECK_EVERY` steps; `diverged` is then true. This is a result, not a failure.
     """
 
-    def __init__(self, folder, pixels, targets, rows, batch_size, sharpness_every=None):
+    def __init__(self, folder, pixels, targets, rows, *, batch_size, sharpness_every=None):
         self.folder = folder
         self.pixels = pixels
         self.rows = rows
@@ -57,7 +56,7 @@ class StabilityMonitor(Callback):
         self.diverged = False
 
     def state_dict(self):
-        """The steps and epochs of the run so far, and of the epoch under way what its end will need."""
+        """The steps and epochs of the run so far, and what the end of the current epoch will need."""
         return {
             "phase": self._phase,
             "steps": {name: torch.tensor(column.to_numpy()) for name, column in self.steps.items()},
@@ -82,13 +81,11 @@ class StabilityMonitor(Callback):
         self._inputs, self._targets = self.pixels.to(module.device), self.targets.to(module.device)
         self._head_only = not any(p.requires_grad for p in module.backbone.parameters())
         if self._head_only:
-            batches = zip(self._inputs.split(self.batch_size), self.rows.to(module.device).split(self.batch_size))
-            with _evaluating(module):
-                self._inputs = torch.cat([module.still_features(*batch) for batch in batches])
+            self._inputs = self._features(trainer, module)
 
     def on_before_optimizer_step(self, trainer, module, optimizer):
         # Unscaled and not yet clipped. Tensors stay on the device until the epoch ends: reading one makes the device wait.
-        # Of the optimizer's parameters alone: what a later phase froze may hold an old gradient.
+        # Only the optimizer's parameters: those that a later phase froze may hold an old gradient.
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         self._norms.append(get_total_norm(gradients).float())
         self._rates = [float(group["lr"]) for group in optimizer.param_groups]
@@ -96,14 +93,14 @@ class StabilityMonitor(Callback):
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
         self._parts.append(outputs["loss"])
-        if len(self._norms) > len(self._losses):  # the step is taken: with accumulated gradients, after several batches
-            # Lightning divides the loss of each batch by how many make up a step.
+        if len(self._norms) > len(self._losses):  # a step was taken; with accumulated gradients, after several batches
+            # Lightning divides the loss of each batch by the number of batches in a step.
             self._losses.append(torch.stack(self._parts).mean().float() * trainer.accumulate_grad_batches)
             self._parts.clear()
-            if len(self._losses) % LOOK_EVERY == 0:
-                self._look_for_divergence(trainer, torch.stack(self._losses[-LOOK_EVERY:]).isfinite().all().item())
+            if len(self._losses) % CHECK_EVERY == 0:
+                self._stop_unless_finite(trainer, torch.stack(self._losses[-CHECK_EVERY:]).isfinite().all().item())
 
-    def _look_for_divergence(self, trainer, finite):
+    def _stop_unless_finite(self, trainer, finite):
         if not finite:
             self.diverged = trainer.should_stop = True
 
@@ -120,10 +117,10 @@ class StabilityMonitor(Callback):
 
     def on_train_epoch_end(self, trainer, module):
         new = self._gather(trainer)
-        self._look_for_divergence(trainer, np.isfinite(new["loss"]).all())
+        self._stop_unless_finite(trainer, np.isfinite(new["loss"]).all())
         epoch = dict.fromkeys(("val_loss", "val_accuracy", "train_accuracy"), math.nan) | self._validated
         self._validated = {}
-        with _looking(trainer, module):
+        with _measuring(trainer, module):
             net = module.head if self._head_only else module
             batches = self._inputs.split(self.batch_size)
             epoch["dead"], epoch["dormant"] = inactive_units(lambda inputs: self._forward(module, inputs), net, batches)
@@ -142,19 +139,19 @@ class StabilityMonitor(Callback):
             "grad_norm": float(new["grad_norm"].median()),
         }
         so_far |= {name: epoch[name] for name in SHARPNESS if name in epoch}
-        # NaN where there is no number yet: metrics.csv has the columns of its first row.
+        # NaN for what is not known yet: metrics.csv has the columns of its first row.
         module.log_dict({f"stability/{name}": math.nan if value is None else value for name, value in so_far.items()})
 
     def summary(self):
-        """All measures of the run so far and their label; see `fer_lightning.stability.measures.summary`."""
+        """All measures of the run so far and its label; see `fer_lightning.stability.measures.summary`."""
         return stability.summary(self.steps, pd.DataFrame(self.epochs), self._clip_at)
 
     def _gather(self, trainer):
-        """The steps of the epoch, judged, as a frame; they join the steps of the run."""
+        """The steps of this epoch with their spikes and residuals, as a frame; they are added to the steps of the run."""
         loss, norm = torch.stack([torch.stack(self._losses), torch.stack(self._norms)]).cpu().numpy()
         new = pd.DataFrame({"phase": self._phase, "epoch": trainer.current_epoch, "loss": loss, "grad_norm": norm, "lr": self._lrs})
         if getattr(trainer.precision_plugin, "scaler", None):
-            # Half precision: where the scaled gradient overflows, no step is taken, and the scale is halved.
+            # Half precision: if the scaled gradient overflows, no step is taken and the scale is halved.
             new = new[new["grad_norm"] < math.inf].copy()
         self._losses, self._norms, self._lrs = [], [], []
         before = self.steps[self.steps["phase"] == self._phase] if len(self.steps) else self.steps
@@ -164,31 +161,38 @@ class StabilityMonitor(Callback):
         return new
 
     def _sharpness(self, trainer, module):
-        """eos and pred of this epoch; NaN where it is not its turn. In full precision: second derivatives are small differences."""
+        """eos and pred of this epoch; NaN if they are not due. In full precision: second derivatives are small differences."""
         if (trainer.current_epoch + 1) % self.sharpness_every:
             return dict.fromkeys(SHARPNESS, math.nan)
 
         def losses():
-            for inputs, targets in zip(self._inputs.split(self.batch_size), self._targets.split(self.batch_size)):
+            probe = self._inputs.float() if self._head_only else self._inputs  # features may be bfloat16
+            for inputs, targets in zip(probe.split(self.batch_size), self._targets.split(self.batch_size)):
                 yield module.loss(self._forward(module, inputs).float(), targets) * len(inputs) / len(self._inputs)
 
         with _evaluating(module):
             return {name: measure(losses, trainer.optimizers[0], self._rates) for name, measure in SHARPNESS.items()}
 
+    def _features(self, trainer, module):
+        """Features (N, num_features) of the probe behind a frozen backbone, from its cache if it has one."""
+        batches = zip(self._inputs.split(self.batch_size), self.rows.to(module.device).split(self.batch_size))
+        with torch.no_grad(), _measuring(trainer, module):
+            if module.frozen:
+                return torch.cat([module.frozen.evaluation(*batch, module.views) for batch in batches])
+            return torch.cat([module.features(pixels) for pixels, _ in batches])
+
     def _forward(self, module, inputs):
-        """Logits (B, 7) of a batch of the probe."""
-        if self._head_only:
-            return module.head(inputs)
-        return module(prepare(module.views.expand(inputs), module.backbone.input_spec, module.channels_last))
+        """Logits (B, 7) of a batch of the probe: of images or, behind a frozen backbone, of features."""
+        return module.head(inputs) if self._head_only else module.logits(inputs)
 
 
 @contextmanager
 def _evaluating(module):
-    """Every submodule in eval mode and uncompiled, and back in the mode it was in."""
+    """Every submodule in eval mode and uncompiled in here; after it, in the mode it was in."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
-        # Compiled nets call no hooks, by which units are seen, and have no second derivatives.
+        # Compiled nets call no hooks, which measure the units, and have no second derivatives.
         with torch.compiler.set_stance("force_eager"):
             yield
     finally:
@@ -197,7 +201,7 @@ def _evaluating(module):
 
 
 @contextmanager
-def _looking(trainer, module):
+def _measuring(trainer, module):
     """Eval mode, in the precision of training."""
     with _evaluating(module), trainer.precision_plugin.forward_context():
         yield

@@ -1,18 +1,16 @@
-"""How long a model takes for the test part (S3-39) or a training step: figures that mean something only with what they were taken on."""
+"""The time of a pass over the test part (S3-39) and of a training step; it says little without the machine it was measured on."""
 
 import statistics
 import time
 
 import torch
 
-from fer_lightning.transforms.prepare import prepare
-
 
 @torch.inference_mode()
 def timed_pass(module, data, passes, low_precision):
-    """Time whole passes over the test part, from uint8 pictures in memory to logits, after one batch of warm-up.
+    """Time passes over the whole test part, from uint8 images in memory to logits, after one batch of warm-up.
 
-    passes: how many; low_precision: compute in bfloat16 where autocast does
+    passes: how many; low_precision: whether autocast computes in bfloat16
     Returns {test_pass_ms: median in milliseconds, ms_per_picture, device, batch, passes, warm_up_batches, low_precision}.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -22,8 +20,7 @@ def timed_pass(module, data, passes, low_precision):
     def run(some):
         with torch.autocast(device.type, torch.bfloat16, enabled=low_precision):
             for pixels in some:
-                pixels = module.views.expand(pixels.to(device))
-                module.views.merge(module(prepare(pixels, module.backbone.input_spec, module.channels_last)))
+                module.logits(pixels.to(device))
         if device.type == "cuda":
             torch.cuda.synchronize()
 
@@ -45,8 +42,8 @@ def timed_pass(module, data, passes, low_precision):
     }
 
 
-def timed_steps(module, optimizer, inputs, labels, steps, low_precision):
-    """Seconds of each of so many training steps on one prepared batch, on the device where it is. low_precision: as for `timed_pass`."""
+def timed_steps(module, optimizer, inputs, labels, *, steps, low_precision):
+    """The seconds of each of so many training steps on one prepared batch, on its device. low_precision: as for `timed_pass`."""
     device, times = inputs.device, []
     for _ in range(steps):
         start = time.perf_counter()

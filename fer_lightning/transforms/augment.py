@@ -1,10 +1,12 @@
-"""Augmentation of whole batches on the device they are on, one draw per picture.
+"""Augmentation of whole batches on the device they are on; each image has random parameters of its own.
 
-Draws come from the default generator, which `FERModule` seeds per batch: an epoch is reproducible and a resumed run sees the same draws.
+Random numbers come from the default generator, which `FERModule` seeds per batch: a resumed run draws what it would have drawn.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +16,7 @@ from fer_lightning.process.errors import ConfigError, near
 from fer_lightning.transforms import geometry
 from fer_lightning.transforms.views import views
 
-# Smallest and largest value of each number in a config, and what to call it.
+# Smallest and largest value of each number in a config, and its name in a message.
 _PROBABILITY = (0, 1, "a probability")
 _LIMITS = {
     **dict.fromkeys(("flip", "resized_crop", "erase"), _PROBABILITY),
@@ -29,26 +31,37 @@ _LIMITS = {
 }
 
 
+class Augmented(NamedTuple):
+    """pixels:   (B', 1, H', W'), where B' is B, or 5 B or 10 B with five or ten crops
+    targets:  (B',) class ids or (B', 7) probabilities
+    mirrored: (B,) bool, which images were mirrored, if the augmentation does nothing else; otherwise None
+    """
+
+    pixels: torch.Tensor
+    targets: torch.Tensor
+    mirrored: torch.Tensor | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Augment:
-    """(pixels (B, 1, H, W) uint8 or float in 0..255, labels (B,) or (B, 7)) -> (pixels, targets), by draws of each picture's own, in order:
+    """(pixels (B, 1, H, W) uint8 or float in 0..255, labels (B,) or (B, 7)) -> `Augmented`. For each image, in this order:
 
     resized_crop  probability of a rectangle of resized_crop_area (a share) and _ratio (width / height), resized to resized_crop_size
-                  (null: the size of the picture). _inside: it is drawn up to ten times until it fits, else the picture stays whole
-                  (torchvision); without, it may reach beyond the picture, which then shrinks
+                  (null: the size of the image). _inside: it is drawn up to ten times until it fits; if it never does, the image
+                  stays whole (torchvision). Otherwise it may reach beyond the image, which then shrinks
     flip          probability of a mirror image, left to right
     rotation      largest angle in degrees, either way
-    shift         largest shift up or down and sideways, in whole pixels; shift_fraction: in fractions of the picture
+    shift         largest shift up or down and sideways, in whole pixels; shift_fraction: in fractions of the image
     shear         largest angle in degrees by which columns slide up or down
     zoom          width and height are each scaled by a factor of their own in 1 +- zoom
-    brightness, contrast   a factor in 1 +- this, on the grey levels and on their distance from the picture's mean
-    crops         with a crop_size: random | five_crop | ten_crop, the last two five or ten pictures from one (S4-8): all first crops,
-                  then all second ones, the labels likewise
+    brightness, contrast   a factor in 1 +- this, on the grey levels and on their distance from the image's mean
+    crops         with a crop_size: random | five_crop | ten_crop; the last two make five or ten images of one (S4-8): all first
+                  crops, then all second ones, the labels likewise
     erase         probability of a rectangle of erase_area and erase_ratio with the grey level erase_value, for each crop (S4-9)
-    mixup         each picture and another one, lambda from Beta(mixup, mixup); targets are then (B', 7) probabilities, else like the labels
+    mixup         a mean of the image and another one, with a weight from Beta(mixup, mixup); targets are then probabilities
 
-    X_p: probability with which a picture gets X at all. fill: what lies outside the picture: reflection | nearest | zeros.
-    Flip, crops, erasing and, with reflection, shift keep uint8; the rest gives float32. Raises ConfigError for what cannot be.
+    X_p: probability of X for an image. fill: what lies outside the image: reflection | nearest | zeros.
+    Flip, crops, erasing and, with reflection, shift keep uint8; the rest gives float32. Raises ConfigError for impossible values.
     """
 
     flip: float = 0.0
@@ -97,25 +110,33 @@ class Augment:
                 raise ConfigError(f"augment.{name}={size}: a size is 2 to {largest} pixels.")
 
     def __call__(self, pixels, labels):
-        pixels = self._erase(self._crop(self._light(self._move(pixels))))
-        return self._mix(pixels, torch.cat([labels] * (len(pixels) // len(labels))))
+        pixels, mirrored = self._move(pixels)
+        pixels = self._erase(self._crop(self._light(pixels)))
+        pixels, targets = self._mix(pixels, torch.cat([labels] * (len(pixels) // len(labels))))
+        return Augmented(pixels, targets, mirrored if self.only_flips else None)
+
+    @cached_property
+    def only_flips(self):
+        """Whether the images are mirrored or not, and otherwise stay as they are."""
+        return asdict(self) == asdict(Augment(flip=self.flip))
 
     @property
     def _warps(self):
-        """Whether a gather does not do: pixels come from between pixels, or from a border that is not reflected."""
+        """Whether pixels come from between pixels or from a border that is not reflected, so that a gather is not enough."""
         between = self.rotation or self.zoom or self.shear or self.shift_fraction or self.resized_crop or self.resized_crop_size
         return bool(between or (self.shift and self.fill != "reflection"))
 
     def _move(self, pixels):
+        """Flip, shift, rotate, shear, zoom and crop. Returns the images and which of them are mirrored, (B,) bool."""
         if not (self.flip or self.shift or self._warps):
-            return pixels
+            return pixels, torch.zeros(len(pixels), dtype=torch.bool, device=pixels.device)
         batch, _, height, width = pixels.shape
         up, left = torch.randint(-self.shift, self.shift + 1, (2, batch), device=pixels.device)
         mirrored = torch.rand(batch, device=pixels.device) < self.flip
         shifted = _chosen(pixels, self.shift_p)
         up, left = up * shifted, left * shifted
         if not self._warps:
-            return geometry.flip_and_shift(pixels, mirrored, left, up)
+            return geometry.flip_and_shift(pixels, mirrored, left, up), mirrored
 
         frame = (self.resized_crop_size, self.resized_crop_size) if self.resized_crop_size else (height, width)
         more_up, more_left = _draw(pixels, self.shift_fraction, 2) * shifted
@@ -123,12 +144,12 @@ class Augment:
         (angle,) = _draw(pixels, self.rotation) * _chosen(pixels, self.rotation_p)
         (shear,) = _draw(pixels, self.shear) * _chosen(pixels, self.shear_p)
         zoom_x, zoom_y = 1 + _draw(pixels, self.zoom, 2) * _chosen(pixels, self.zoom_p)
-        movement = geometry.affine(mirrored, angle, left, up, shear, zoom_x, zoom_y)
+        movement = geometry.affine(mirrored, angle=angle, left=left, up=up, shear=shear, zoom_x=zoom_x, zoom_y=zoom_y)
         *box, fits = _draw_boxes(pixels, self.resized_crop_area, self.resized_crop_ratio, self.resized_crop_inside)
         cropped = fits & _chosen(pixels, self.resized_crop)
         box = [torch.where(cropped, side, whole) for side, whole in zip(box, (0, 0, height, width), strict=True)]
-        movement = geometry.from_box(*movement, *box, (height, width), frame)
-        return geometry.warp(pixels, *movement, frame, self.fill)
+        movement = geometry.from_box(movement, box, (height, width), frame)
+        return geometry.warp(pixels, movement, frame, self.fill), mirrored
 
     def _light(self, pixels):
         if not (self.brightness or self.contrast):
@@ -151,7 +172,7 @@ class Augment:
             return pixels
         top, left, height, width, fits = _draw_boxes(pixels, self.erase_area, self.erase_ratio, inside=True)
         height = height * (fits & _chosen(pixels, self.erase))
-        return geometry.erase(pixels, top, left, height, width, self.erase_value)
+        return geometry.erase(pixels, (top, left, height, width), self.erase_value)
 
     def _mix(self, pixels, labels):
         if not self.mixup:
@@ -164,20 +185,21 @@ class Augment:
 
 
 def _draw(pixels, largest, count=1):
-    """(count, B) in +-largest."""
+    """Uniform random numbers in +-largest, (count, B)."""
     return (2 * torch.rand(count, len(pixels), device=pixels.device) - 1) * largest
 
 
 def _chosen(pixels, p):
-    """(B,) bool, true with probability p; nothing is drawn for a certainty."""
+    """(B,) bool, true with probability p; True, without a random number, if p is 1."""
     return True if p == 1 else torch.rand(len(pixels), device=pixels.device) < p
 
 
 def _draw_boxes(pixels, area, ratio, inside):
-    """One rectangle a picture: its top, left, height, width, and whether it may be used, (B,) each.
+    """A random rectangle per image: its top, left, height, width, and whether it may be used, (B,) each.
 
-    area: range of its share of the picture; ratio: range of width / height, even in the logarithm; inside: it must fit, and is the first
-    of ten that does (torchvision), else it may be larger than the picture.
+    area:   range of its share of the image
+    ratio:  range of width / height, uniform in the logarithm
+    inside: it must fit: the first of ten that does (torchvision); otherwise it may be larger than the image
     """
     shape, device = (10 if inside else 1, len(pixels)), pixels.device
     area = (area[0] + (area[1] - area[0]) * torch.rand(shape, device=device)) * pixels[0].numel()

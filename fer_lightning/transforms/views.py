@@ -1,4 +1,4 @@
-"""Several views of each picture, and one answer from all of them."""
+"""Test-time augmentation: several views of each image, and one prediction from all of them."""
 
 import math
 from dataclasses import dataclass
@@ -8,14 +8,15 @@ import torch
 from fer_lightning.data.faces import SIZE
 from fer_lightning.process.errors import ConfigError, near
 
-# {kind: (crops, mirrored)}: how many places a view is cut from, and whether each view also comes mirrored.
+# {kind: (places, mirrored)}: from how many places of an image a view is cut, and whether each view also comes mirrored.
 KINDS = {"none": (1, False), "flip": (1, True), "five_crop": (5, False), "ten_crop": (5, True)}
 
 
 def views(pixels, kind, size=None):
-    """Square pictures (B, 1, H, H) to (V B, 1, size, size): all first views, then all second ones. size: null for H.
+    """The views of square images: (B, 1, H, H) to (V B, 1, size, size), all first views, then all second ones.
 
-    One place is the centre; five are the corners, left to right and top to bottom, then the centre. Mirrored ones follow (torchvision).
+    size: of a crop in pixels; None for H
+    One place is the centre. Five are the corners, left to right and top to bottom, then the centre. Mirrored views follow (torchvision).
     """
     places, mirrored = KINDS[kind]
     size = size or pixels.shape[-1]
@@ -30,13 +31,13 @@ def views(pixels, kind, size=None):
 
 @dataclass(frozen=True)
 class Views:
-    """How a picture is looked at when a model is evaluated: once, or several times with the answers averaged (S4-39).
+    """Which views of an image a model is evaluated on, one or several, and how their predictions are averaged (S4-39).
 
     kind:    none | flip | five_crop | ten_crop
-    size:    of a crop in pixels; null for the whole picture
+    size:    of a crop in pixels; None for the whole image
     average: logits | probabilities
 
-    Raises ConfigError for a choice that does not exist or crops without a size.
+    Raises ConfigError for a choice that does not exist, and for crops without a size.
     """
 
     kind: str = "none"
@@ -54,21 +55,27 @@ class Views:
 
     @property
     def single(self):
-        """The one view that every score is given for, whatever else is asked for: the whole picture or the crop from its centre."""
+        """The Views of one view per image, which every score is computed from: the whole image or the crop from its centre."""
         return Views("none", self.size)
 
     @property
     def count(self):
-        """Views of one picture, V."""
+        """How many views an image has, V."""
         places, mirrored = KINDS[self.kind]
         return places * (1 + mirrored)
 
+    @property
+    def mirrored(self):
+        """Which of the views of an image are mirrored, (V,) bool."""
+        places, _ = KINDS[self.kind]
+        return torch.arange(self.count) >= places
+
     def expand(self, pixels):
-        """(B, 1, 48, 48) to (V B, 1, size, size) of the same type."""
+        """The views of images: (B, 1, 48, 48) to (V B, 1, size, size) of the same type, all first views, then all second ones."""
         return views(pixels, self.kind, self.size)
 
     def merge(self, logits):
-        """(V B, 7) to (B, 7). Of averaged probabilities the logarithm, which softmax undoes."""
+        """The average over the views: (V B, 7) to (B, 7). For averaged probabilities their logarithm, which a softmax undoes."""
         logits = logits.float().view(self.count, -1, logits.shape[-1])
         if self.average == "logits":
             return logits.mean(0)

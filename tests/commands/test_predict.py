@@ -1,4 +1,4 @@
-"""A trained run on pictures, and where it looks."""
+"""A trained run on pictures of a user's own, and where it looks."""
 
 import zlib
 
@@ -11,11 +11,16 @@ from PIL import Image
 from torch import nn
 
 from fer_lightning.data.faces import CLASSES
-from fer_lightning.predict import predict, read_picture
+from fer_lightning.data.picture_file import read_picture
 from fer_lightning.process.errors import UserError
-from fer_lightning.saliency import draw_sheet, saliency
+from fer_lightning.runs.predictions import read_predictions
+from fer_lightning.training.inference import probabilities, saliency
+from fer_lightning.training.module import FERModule
 from fer_lightning.training.restore import restore
+from fer_lightning.training.saliency_sheet import draw_sheet
+from fer_lightning.transforms.augment import Augment
 from fer_lightning.transforms.prepare import InputSpec
+from fer_lightning.transforms.views import Views
 
 
 @pytest.fixture
@@ -34,10 +39,10 @@ def test_a_run_gives_pictures_the_probabilities_of_its_own_evaluation(run, tmp_p
     assert screen.code == 0, screen.text
     table = pd.read_csv(tmp_path / "out.csv")
     assert list(table.columns) == ["picture", "prediction", *CLASSES]
-    np.testing.assert_allclose(table[list(CLASSES)], predict(run, np.array(rows)), atol=1e-6)
+    np.testing.assert_allclose(table[list(CLASSES)], probabilities(run, np.array(rows)), atol=1e-6)
     assert table.prediction[0] in screen.text
-    flipped = predict(run, np.array(rows)[..., ::-1].copy())
-    np.testing.assert_allclose(table[list(CLASSES)], flipped, atol=1e-5)  # evaluation=flip averages a face and its mirror image
+    flipped = probabilities(run, np.array(rows)[..., ::-1].copy())
+    np.testing.assert_allclose(table[list(CLASSES)], flipped, atol=1e-5)  # evaluation=flip averages an image and its mirror image
 
 
 def test_pictures_need_not_be_grey_square_or_small(tmp_path):
@@ -67,7 +72,7 @@ def test_the_run_must_be_finished_and_have_its_weights(run, process):
     result = process("fer_lightning.predict", run, "x.png")
     assert result.code == 1 and "x.png" in result.text and "Traceback" not in result.text
     with pytest.raises(UserError, match="weights of this run were removed"):
-        predict(run, np.zeros((1, 1, 48, 48), np.uint8))
+        probabilities(run, np.zeros((1, 1, 48, 48), np.uint8))
 
 
 class OnePixel(nn.Module):
@@ -81,16 +86,23 @@ class OnePixel(nn.Module):
 
 
 def test_saliency_is_where_the_answer_comes_from():
-    class Module(nn.Module):
-        channels_last = False
-        backbone = OnePixel()
-
-        def forward(self, x):
-            return self.backbone(x)
-
-    maps, winners = saliency(Module(), torch.full((2, 1, 48, 48), 250, dtype=torch.uint8))
-    assert winners.tolist() == [3, 3]
+    module = FERModule(OnePixel(), nn.Identity(), nn.CrossEntropyLoss(), augment=Augment(), views=Views())
+    maps, predicted = saliency(module, torch.full((2, 1, 48, 48), 250, dtype=torch.uint8))
+    assert predicted.tolist() == [3, 3]
     assert (maps == 1).nonzero().tolist() == [[0, 5, 7], [1, 5, 7]] and maps.sum() == 2
+
+
+def test_saliency_is_of_the_view_that_the_run_was_tested_with(command, tmp_path):
+    """The crop from the centre: its classes are those of predictions.parquet, and no pixel outside of it counts."""
+    assert command(*TINY, "evaluation.size=30", "precision=32-true", "logger=csv", "hydra.run.dir=run").code == 0
+    _, faces, _, module = restore(tmp_path / "run")
+    table = read_predictions(tmp_path / "run" / "predictions.parquet")
+    pixels = torch.from_numpy(faces.pixels[table["row"]])
+    maps, predicted = saliency(module, pixels)
+    assert predicted.tolist() == table[[f"p{c}" for c in range(7)]].to_numpy().argmax(1).tolist()
+    inside = torch.zeros(48, 48, dtype=torch.bool)
+    inside[9:39, 9:39] = True
+    assert not maps[:, ~inside].any() and maps[:, inside].any()
 
 
 def test_a_sheet_has_a_column_for_each_expression(run):

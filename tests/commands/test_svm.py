@@ -7,8 +7,8 @@ from helpers.project import TINY, run_folders
 
 from fer_lightning.process.errors import UserError
 from fer_lightning.runs.result import read_result, write_result
-from fer_lightning.svm import evaluate_svm, fit_svm
 from fer_lightning.training.restore import restore
+from fer_lightning.training.svm_on_features import evaluate_svm, fit_svm
 
 pytest.importorskip("sklearn")
 
@@ -25,9 +25,7 @@ def test_a_run_comes_back_with_the_weights_that_were_tested(run):
     hits = []
     with torch.inference_mode():
         for pixels, labels, _ in data.test_dataloader():
-            from fer_lightning.transforms.prepare import prepare
-
-            hits.append(module(prepare(pixels, module.backbone.input_spec)).argmax(1) == labels)
+            hits.append(module.logits(pixels).argmax(1) == labels)
     assert torch.cat(hits).float().mean().item() == pytest.approx(read_result(run)["metrics"]["test"]["accuracy"], abs=0.05)
 
 

@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from fer_lightning.config.targets import check_targets
 from fer_lightning.optim.schedules import Schedule
 from fer_lightning.process.errors import ConfigError
-from fer_lightning.training.train import build_module
+from fer_lightning.training.build import build_module
 
 GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir())
 COUNTS = torch.tensor([3995, 436, 4097, 7215, 4830, 3171, 4965])

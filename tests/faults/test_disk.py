@@ -14,7 +14,7 @@ from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import replace_file
 from fer_lightning.runs.metrics_csv import read_metrics
 from fer_lightning.runs.result import read_result
-from fer_lightning.training.checkpoints import WholeFiles, read_checkpoint, read_last
+from fer_lightning.training.checkpoints import AtomicCheckpoints, read_checkpoint, read_last
 
 SMALL = [*TINY, "logger=csv", "backbone.widths=[8,8,16]", "stability.probe=8"]
 
@@ -52,9 +52,9 @@ def test_a_full_disk_fails_the_job_says_so_and_is_made_good(command, tmp_path):
 def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(tmp_path):
     with small_disk(tmp_path / "disk", 300) as disk:
         path = disk / "checkpoints" / "last.ckpt"
-        WholeFiles().save_checkpoint({"epoch": 1, "state_dict": {"w": torch.zeros(40_000)}}, path)
+        AtomicCheckpoints().save_checkpoint({"epoch": 1, "state_dict": {"w": torch.zeros(40_000)}}, path)
         with pytest.raises(OSError, match="No space left"):
-            WholeFiles().save_checkpoint({"epoch": 2, "state_dict": {"w": torch.zeros(40_000)}}, path)
+            AtomicCheckpoints().save_checkpoint({"epoch": 2, "state_dict": {"w": torch.zeros(40_000)}}, path)
         assert read_checkpoint(path)["epoch"] == 1
         assert [file.name for file in path.parent.iterdir()] == ["last.ckpt"]
         with pytest.raises(OSError, match="No space left"):

@@ -97,13 +97,14 @@ def test_a_backbone_that_is_never_trained_is_in_the_last_checkpoint_alone(comman
     record = json.loads(path.read_text())
     path.write_text(json.dumps(record | {"model": record["model"] | {"frozen_weights": "of another release"}}))
     done = command(*job)
-    assert done.code == 0 and "the model changed since this job was stopped, so it starts anew" in done.text
+    assert done.code == 0 and "the model changed since this job was stopped, so it starts from the beginning" in done.text
     assert any(name.startswith("backbone.") for name in torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt")["state_dict"])
 
 
 KILLS = """
     import os, signal, sys
-    from fer_lightning import cli, fit, train, record, resume
+    from fer_lightning.sweep import command
+    from fer_lightning.training import resume, train
     point = sys.argv.pop(1)
 
     def dies(module, name, after=False):
@@ -129,7 +130,7 @@ KILLS = """
         "after the test": lambda: dies(train, "epoch_scores"),
         "after the result": lambda: dies(train, "drop_unfinished"),
     }[point]()
-    cli.main()
+    command.main()
 """
 
 

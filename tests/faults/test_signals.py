@@ -66,7 +66,7 @@ def test_a_second_signal_ends_at_once(tmp_path):
     """A step that takes a minute: the first signal waits for its end, the second does not."""
     slow = f"""
 import time
-from fer_lightning import cli
+from fer_lightning.sweep import command
 from fer_lightning.training.module import FERModule
 step = FERModule.training_step
 def stuck(self, batch, batch_idx):
@@ -76,7 +76,7 @@ def stuck(self, batch, batch_idx):
 FERModule.training_step = stuck
 import sys
 sys.argv = ["fer_lightning", *{SMALL}, "hydra.run.dir=run"]
-cli.main()
+command.main()
 """
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     process = subprocess.Popen([sys.executable, "-u", "-c", slow], cwd=tmp_path, text=True, **pipes)
@@ -119,7 +119,7 @@ def test_the_job_of_a_process_that_dies_is_taken_over(tmp_path):
     first.send(signal.SIGKILL)
     assert first.end() == -signal.SIGKILL
     assert second.end() == 0, second.text
-    assert "2 of 2 jobs done" in second.text and "goes on after" in second.text
+    assert "2 of 2 jobs done" in second.text and "continues after" in second.text
     (folder,) = (tmp_path / "multirun").glob("*/s0")
     assert read_result(folder)["resumed"]
 

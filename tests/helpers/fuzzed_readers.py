@@ -19,7 +19,7 @@ from fer_lightning.data.faces import CLASSES, SPLITS
 from fer_lightning.data.ferplus import HEADER, read_votes
 from fer_lightning.data.folder_reader import decode
 from fer_lightning.data.parquet_reader import read_parquet
-from fer_lightning.predict import read_picture
+from fer_lightning.data.picture_file import read_picture
 from fer_lightning.process.errors import DataError, UserError
 from fer_lightning.runs.predictions import read_predictions
 from fer_lightning.safety.untrusted_files import read_json, read_yaml

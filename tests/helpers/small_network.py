@@ -18,7 +18,6 @@ from fer_lightning.transforms.views import Views
 EPOCHS, BATCHES = 4, 3
 
 
-
 class Flat(nn.Module):
     """The smallest thing that keeps the backbone contract, with a norm to freeze."""
 
@@ -45,8 +44,8 @@ def make_module(optimizer=None, schedule=None, freeze="none", epochs=EPOCHS, **k
     torch.manual_seed(0)
     optimizer = optimizer or (lambda parameters: torch.optim.SGD(parameters, 0.1))
     augment = kwargs.pop("augment", Augment())
-    module = FERModule(Flat(), nn.Linear(6, 7), nn.CrossEntropyLoss(), augment, Views(), **kwargs)
-    module.enter(Phase("whole", epochs, optimizer, schedule or constant(), freeze))
+    module = FERModule(Flat(), nn.Linear(6, 7), nn.CrossEntropyLoss(), augment=augment, views=Views(), **kwargs)
+    module.enter(Phase("whole", epochs, optimizer, schedule or constant(), freeze=freeze))
     return module
 
 

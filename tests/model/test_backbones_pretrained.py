@@ -398,7 +398,7 @@ def test_transformers_refuses_code(tmp_path):
         ({"name": "/no/such/folder"}, "is no folder"),
         ({"name": "beit", "pretrained": True}, "'beit' is a model type and has no weights"),
         ({"name": "beit", "pretrained": "./nowhere"}, "'./nowhere' is no folder"),
-        ({"name": "bert"}, "takes no pictures"),
+        ({"name": "bert"}, "takes no images"),
         ({"name": "vit", "config": {"hiden_size": 32}}, "'vit' has no 'hiden_size'.*hidden_size"),
         ({"name": "vit", "config": {**VIT, "hidden_size": "wide"}}, "hidden_size"),
         ({"name": "vit", "config": {**VIT, "hidden_act": "lou"}}, "cannot build a 'vit' .*lou"),

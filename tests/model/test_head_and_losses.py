@@ -47,7 +47,7 @@ def test_inverse_weights_are_proportional_to_one_over_the_count():
     assert (weights * TRAINING).std() / (weights * TRAINING).mean() < 1e-6
 
 
-def test_a_class_without_pictures_weighs_nothing():
+def test_a_class_without_images_weighs_nothing():
     assert class_weights("balanced", torch.tensor([2, 0, 2, 2, 2, 2, 2]))[1] == 0
 
 

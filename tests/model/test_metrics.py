@@ -68,8 +68,8 @@ def test_predictions_gather_a_pass_in_order():
     assert torch.equal(gathered.compute()[0], logits)
 
 
-def test_a_picture_that_got_no_number_counts_as_wrong():
-    """Three pictures, the last with NaN: two of three right; the class of the third is never found, in whatever place it comes."""
+def test_a_image_that_got_no_number_counts_as_wrong():
+    """Three images, the last with NaN: two of three right; the class of the third is never found, in whatever place it comes."""
     logits = torch.zeros(3, 7)
     logits[0, 4] = logits[1, 0] = 5.0
     logits[2] = torch.nan

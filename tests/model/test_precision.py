@@ -32,7 +32,7 @@ def backbone(name):
 
 
 def phases(*freeze):
-    return [Phase(str(number), 1, None, None, what) for number, what in enumerate(freeze)]
+    return [Phase(str(number), 1, None, None, freeze=what) for number, what in enumerate(freeze)]
 
 
 @pytest.mark.parametrize("name", DEPTHWISE + DENSE)

@@ -25,7 +25,7 @@ from PIL import Image
 from fer_lightning import compare, status
 from fer_lightning.data import csv_reader, fer2013
 from fer_lightning.data.csv_reader import read_archive
-from fer_lightning.predict import read_picture
+from fer_lightning.data.picture_file import read_picture
 from fer_lightning.process.errors import DataError, UserError
 from fer_lightning.report import main as report_main
 from fer_lightning.report import report
@@ -106,7 +106,7 @@ PICTURES = {
 def test_a_hostile_picture_is_refused_soon_and_in_little_memory(name, tmp_path):
     make, reason = PICTURES[name]
     make(tmp_path / name)
-    said, peak = measured("from fer_lightning.predict import read_picture", f"read_picture({name!r})", tmp_path)
+    said, peak = measured("from fer_lightning.data.picture_file import read_picture", f"read_picture({name!r})", tmp_path)
     assert said.startswith(f"{name}: ") and reason in said and peak < 50
     assert not (tmp_path / "executed").exists()
 

@@ -76,7 +76,7 @@ def test_a_search_goes_by_the_selected_epoch_and_ends_with_the_number_asked_for(
     "rates, code, said",
     [
         ("fast,faster", 1, "wants float or int, got str"),
-        ("1e30,1e31", 0, "diverged: a loss or a gradient was no number"),
+        ("1e30,1e31", 0, "diverged: loss or gradient became NaN or infinite"),
     ],
 )
 def test_a_trial_without_a_score_is_told_as_failed_and_counts(command, tmp_path, rates, code, said):

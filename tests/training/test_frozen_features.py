@@ -1,4 +1,4 @@
-"""A frozen backbone is asked once for each picture, and nobody can tell from the results."""
+"""Each image passes through a frozen backbone once, and the results are the same."""
 
 import json
 import os
@@ -19,15 +19,16 @@ from torch import nn
 
 from fer_lightning.process import signals as interrupt
 from fer_lightning.runs.result import read_result
-from fer_lightning.training.frozen_features import Features, Table, digest
+from fer_lightning.training.frozen_features import FrozenBackbone, Table, content_digest
 from fer_lightning.transforms.augment import Augment
+from fer_lightning.transforms.views import Views
 
 FROZEN = [*TINY, "logger=csv", "backbone.freeze=all", "stability.probe=1"]
 
 
 @pytest.fixture
-def pictures_seen(monkeypatch):
-    """How many pictures the compact backbone has seen in this process."""
+def images_seen(monkeypatch):
+    """How many images have passed through the compact backbone in this process."""
     from fer_lightning.model.backbones.compact import CompactCNN
 
     seen = []
@@ -37,16 +38,16 @@ def pictures_seen(monkeypatch):
 
 
 @pytest.mark.parametrize("augment", ["flip", "mixup"])
-def test_jobs_that_share_a_frozen_backbone_leave_what_separate_jobs_leave(command, tmp_path, pictures_seen, augment):
+def test_jobs_that_share_a_frozen_backbone_leave_what_separate_jobs_leave(command, tmp_path, images_seen, augment):
     chosen = ["augment=flip_shift", "+augment.mixup=0.4"] if augment == "mixup" else [f"augment={augment}"]
     assert command("-m", *FROZEN, *chosen, "head.act=relu,mish,gelu", "hydra.sweep.dir=together").code == 0
-    together = sum(pictures_seen)
-    pictures_seen.clear()
+    together = sum(images_seen)
+    images_seen.clear()
     alone = {}
     for act in ("relu", "gelu"):  # the first, which fills the tables, and the last, which only reads them
         assert command(*FROZEN, *chosen, f"head.act={act}", f"hydra.run.dir=alone/{act}").code == 0
-        alone[act] = sum(pictures_seen)
-        pictures_seen.clear()
+        alone[act] = sum(images_seen)
+        images_seen.clear()
     for act, seen in alone.items():
         runs = tmp_path / "together" / f"{act}-s0", tmp_path / "alone" / act
         a, b = (json.loads((run / "result.json").read_text()) for run in runs)
@@ -67,31 +68,65 @@ def test_a_frozen_phase_of_a_sweep_hands_on_to_fine_tuning_what_a_run_alone_does
     pd.testing.assert_frame_equal(*(pd.read_parquet(run / "predictions.parquet") for run in runs), atol=1e-5)
 
 
-def test_each_still_is_asked_for_once():
-    asked = []
+@pytest.fixture
+def cached():
+    """(a FrozenBackbone of ten images, whose features are an image's first row; the sizes of the batches it has computed; the images)."""
+    computed = []
 
-    def ask(pixels):
-        asked.append(len(pixels))
-        return pixels.flatten(1)[:, :3].float()
+    def compute(pixels):
+        computed.append(len(pixels))
+        return first_rows(pixels)
 
-    features = Features(10, Augment(flip=0.5))
-    pixels = torch.arange(10 * 4, dtype=torch.uint8).view(10, 1, 2, 2)
-    mirrored = torch.stack([p.flip(-1) if n % 2 else p for n, p in enumerate(pixels)])
+    return FrozenBackbone(compute, 10), computed, torch.arange(10 * 4, dtype=torch.uint8).view(10, 1, 2, 2)
+
+
+def first_rows(pixels):
+    return pixels[:, 0, 0].float()
+
+
+def test_each_still_is_computed_once(cached):
+    frozen, computed, images = cached
     rows = torch.tensor([7, 1, 2])
-    for expected in (3, 3):
-        got = features.still(mirrored[rows], rows % 2 == 1, rows, ask)
-        torch.testing.assert_close(got, mirrored[rows].flatten(1)[:, :3].float())
-        assert sum(asked) == expected
-    features.still(pixels[rows], None, rows, ask)
-    assert sum(asked) == 5  # the mirrored ones of rows 7 and 1 were known, as they are they were not
-    features.still(pixels[:3], None, torch.arange(3), ask)
-    assert sum(asked) == 6  # only row 0 is new
+    plain = Views()
+    for _ in range(2):
+        assert torch.equal(frozen.evaluation(images[rows], rows, plain), first_rows(images[rows]))
+        assert sum(computed) == 3
+    frozen.evaluation(images[:3], torch.arange(3), plain)
+    assert sum(computed) == 4  # only row 0 is new
+    both = frozen.evaluation(images[rows], rows, Views("flip"))
+    assert torch.equal(both, first_rows(torch.cat([images[rows], images[rows].flip(-1)])))
+    assert sum(computed) == 7  # the mirror images were new
+
+
+def test_training_with_flips_takes_what_evaluation_has_computed(cached):
+    """An image of one grey level is equal to its mirror image: what counts is what the augmentation drew."""
+    frozen, computed, images = cached
+    rows, labels = torch.arange(10), torch.arange(10) % 7
+    images[3] = 9
+    frozen.evaluation(images, rows, Views())
+    torch.manual_seed(1)
+    shown, _, mirrored = Augment(flip=0.5)(images, labels)
+    assert mirrored[3] and 0 < mirrored.sum() < 10
+    for _ in range(2):
+        torch.manual_seed(1)
+        features, targets = frozen.training((images, labels, rows), Augment(flip=0.5), epoch=0)
+        assert torch.equal(features, first_rows(shown)) and torch.equal(targets, labels)
+    assert sum(computed) == 10 + mirrored.sum()
+
+
+def test_crops_are_not_taken_for_whole_images(cached):
+    frozen, computed, images = cached
+    rows = torch.arange(10)
+    frozen.evaluation(images, rows, Views())
+    big = torch.arange(10 * 16, dtype=torch.uint8).view(10, 1, 4, 4)
+    assert torch.equal(frozen.evaluation(big, rows, Views(size=2)), first_rows(big[..., 1:3, 1:3]))
+    assert sum(computed) == 20
 
 
 def test_a_table_keeps_views_and_soft_targets_in_their_order(tmp_path):
     table = Table(tmp_path / "deep" / "epoch-0.pt", 6)
     slots = torch.tensor([4, 0, 5])
-    features, targets = torch.randn(6, 8), torch.rand(6, 7)  # two views of three pictures: all first ones, then all second ones
+    features, targets = torch.randn(6, 8), torch.rand(6, 7)  # two views of three images: all first ones, then all second ones
     with torch.inference_mode():
         table.keep(slots, features, targets)
     table.save()
@@ -166,7 +201,7 @@ def test_jobs_that_write_one_table_at_once_leave_a_whole_one(tmp_path, process):
     assert sorted(file.name for file in tmp_path.glob("*.pt*")) == ["stills.pt"]
 
 
-def test_who_comes_while_a_table_is_filled_waits_for_it_and_asks_for_nothing(tmp_path):
+def test_a_job_that_needs_a_table_while_it_is_filled_waits_and_computes_nothing(tmp_path):
     slots = torch.arange(3)
     table = Table(tmp_path / "new" / "stills.pt", 3)
     assert table.lacks(slots).all()
@@ -218,7 +253,7 @@ def test_a_job_that_fails_in_its_first_epoch_leaves_the_table_to_the_next(comman
     assert Table(table, 160).known[:160].all()
 
 
-def test_what_is_known_when_an_epoch_ends_outlives_an_interruption(command, pictures_seen, monkeypatch):
+def test_what_is_known_when_an_epoch_ends_outlives_an_interruption(command, images_seen, monkeypatch):
     from fer_lightning.training.epoch_record import EpochRecord
 
     sweep = ["-m", *FROZEN, "augment=none", "head.act=relu,gelu", "hydra.sweep.dir=sweep"]
@@ -226,10 +261,10 @@ def test_what_is_known_when_an_epoch_ends_outlives_an_interruption(command, pict
     with monkeypatch.context() as patch:
         patch.setattr(EpochRecord, "on_train_epoch_start", lambda *args: start(*args) or _interrupt(args[1].current_epoch))
         assert command(*sweep).code == 130
-    assert sum(pictures_seen) > 96
-    pictures_seen.clear()
+    assert sum(images_seen) > 96
+    images_seen.clear()
     assert command(*sweep).code == 0
-    assert sum(pictures_seen) < 64  # the test part, probes and sizes
+    assert sum(images_seen) < 64  # the test part, probes and sizes
 
 
 def _interrupt(epoch):
@@ -237,12 +272,12 @@ def _interrupt(epoch):
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_views_that_are_whole_pictures_are_asked_for_once_too(command, pictures_seen):
+def test_views_that_are_whole_images_are_computed_once_too(command, images_seen):
     assert command("-m", *FROZEN, "augment=flip", "evaluation=flip", "head.act=relu,mish", "hydra.sweep.dir=flipped").code == 0
-    two = sum(pictures_seen)
-    pictures_seen.clear()
+    two = sum(images_seen)
+    images_seen.clear()
     assert command(*FROZEN, "augment=flip", "evaluation=flip", "head.act=relu", "hydra.run.dir=alone").code == 0
-    assert two - sum(pictures_seen) <= 3  # the second job asks for its probe and its size
+    assert two - sum(images_seen) <= 3  # the second job computes its probe and its size
 
 
 def test_averaging_leaves_what_lightning_would_average(command, tmp_path, monkeypatch):
@@ -259,9 +294,9 @@ def test_averaging_leaves_what_lightning_would_average(command, tmp_path, monkey
 
 def test_a_digest_changes_with_every_weight_and_value():
     linear = nn.Linear(3, 2)
-    before = digest(linear.state_dict(), "bf16", torch.arange(3))
-    assert before == digest({name: value.clone() for name, value in linear.state_dict().items()}, "bf16", torch.arange(3))
-    assert before != digest(linear.state_dict(), "32", torch.arange(3))
-    assert before != digest(linear.state_dict(), "bf16", torch.arange(1, 4))
+    before = content_digest(linear.state_dict(), "bf16", torch.arange(3))
+    assert before == content_digest({name: value.clone() for name, value in linear.state_dict().items()}, "bf16", torch.arange(3))
+    assert before != content_digest(linear.state_dict(), "32", torch.arange(3))
+    assert before != content_digest(linear.state_dict(), "bf16", torch.arange(1, 4))
     linear.bias.data[1] += 1e-6
-    assert before != digest(linear.state_dict(), "bf16", torch.arange(3))
+    assert before != content_digest(linear.state_dict(), "bf16", torch.arange(3))

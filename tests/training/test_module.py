@@ -16,6 +16,7 @@ from fer_lightning.optim.schedules import Schedule, constant, plateau
 from fer_lightning.process.errors import ConfigError
 from fer_lightning.training.module import FERModule
 from fer_lightning.transforms.prepare import InputSpec, prepare
+from fer_lightning.transforms.views import Views
 
 
 class Rates:
@@ -156,11 +157,11 @@ def test_wrong_interval_is_refused():
     with pytest.raises(ConfigError, match="scheduler.interval=batch: choose step or epoch"):
         constant(interval="batch")
     with pytest.raises(ConfigError, match="must be epoch"):
-        plateau("val/loss", "min", 0.1, 2, interval="step")
+        plateau("val/loss", "min", factor=0.1, patience=2, interval="step")
     with pytest.raises(ConfigError, match="scheduler.monitor=val/acc: there is no such score. Did you mean val/accuracy"):
-        plateau("val/acc", "max", 0.1, 2)
+        plateau("val/acc", "max", factor=0.1, patience=2)
     with pytest.raises(ConfigError, match="set scheduler.mode=min"):
-        plateau("val/loss", "max", 0.1, 2)
+        plateau("val/loss", "max", factor=0.1, patience=2)
 
 
 def test_a_frozen_backbone_keeps_every_bit_and_the_head_learns():
@@ -214,6 +215,15 @@ def test_prepare_scales_resizes_and_expands():
     resized = prepare(pixels, InputSpec(size=96, mean=(0.0,), std=(1 / 255,)))
     wanted = tv.resize(pixels.float(), [96, 96], tv.InterpolationMode.BICUBIC, antialias=True).clamp(0, 255)
     torch.testing.assert_close(resized, wanted, rtol=1e-4, atol=1e-2)
+
+
+def test_logits_are_averaged_over_the_views_and_features_are_not():
+    module = make_module().eval()
+    module.views = Views("ten_crop", 40)
+    pixels = torch.randint(0, 256, (3, 1, 48, 48), dtype=torch.uint8)
+    each = [module(prepare(view, InputSpec())) for view in Views("ten_crop", 40).expand(pixels).split(3)]
+    torch.testing.assert_close(module.logits(pixels), torch.stack(each).mean(0))
+    assert module.features(pixels).shape == (30, 6)
 
 
 def test_no_config_reaches_the_module():

@@ -47,9 +47,9 @@ def test_frozen_norms_keep_weights_and_statistics_and_the_rest_learns():
 
 def test_a_later_phase_thaws_what_an_earlier_one_froze():
     module = make_module(freeze="all")
-    module.enter(Phase("next", 1, module.phase.optimizer, constant(), "none"))
+    module.enter(Phase("next", 1, module.phase.optimizer, constant(), freeze="none"))
     assert all(p.requires_grad for p in module.parameters()) and module.backbone.norm.training
-    module.enter(Phase("after", 1, module.phase.optimizer, constant(), "norms"))
+    module.enter(Phase("after", 1, module.phase.optimizer, constant(), freeze="norms"))
     assert not module.backbone.norm.training and not module.backbone.norm.weight.requires_grad and module.backbone.conv.weight.requires_grad
 
 
@@ -77,7 +77,7 @@ def test_a_phase_on_train_and_val_cannot_select(command, recipe, tmp_path):
     assert best["epoch"] == 1  # the last one
 
 
-def test_the_second_phase_sees_more_pictures():
+def test_the_second_phase_sees_more_images():
     data = make_data(n=24, batch_size=8)
     data.enter(Phase("a", 1, None, None))
     assert len(data.train_dataloader()) == 3 and data.selects and len(data.val_dataloader()) == 1

@@ -1,4 +1,4 @@
-"""One job on several real processes against one: the same gradients and weights, each picture once; and how it ends when one is lost."""
+"""One job on several real processes against one: the same gradients and weights, each image once; and how it ends when one is lost."""
 
 import json
 import os
@@ -27,15 +27,15 @@ RAGGED += ["epochs=2", "optimizer.lr=0.01", "scheduler=constant", "loss.weights=
 MIXED = ["head.norm=none", "augment=flip_shift", "+augment.mixup=0.4"]
 TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
 
-PICTURES, VIEWS = 7, 2
+IMAGES, VIEWS = 7, 2
 
 
 def step(net, wrap):
-    """Loss and gradients of one weighted batch, seven pictures seen twice, in double precision."""
+    """Loss and gradients of one weighted batch, seven images seen twice, in double precision."""
     net = wrap(net)
     torch.manual_seed(0)
-    inputs, labels = torch.randn(VIEWS * PICTURES, 3).double(), torch.arange(VIEWS * PICTURES) % 5
-    logits = ranks.gather(net(ranks.share(inputs, PICTURES)), PICTURES)
+    inputs, labels = torch.randn(VIEWS * IMAGES, 3).double(), torch.arange(VIEWS * IMAGES) % 5
+    logits = ranks.gather(net(ranks.share(inputs, IMAGES)), IMAGES)
     loss = F.cross_entropy(logits, labels, torch.arange(1, 6).double(), label_smoothing=0.1)
     loss.backward()
     return [loss.detach(), logits.detach(), *(p.grad for p in net.parameters())]
@@ -211,7 +211,7 @@ def test_torchrun_is_refused(command, monkeypatch):
 
 
 @pytest.mark.slow
-def test_fewer_pictures_than_processes_are_refused(process, tmp_path):
+def test_fewer_images_than_processes_are_refused(process, tmp_path):
     done = process("fer_lightning", *RAGGED, *TWO, "data.test=1", "hydra.run.dir=two")
     assert done.code == 1 and "the test part has 1 pictures, fewer than processes" in squeeze(done.text)
     assert "Traceback" not in done.text

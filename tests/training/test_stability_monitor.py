@@ -97,7 +97,7 @@ def test_modes_are_put_back_one_by_one():
 
 
 def test_the_gap_is_of_the_validated_weights_and_the_units_of_the_training_ones(tmp_path):
-    """Averages that are all zero answer class 0 for every picture and have only inactive units; the weights in training do not."""
+    """Averages that are all zero answer class 0 for every image and have only inactive units; the weights in training do not."""
 
     def nothing(averaged, current, steps):
         for weight in averaged:
@@ -136,7 +136,7 @@ def test_behind_a_frozen_backbone_only_the_head_is_watched(tmp_path):
         dead[freeze], calls[freeze] = monitor.epochs[-1]["dead"], module.backbone.calls
     assert dead == {"none": 1.0, "all": 0.0}
     training = EPOCHS * (BATCHES + 1)  # with one batch of validation
-    assert calls == {"none": training + EPOCHS * 2 * 3, "all": training + 3}  # 16 pictures are three batches of 6
+    assert calls == {"none": training + EPOCHS * 2 * 3, "all": training + 3}  # 16 images are three batches of 6
 
 
 def test_a_step_that_half_precision_skips_is_no_step(tmp_path):
@@ -176,6 +176,11 @@ def test_what_a_run_keeps(small):
         epoch = steps[steps["epoch"] == row["epoch"]]
         assert row["stability/grad_norm"] == pytest.approx(epoch["grad_norm"].median())
         assert row["lr"] == pytest.approx(epoch["lr"].iloc[-1], abs=1e-6)
+
+
+def test_sharpness_behind_a_frozen_backbone_that_computes_in_bfloat16(small):
+    result, rows, _ = small("backbone.freeze=all", "precision=bf16-mixed", "stability.sharpness_every=1", "trainer.max_epochs=1")
+    assert result["stability"]["eos"] == pytest.approx(rows[0]["stability/eos"]) and result["stability"]["eos"] > 0
 
 
 def test_a_run_that_diverges_is_done_and_says_so(small):

@@ -35,11 +35,11 @@ def test_a_run_at_two_sizes_trains_from_end_to_end(command):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["train_sizes=[4,48]"], r"train_sizes=\[4, 48\]: CompactCNN takes no pictures of 4 pixels"),
+        (["train_sizes=[4,48]"], r"train_sizes=\[4, 48\]: CompactCNN takes no images of 4 pixels"),
         (["train_sizes=[]"], "give sizes in pixels, such as"),
         (["train_sizes=[0,48]"], "give sizes in pixels, such as"),
-        (["train_sizes=[24,48]", "backbone=four_stage_vgg"], "FourStageVGG takes no pictures of 24 pixels"),
-        (["train_sizes=[24,48]", "backbone.freeze=all"], "a backbone that is frozen sees pictures at one size only"),
+        (["train_sizes=[24,48]", "backbone=four_stage_vgg"], "FourStageVGG takes no images of 24 pixels"),
+        (["train_sizes=[24,48]", "backbone.freeze=all"], "a frozen backbone takes images of one size only"),
     ],
 )
 def test_sizes_that_a_backbone_cannot_take_are_refused_before_training(overrides, message):

@@ -13,7 +13,7 @@ from fer_lightning.process.errors import ConfigError
 from fer_lightning.transforms import augment, geometry
 from fer_lightning.transforms.augment import Augment
 
-PICTURE = torch.arange(48 * 48).remainder(251).byte().view(1, 1, 48, 48)
+IMAGE = torch.arange(48 * 48).remainder(251).byte().view(1, 1, 48, 48)
 LABELS = torch.arange(128) % 7
 BILINEAR = InterpolationMode.BILINEAR
 # One of each transform, for what must hold of all of them.
@@ -39,11 +39,11 @@ def smooth(n=4, size=48):
 
 
 def move(pixels, fill="zeros", mirrored=False, **parameters):
-    """`geometry.affine` and `warp` with the same parameters for every picture."""
+    """`geometry.affine` and `warp` with the same parameters for every image."""
     defaults = {"angle": 0.0, "left": 0.0, "up": 0.0, "shear": 0.0, "zoom_x": 1.0, "zoom_y": 1.0}
     values = {name: torch.full((len(pixels),), value) for name, value in (defaults | parameters).items()}
-    matrix, offset = geometry.affine(torch.full((len(pixels),), mirrored), **values)
-    return geometry.warp(pixels, matrix, offset, pixels.shape[-2:], fill)
+    movement = geometry.affine(torch.full((len(pixels),), mirrored), **values)
+    return geometry.warp(pixels, movement, pixels.shape[-2:], fill)
 
 
 @pytest.fixture(params=[1, -1], ids=["most", "least"])
@@ -58,33 +58,33 @@ def check(ours, theirs):
 
 
 def test_rotation_is_torchvisions(extreme):
-    out, _ = Augment(rotation=25, fill="zeros")(smooth(), LABELS[:4])
-    check(out, torch.stack([tv.rotate(picture, extreme * 25, BILINEAR) for picture in smooth()]))
+    out, *_ = Augment(rotation=25, fill="zeros")(smooth(), LABELS[:4])
+    check(out, torch.stack([tv.rotate(image, extreme * 25, BILINEAR) for image in smooth()]))
 
 
 def test_shift_is_torchvisions(extreme):
-    out, _ = Augment(shift_fraction=0.15, fill="zeros")(smooth(), LABELS[:4])
+    out, *_ = Augment(shift_fraction=0.15, fill="zeros")(smooth(), LABELS[:4])
     shift = [-extreme * 0.15 * 48] * 2
-    check(out, torch.stack([tv.affine(picture, 0.0, shift, 1.0, [0.0, 0.0], BILINEAR) for picture in smooth()]))
+    check(out, torch.stack([tv.affine(image, 0.0, shift, 1.0, [0.0, 0.0], BILINEAR) for image in smooth()]))
 
 
 def test_zoom_is_torchvisions_inverse_scale(extreme):
-    out, _ = Augment(zoom=0.25, fill="zeros")(smooth(), LABELS[:4])
-    check(out, torch.stack([tv.affine(picture, 0.0, [0, 0], 1 / (1 + extreme * 0.25), [0.0, 0.0], BILINEAR) for picture in smooth()]))
+    out, *_ = Augment(zoom=0.25, fill="zeros")(smooth(), LABELS[:4])
+    check(out, torch.stack([tv.affine(image, 0.0, [0, 0], 1 / (1 + extreme * 0.25), [0.0, 0.0], BILINEAR) for image in smooth()]))
 
 
 def test_shear_is_torchvisions(extreme):
-    out, _ = Augment(shear=20, fill="zeros")(smooth(), LABELS[:4])
-    check(out, torch.stack([tv.affine(picture, 0.0, [0, 0], 1.0, [0.0, extreme * 20.0], BILINEAR) for picture in smooth()]))
+    out, *_ = Augment(shear=20, fill="zeros")(smooth(), LABELS[:4])
+    check(out, torch.stack([tv.affine(image, 0.0, [0, 0], 1.0, [0.0, extreme * 20.0], BILINEAR) for image in smooth()]))
 
 
 def test_light_is_torchvisions(extreme):
     pixels = smooth().byte()
-    bright, _ = Augment(brightness=0.4)(pixels, LABELS[:4])
-    flat, _ = Augment(contrast=0.4)(pixels, LABELS[:4])
-    for i, picture in enumerate(pixels.float() / 255):
-        check(bright[i], tv.adjust_brightness(picture, 1 + extreme * 0.4) * 255)
-        check(flat[i], tv.adjust_contrast(picture, 1 + extreme * 0.4) * 255)
+    bright, *_ = Augment(brightness=0.4)(pixels, LABELS[:4])
+    flat, *_ = Augment(contrast=0.4)(pixels, LABELS[:4])
+    for i, image in enumerate(pixels.float() / 255):
+        check(bright[i], tv.adjust_brightness(image, 1 + extreme * 0.4) * 255)
+        check(flat[i], tv.adjust_contrast(image, 1 + extreme * 0.4) * 255)
 
 
 def test_movements_combine_in_the_order_of_keras():
@@ -92,11 +92,12 @@ def test_movements_combine_in_the_order_of_keras():
     angle, slope = torch.tensor(0.3), torch.tensor(0.2)
     turn = torch.tensor([[angle.cos(), -angle.sin()], [angle.sin(), angle.cos()]])
     stretch = torch.tensor([[1.0, 0.0], [slope.tan(), 1.0]]) @ torch.diag(torch.tensor([0.8, 1.1]))
-    values = [angle.rad2deg(), torch.tensor(3.0), torch.tensor(-2.0), slope.rad2deg(), torch.tensor(0.8), torch.tensor(1.1)]
-    matrix, offset = geometry.affine(torch.tensor([False]), *(value[None] for value in values))
+    values = {"angle": angle.rad2deg(), "left": 3.0, "up": -2.0, "shear": slope.rad2deg(), "zoom_x": 0.8, "zoom_y": 1.1}
+    values = {name: torch.as_tensor(value)[None] for name, value in values.items()}
+    matrix, offset = geometry.affine(torch.tensor([False]), **values)
     torch.testing.assert_close(matrix[0], turn @ stretch)
     torch.testing.assert_close(offset[0], turn @ torch.tensor([3.0, -2.0]))
-    mirrored, _ = geometry.affine(torch.tensor([True]), *(value[None] for value in values))
+    mirrored, _ = geometry.affine(torch.tensor([True]), **values)
     torch.testing.assert_close(mirrored[0], torch.diag(torch.tensor([-1.0, 1.0])) @ turn @ stretch)
 
 
@@ -107,32 +108,32 @@ def test_resized_crop_is_torchvisions(box, frame):
     pixels = smooth()
     sides = [torch.full((4,), float(side)) for side in box]
     still = torch.eye(2).expand(4, 2, 2), torch.zeros(4, 2)
-    ours = geometry.warp(pixels, *geometry.from_box(*still, *sides, (48, 48), frame), frame, "nearest")
-    theirs = torch.stack([tv.resized_crop(picture, *box, list(frame), BILINEAR, antialias=False) for picture in pixels])
+    ours = geometry.warp(pixels, geometry.from_box(still, sides, (48, 48), frame), frame, "nearest")
+    theirs = torch.stack([tv.resized_crop(image, *box, list(frame), BILINEAR, antialias=False) for image in pixels])
     check(ours[..., 1:-1, 1:-1], theirs[..., 1:-1, 1:-1])
 
 
 def test_erase_is_torchvisions():
     boxes = [(0, 0, 10, 48), (5, 7, 20, 3), (40, 40, 8, 8), (1, 2, 0, 5)]
-    ours = geometry.erase(smooth(), *torch.tensor(boxes).T.float(), value=17)
-    theirs = [tv.erase(picture, *box, torch.tensor(17.0)) for picture, box in zip(smooth(), boxes)]
+    ours = geometry.erase(smooth(), torch.tensor(boxes).T.float(), value=17)
+    theirs = [tv.erase(image, *box, torch.tensor(17.0)) for image, box in zip(smooth(), boxes)]
     assert torch.equal(ours, torch.stack(theirs))
 
 
 @pytest.mark.parametrize(("area", "ratio"), [((0.8, 1.2), (3 / 4, 4 / 3)), ((0.3, 1.0), (0.5, 2.0))])
 def test_rectangles_are_drawn_as_torchvision_draws_them(area, ratio):
     torch.manual_seed(0)
-    pixels = PICTURE.expand(20000, -1, -1, -1)
+    pixels = IMAGE.expand(20000, -1, -1, -1)
     *box, fits = augment._draw_boxes(pixels, area, ratio, inside=True)
     box = torch.stack(box)[:, fits]
-    theirs = torch.tensor([transforms.RandomResizedCrop.get_params(PICTURE[0], area, ratio) for _ in range(3000)]).T.float()
+    theirs = torch.tensor([transforms.RandomResizedCrop.get_params(IMAGE[0], area, ratio) for _ in range(3000)]).T.float()
     theirs = theirs[:, theirs[2:].amin(0) < 48] if not fits.all() else theirs
     assert (box[:2] >= 0).all() and (box[:2] + box[2:] <= 48.001).all()
     torch.testing.assert_close(box.mean(1), theirs.mean(1), rtol=0.02, atol=0.3)
     torch.testing.assert_close(box.std(1), theirs.std(1), rtol=0.06, atol=0.2)
 
 
-def test_an_area_above_one_falls_back_to_the_whole_picture_or_shrinks_it():
+def test_an_area_above_one_falls_back_to_the_whole_image_or_shrinks_it():
     torch.manual_seed(0)
     always = {"resized_crop": 1.0, "resized_crop_area": [1.15, 1.2], "resized_crop_ratio": [1.0, 1.0], "fill": "zeros"}
     white = torch.full((64, 1, 48, 48), 255, dtype=torch.uint8)
@@ -142,13 +143,13 @@ def test_an_area_above_one_falls_back_to_the_whole_picture_or_shrinks_it():
 
 
 def test_resized_crop_size_is_what_comes_out():
-    out, _ = Augment(resized_crop=0.5, resized_crop_size=64)(smooth(128), LABELS)
+    out, *_ = Augment(resized_crop=0.5, resized_crop_size=64)(smooth(128), LABELS)
     assert out.shape == (128, 1, 64, 64)
-    whole, _ = Augment(resized_crop_size=64)(smooth(), LABELS[:4])
+    whole, *_ = Augment(resized_crop_size=64)(smooth(), LABELS[:4])
     check(whole[..., 1:-1, 1:-1], F.interpolate(smooth(), (64, 64), mode="bilinear")[..., 1:-1, 1:-1])
 
 
-def test_fills_on_a_picture_made_by_hand():
+def test_fills_on_a_image_made_by_hand():
     row = torch.tensor([10.0, 20.0, 40.0]).expand(1, 1, 3, 3)
     expected = {"nearest": [10.0, 10.0, 15.0], "reflection": [30.0, 15.0, 15.0], "zeros": [0.0, 5.0, 15.0]}
     for fill, values in expected.items():
@@ -165,23 +166,33 @@ def test_the_gather_is_the_warp():
 
 
 @pytest.mark.parametrize("kwargs", EACH, ids=lambda kwargs: next(iter(kwargs)))
-def test_equal_pictures_get_draws_of_their_own(kwargs):
+def test_equal_images_get_draws_of_their_own(kwargs):
     torch.manual_seed(0)
-    out, labels = Augment(**kwargs)(PICTURE.expand(128, -1, -1, -1), LABELS)
+    out, labels, _ = Augment(**kwargs)(IMAGE.expand(128, -1, -1, -1), LABELS)
     # Of the 81 shifts and the 81 crops by whole pixels, 128 draws hit some 64; with flips some 88 of 162.
-    assert len({picture.numpy().tobytes() for picture in out}) > 55
+    assert len({image.numpy().tobytes() for image in out}) > 55
     assert torch.equal(labels, LABELS)
 
 
-def test_every_result_is_a_crop_of_the_reflected_picture():
+def test_every_result_is_a_crop_of_the_reflected_image():
     torch.manual_seed(1)
-    out, _ = Augment(flip=0.5, shift=4)(PICTURE.expand(256, -1, -1, -1), LABELS.repeat(2))
-    padded = F.pad(PICTURE.float(), (4, 4, 4, 4), mode="reflect").byte()
+    out, *_ = Augment(flip=0.5, shift=4)(IMAGE.expand(256, -1, -1, -1), LABELS.repeat(2))
+    padded = F.pad(IMAGE.float(), (4, 4, 4, 4), mode="reflect").byte()
     crops = [padded[0, :, y : y + 48, x : x + 48] for y in range(9) for x in range(9)]
     expected = {crop.numpy().tobytes() for c in crops for crop in (c, c.flip(-1))}
-    found = {picture.numpy().tobytes() for picture in out}
+    found = {image.numpy().tobytes() for image in out}
     assert found <= expected
     assert len(found) > 100
+
+
+def test_what_was_mirrored_is_returned_if_nothing_else_changes():
+    torch.manual_seed(7)
+    batch = torch.randint(0, 256, (128, 1, 48, 48), dtype=torch.uint8)
+    out, _, mirrored = Augment(flip=0.5)(batch, LABELS)
+    assert torch.equal(mirrored, (out != batch).flatten(1).any(1)) and 40 < mirrored.sum() < 90
+    assert not Augment()(batch, LABELS).mirrored.any()
+    for more in ({"shift": 4}, {"mixup": 0.4}, {"crop_size": 40}, {"erase": 0.5}, {"rotation": 9}):
+        assert Augment(flip=0.5, **more)(batch, LABELS).mirrored is None
 
 
 def test_flip_always_and_never():
@@ -209,30 +220,30 @@ def test_flip_always_and_never():
 )
 def test_the_stated_share_is_changed(kwargs):
     torch.manual_seed(2)
-    out, _ = Augment(**kwargs)(PICTURE.expand(4000, -1, -1, -1), torch.zeros(4000, dtype=torch.long))
-    share = ((out.float() - PICTURE).abs().amax((1, 2, 3)) > 0.2).float().mean()
+    out, *_ = Augment(**kwargs)(IMAGE.expand(4000, -1, -1, -1), torch.zeros(4000, dtype=torch.long))
+    share = ((out.float() - IMAGE).abs().amax((1, 2, 3)) > 0.2).float().mean()
     assert 0.22 < share < 0.28
 
 
 def test_random_crops_are_cut_from_all_places():
     torch.manual_seed(3)
-    out, _ = Augment(crop_size=46)(PICTURE.expand(500, -1, -1, -1), torch.zeros(500, dtype=torch.long))
-    expected = {PICTURE[0, 0, y : y + 46, x : x + 46].numpy().tobytes() for y in range(3) for x in range(3)}
-    assert {picture.numpy().tobytes() for picture in out} == expected and out.dtype == torch.uint8
+    out, *_ = Augment(crop_size=46)(IMAGE.expand(500, -1, -1, -1), torch.zeros(500, dtype=torch.long))
+    expected = {IMAGE[0, 0, y : y + 46, x : x + 46].numpy().tobytes() for y in range(3) for x in range(3)}
+    assert {image.numpy().tobytes() for image in out} == expected and out.dtype == torch.uint8
 
 
 @pytest.mark.parametrize(("kind", "count"), [("five_crop", 5), ("ten_crop", 10)])
 def test_training_crops_are_torchvisions_with_their_labels(kind, count):
     batch = torch.randint(0, 256, (3, 1, 48, 48), dtype=torch.uint8)
-    out, labels = Augment(crops=kind, crop_size=40)(batch, torch.tensor([4, 0, 6]))
+    out, labels, _ = Augment(crops=kind, crop_size=40)(batch, torch.tensor([4, 0, 6]))
     assert out.shape == (3 * count, 1, 40, 40) and labels.tolist() == [4, 0, 6] * count
-    for i, picture in enumerate(batch):
-        assert torch.equal(out[i::3], torch.stack(getattr(tv, kind)(picture, [40, 40])))
+    for i, image in enumerate(batch):
+        assert torch.equal(out[i::3], torch.stack(getattr(tv, kind)(image, [40, 40])))
 
 
 def test_every_crop_is_erased_by_itself():
     torch.manual_seed(4)
-    out, _ = Augment(crops="ten_crop", crop_size=40, erase=0.5)(torch.full((64, 1, 48, 48), 255, dtype=torch.uint8), LABELS[:64])
+    out, *_ = Augment(crops="ten_crop", crop_size=40, erase=0.5)(torch.full((64, 1, 48, 48), 255, dtype=torch.uint8), LABELS[:64])
     erased = (out == 0).float().mean((1, 2, 3)).view(10, 64)
     assert 0.4 < (erased > 0).float().mean() < 0.6
     assert (erased > 0).any(0).float().mean() > 0.95 and not (erased > 0).all(0).any()
@@ -244,7 +255,7 @@ def test_mixup_mixes_pixels_as_it_mixes_targets(concentration):
     torch.manual_seed(5)
     labels = torch.arange(4000) % 7
     pixels = (labels * 30).byte().view(-1, 1, 1, 1).expand(-1, 1, 8, 8)
-    out, targets = Augment(mixup=concentration)(pixels, labels)
+    out, targets, _ = Augment(mixup=concentration)(pixels, labels)
     assert targets.shape == (4000, 7) and out.dtype == torch.float32
     torch.testing.assert_close(targets.sum(1), torch.ones(4000))
     torch.testing.assert_close(out[:, 0, 3, 3], targets @ (30.0 * torch.arange(7)))
@@ -260,7 +271,7 @@ def test_every_option_keeps_the_grey_levels_and_fits_the_labels(name, dtype):
     torch.manual_seed(6)
     transform = instantiate(compose(f"augment={name}").augment)
     pixels = torch.randint(0, 256, (16, 1, 48, 48)).to(dtype)
-    out, targets = transform(pixels, LABELS[:16])
+    out, targets, _ = transform(pixels, LABELS[:16])
     assert len(out) == len(targets) == (160 if name == "four_stage_vgg" else 16)
     assert out.float().amin() >= 0 and out.float().amax() <= 255.001
     assert out.dtype in (dtype, torch.float32)

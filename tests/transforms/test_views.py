@@ -11,12 +11,21 @@ KINDS = [("none", None), ("none", 40), ("flip", None), ("flip", 41), ("five_crop
 
 @pytest.mark.parametrize("size", [40, 41, 44, 47])
 def test_views_are_torchvisions(size):
-    for i, picture in enumerate(BATCH):
+    for i, image in enumerate(BATCH):
         for kind in ("five_crop", "ten_crop"):
-            assert torch.equal(Views(kind, size).expand(BATCH)[i::3], torch.stack(getattr(tv, kind)(picture, [size, size])))
-        centre = tv.center_crop(picture, [size, size])
+            assert torch.equal(Views(kind, size).expand(BATCH)[i::3], torch.stack(getattr(tv, kind)(image, [size, size])))
+        centre = tv.center_crop(image, [size, size])
         assert torch.equal(Views("none", size).expand(BATCH)[i], centre)
-        assert torch.equal(Views("flip", size).expand(BATCH)[i::3], torch.stack([centre, tv.center_crop(picture.flip(-1), [size, size])]))
+        assert torch.equal(Views("flip", size).expand(BATCH)[i::3], torch.stack([centre, tv.center_crop(image.flip(-1), [size, size])]))
+
+
+@pytest.mark.parametrize(("kind", "size"), KINDS)
+def test_mirrored_views_are_the_plain_views_of_the_mirror_image(kind, size):
+    views = Views(kind, size)
+    of_images, of_mirror_images = (views.expand(batch).unflatten(0, (views.count, -1)) for batch in (BATCH, BATCH.flip(-1)))
+    assert views.mirrored.sum() == (views.count // 2 if kind in ("flip", "ten_crop") else 0)
+    if views.mirrored.any():
+        assert torch.equal(of_images[views.mirrored], of_mirror_images[~views.mirrored])
 
 
 @pytest.mark.parametrize(("kind", "size"), KINDS)
@@ -29,7 +38,7 @@ def test_the_same_answer_to_each_view_is_the_answer(kind, size):
     torch.testing.assert_close(same.softmax(1), logits.softmax(1))
 
 
-def test_a_picture_gets_the_mean_of_its_own_views():
+def test_a_image_gets_the_mean_of_its_own_views():
     logits = torch.randn(10, 3, 7) * 4
     torch.testing.assert_close(Views("ten_crop", 40).merge(logits.view(30, 7)), logits.mean(0))
     merged = Views("ten_crop", 40, "probabilities").merge(logits.view(30, 7))
@@ -38,7 +47,7 @@ def test_a_picture_gets_the_mean_of_its_own_views():
     assert not torch.allclose(merged.softmax(1), Views("ten_crop", 40).merge(logits.view(30, 7)).softmax(1))
 
 
-def test_whole_pictures_are_left_as_they_are():
+def test_whole_images_are_left_as_they_are():
     assert torch.equal(Views().expand(BATCH), BATCH)
     assert torch.equal(Views("flip").expand(BATCH)[3:], BATCH.flip(-1))
 

@@ -2,9 +2,9 @@
 
 The contract: an `nn.Module` with
 
-    num_features    width of what it returns
-    input_spec      an `InputSpec`: the size, channels, mean and deviation it expects
+    num_features    width of its output
+    input_spec      an `InputSpec`: the size, channels, mean and standard deviation that it expects
     forward         (B, channels, size, size) -> (B, num_features)
 
-To add one: a class here, a file in conf/backbone/ with its `_target_`. Every test that enumerates conf/backbone/ then covers it.
+To add one: a class here, and a file in conf/backbone/ that names it as `_target_`. All tests that enumerate conf/backbone/ then cover it.
 """

@@ -10,7 +10,7 @@ ACTS = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU, "swish": n
 
 
 class BatchNormCNN(nn.Module):
-    """S1's table 1 and its twin without batch norm (rows S1-3 to S1-10), for 48 x 48 grey pictures, from scratch.
+    """S1's table 1 and its twin without batch norm (S1-3 to S1-10), for 48 x 48 grey images, from scratch.
 
     Three blocks of two convolutions (64, 128, 256) with ReLU, one batch norm and a 2x2 max-pool; then linear 128, batch norm,
     dropout, ReLU. With a linear head of 7: 2,785,863 trainable parameters, 2,784,711 without batch norm.
@@ -18,10 +18,10 @@ class BatchNormCNN(nn.Module):
     bn_position: after_activation, as in the table | before_activation, as in S1's equation 11: before the block's second ReLU. The
                  layer of 128 has it before its ReLU in both.
 
-    act:         ReLU in the paper, which wants others tried (row S1-25): relu | leaky_relu | gelu | swish | mish
+    act:         ReLU in the paper, which suggests others (S1-25): relu | leaky_relu | gelu | swish | mish
 
-    S1 contradicts itself: its table gives block 3 kernels of 5x5 but counts of 3x3, which are taken (row S1-30), and pooling of
-    stride 1 though the maps halve (row S1-31).
+    S1 contradicts itself: its table gives block 3 kernels of 5x5 but counts of 3x3, which are used here (S1-30), and pooling of
+    stride 1 although the maps halve (S1-31).
 
     (B, 1, 48, 48) -> (B, 128)
     """
@@ -39,7 +39,7 @@ class BatchNormCNN(nn.Module):
             del dense[1]
         self.dense = nn.Sequential(nn.Flatten(), *dense)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):  # as in Keras, whose counts S1 prints; torch's own shrinks the signal threefold
+            if isinstance(module, nn.Conv2d | nn.Linear):  # as in Keras, whose counts S1 prints; torch's gives a third of the signal
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
 

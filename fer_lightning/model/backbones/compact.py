@@ -1,4 +1,4 @@
-"""A compact residual network for 48 x 48 pictures, trained from scratch: the default, made for a machine without a GPU."""
+"""A compact residual network for 48 x 48 images, trained from scratch: the default, made for a machine without a GPU."""
 
 from torch import nn
 
@@ -11,11 +11,13 @@ POOLS = ("after_activation", "before_norm")
 class CompactCNN(nn.Module):
     """A strided stem, then one stage per further width: conv, max-pool, and a residual pair; global max-pool at the end.
 
-    With widths 32, 64, 128, 256: 1,938,400 parameters and 64 M multiply-adds a picture. The stem halves the map at once, which is
-    what makes it cheap.
+    With widths 32, 64, 128, 256: 1,938,400 parameters and 64 M multiply-adds per image. It is cheap because the stem halves the
+    map at once.
 
-    pool: after_activation | before_norm, which spares norm and activation three quarters of the largest maps, a tenth of the time on
-          a CPU. Nearly the same function: where norm and activation keep the order of values it is the same.
+    pool: after_activation | before_norm. The second leaves norm and activation a quarter of the largest maps, which saves a tenth of
+          the time on a CPU. It is the same function if norm and activation keep the order of values.
+
+    (B, 1, size, size) -> (B, the last of widths)
     """
 
     input_spec = InputSpec()

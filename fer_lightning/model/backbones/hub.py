@@ -1,4 +1,4 @@
-"""Pretrained weights from outside: reaching a hub, checking a file, and saying what does not fit."""
+"""Pretrained weights from outside: connect to a hub, check a file, and say what does not fit."""
 
 from contextlib import contextmanager
 from hashlib import file_digest
@@ -12,15 +12,15 @@ from fer_lightning.process.errors import ConfigError
 
 @contextmanager
 def hub(name, instead):
-    """Fetch files of `name` inside; a hub that does not answer is ConfigError after seconds, unless the cache has them.
+    """Download files of `name` in here; ConfigError within seconds if the hub cannot be reached and the cache does not have them.
 
-    huggingface_hub retries a dead connection for 23 s per file, and timm asks for two. One question first, and without an
-    answer only the cache is read.
+    huggingface_hub retries a dead connection for 23 s per file, and timm needs two files. So one request comes first; if it fails, only
+    the cache is read.
     """
     offline, reason = constants.HF_HUB_OFFLINE, ""
     try:
         get_session().head(constants.ENDPOINT, timeout=5)
-    except Exception as e:  # whatever stands between here and the hub: name service, proxy, certificate, HF_HUB_OFFLINE
+    except Exception as e:  # name service, proxy, certificate, HF_HUB_OFFLINE: each raises its own
         constants.HF_HUB_OFFLINE, reason = True, f"not in the cache, and {constants.ENDPOINT} could not be reached ({first_line(e)})"
     try:
         yield
@@ -32,7 +32,7 @@ def hub(name, instead):
 
 
 def local(named):
-    """The path that backbone.pretrained names. Of FILE@sha256:HEX, ConfigError unless the file has this hash."""
+    """The path that backbone.pretrained names. For FILE@sha256:HEX, ConfigError unless the file has this hash."""
     name, _, wanted = str(named).partition("@sha256:")
     path = Path(name).expanduser().absolute()
     if wanted:
@@ -46,12 +46,12 @@ def local(named):
 
 
 def fitted(values, channels):
-    """One value per channel; where the weights' channels are others, the mean of theirs for all."""
+    """One value per channel; if the weights have another number of channels, the mean of their values for all."""
     return tuple(values) if len(values) == channels else (sum(values) / len(values),)
 
 
 def mismatch(missing, unexpected, resized):
-    """What a model lacks in a file, what the file has too much and what differs in shape, counted, with the first names."""
+    """A sentence of the keys that are missing in a file, unexpected, or of another shape: their number and the first names."""
     kinds = {"missing": missing, "unexpected": unexpected, "of another shape": resized}
     return "; ".join(f"{len(keys)} keys {kind} ({listed(sorted(keys))})" for kind, keys in kinds.items() if keys)
 

@@ -12,13 +12,13 @@ ATTENTION = ("none", "se", "cbam")
 
 
 class MobileNet(nn.Module):
-    """MobileNetV2, V3-Large or V3-Small for 48 x 48 grey pictures, from scratch (S3 section 2.2.3; rows S3-13, S3-14).
+    """MobileNetV2, V3-Large or V3-Small for 48 x 48 grey images, from scratch (S3 section 2.2.3; S3-13, S3-14).
 
     The first convolution and the last one of stride 2 have stride 1, so that the last map is 6 x 6 and not 2 x 2.
-    With a linear head of 7: 2,232,263, 4,210,711 and 1,524,743 parameters. The paper's 1.8 M for V3-Small fits none that was found,
-    its 2.3 M for V2 only where the statistics of batch norm count (2.27 M).
+    With a linear head of 7: 2,232,263, 4,210,711 and 1,524,743 parameters. The paper's 1.8 M for V3-Small fits no variant that we
+    found, its 2.3 M for V2 only if the statistics of batch norm are counted (2.27 M).
 
-    attention: on the last map, before its average: none | se | cbam. S0 names a "MobileNet + attention" and says no more (row S0-41);
+    attention: on the last map, before its average: none | se | cbam. S0 names a "MobileNet + attention" without details (S0-41);
                CBAM gates channels, then places, and adds 0.20 M to V2.
 
     (B, 1, size, size) -> (B, 1280), of v3_small (B, 1024)

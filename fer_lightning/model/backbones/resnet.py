@@ -19,15 +19,15 @@ POSITIONS = ("branch", "after_addition")
 
 
 class ResNet(nn.Module):
-    """ResNet18, 34 or 50 for 48 x 48 grey pictures, from scratch (S3 section 2.2.2; rows S3-8 to S3-12).
+    """ResNet18, 34 or 50 for 48 x 48 grey images, from scratch (S3 section 2.2.2; S3-8 to S3-12).
 
     Its stem is one 3x3 convolution of 64 with stride 1, without a max-pool, so that the last map is 6 x 6.
     With a linear head of 7: 11.17, 21.28, 23.51 M parameters; with squeeze and excitation at ratio 16: 11.26, 21.44, 26.04 M.
-    The paper prints 11.1 and 21.2 (cut off) beside 11.3 and 21.4 (rounded): row S3-49.
+    The paper prints 11.1 and 21.2 (cut off) beside 11.3 and 21.4 (rounded): S3-49.
 
-    reduction:   of squeeze and excitation; S3 names none, 16 fits its counts
+    reduction:   of squeeze and excitation; S3 gives no value, 16 fits its counts
     se_position: branch, before the addition as in the SE paper | after_addition, behind the whole block. S3's "placed after the
-                 residual blocks" allows both, and they count the same.
+                 residual blocks" allows both, with equal counts.
 
     (B, 1, size, size) -> (B, 512), of depth 50 (B, 2048)
     """

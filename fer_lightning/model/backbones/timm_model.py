@@ -1,4 +1,4 @@
-"""Any timm model as a backbone: random, from the hub, or from a file or folder on this disk."""
+"""Any timm model as a backbone, with random weights, weights from the hub, or from a local file or folder."""
 
 import dataclasses
 import difflib
@@ -14,16 +14,16 @@ from fer_lightning.transforms.prepare import InputSpec
 
 
 class TimmBackbone(nn.Module):
-    """The pooled embedding of timm model `name`, which may carry a release tag: `vit_base_patch16_224.augreg_in21k`.
+    """The pooled embedding of timm model `name`, which may have a release tag: `vit_base_patch16_224.augreg_in21k`.
 
-    pretrained: false draws random weights; true fetches timm's release; a path names a .safetensors, .pth or .bin file of such a
-    release, or a folder that holds one (a hub snapshot, whose config.json then says mean, deviation and size). The file's own
-    classifier is dropped, every other key must fit. Files are read as tensors only: a pickle that runs code is refused.
-    input_size: where it differs from the release, position tables are resampled; convolutional models take any size.
-    in_channels: where it differs from the release (3), timm sums or repeats the first convolution; 1 spares the copies of the grey one.
-    drop_path_rate: stochastic depth, where the model has it; null keeps timm's own value.
+    pretrained:  false: random weights; true: download timm's release; a path: a .safetensors, .pth or .bin file of such a release, or a
+                 folder with one (a hub snapshot, whose config.json then gives mean, standard deviation and size). The classifier in the
+                 file is dropped, every other key must fit. Files are read as tensors only: a pickle that runs code is refused
+    input_size:  if it differs from the release, position tables are resampled; convolutional models take any size
+    in_channels: if it differs from the release (3), timm sums or repeats the first convolution; 1 saves the copies of the grey channel
+    drop_path_rate: stochastic depth, if the model has it; None keeps timm's value
 
-    (B, channels, size, size) -> (B, num_features). Raises ConfigError for an unknown name, weights that cannot be had or do not fit.
+    (B, channels, size, size) -> (B, num_features). Raises ConfigError for an unknown name, weights that cannot be read or do not fit.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ def _load(name, file, cfg, arguments):
         state = timm.models.load_state_dict(str(file))
         classes = max((len(state[f"{head}.weight"]) for head in heads if f"{head}.weight" in state), default=0)
         del state
-    except Exception as e:  # a damaged file can raise nearly anything
+    except Exception as e:  # a damaged file can raise anything
         raise ConfigError(f"backbone.pretrained: {file} is damaged or no plain weight file: {first_line(e)}") from e
     # With as many classes as the file has, timm checks every key; with another number it would let missing ones pass.
     overlay = {"file": str(file), "num_classes": classes, "label_offset": 0}
@@ -126,7 +126,7 @@ def _weight_file(path):
 
 
 def _snapshot_facts(path, name):
-    """What a hub snapshot's config.json says of its weights; they need not be the release that timm takes by default."""
+    """Mean, standard deviation and size of the weights in a hub snapshot, from its config.json; they may differ from timm's default."""
     file = path / "config.json"
     try:
         stored = json.loads(file.read_text()) if file.is_file() else {}

@@ -1,4 +1,4 @@
-"""Any vision model of the transformers library as a backbone: random, from the hub, or from a folder on this disk."""
+"""Any vision model of transformers as a backbone, with random weights, weights from the hub, or from a local folder."""
 
 import difflib
 import inspect
@@ -21,15 +21,15 @@ class TransformersBackbone(nn.Module):
     """The pooled embedding of a BEiT, ViT, DINOv2, ConvNeXt, Swin, ResNet, the vision half of a CLIP or SigLIP, ...
 
     name: a hub id (`microsoft/beit-base-patch16-224`), a folder with config.json, or a model type (`beit`), which needs no network.
-    pretrained: true takes the weights that `name` names; a folder or another hub id, config and weights from there; false, random ones.
-    config: what to change in the model's config, such as hidden_size.
-    input_size: random weights are built for it; position tables of pretrained ones are interpolated, where the family can.
+    pretrained: true: the weights of `name`; a folder or another hub id: config and weights from there; false: random weights
+    config: changes to the model's config, such as hidden_size
+    input_size: random weights are built for it; position tables of pretrained weights are interpolated, if the family supports that
 
-    The embedding is the one of the model's pooler, where that has weights; else the mean over all tokens, a class token included,
-    or over the map. Mean and deviation come from the image processor's json; where there is none they are 0.5 and 0.5.
+    The embedding is that of the model's pooler, if the pooler has weights; otherwise the mean over all tokens, class token included, or
+    over the map. Mean and standard deviation come from the json of the image processor; without one they are 0.5 and 0.5.
     Weights are read as tensors only, and no code from a hub or a folder is run.
 
-    (B, channels, size, size) -> (B, num_features). Raises ConfigError for what is unknown, cannot be had or does not fit.
+    (B, channels, size, size) -> (B, num_features). ConfigError for an unknown name and for weights that cannot be read or do not fit.
     """
 
     def __init__(self, name: str, pretrained: bool | str = False, input_size: int | None = None, config: dict | None = None):
@@ -48,7 +48,7 @@ class TransformersBackbone(nn.Module):
             raise ConfigError(f"backbone.pretrained: {source} holds a {default.model_type!r}, backbone.name is {name!r}.")
         default = getattr(default, "vision_config", default)
         if getattr(MODEL_MAPPING.get(type(default), None), "main_input_name", None) != "pixel_values":
-            raise ConfigError(f"backbone.name: {name!r} ({default.model_type}) takes no pictures.")
+            raise ConfigError(f"backbone.name: {name!r} ({default.model_type}) takes no images.")
 
         changes = dict(config or {})
         if input_size and not pretrained and hasattr(default, "image_size"):
@@ -59,7 +59,7 @@ class TransformersBackbone(nn.Module):
                 self.model, report = AutoModel.from_pretrained(
                     source,
                     config=settings,
-                    dtype=torch.float32,  # the library's own choice is the file's, half precision for some
+                    dtype=torch.float32,  # the default is the type in the file, half precision for some
                     weights_only=True,
                     trust_remote_code=False,
                     ignore_mismatched_sizes=True,
@@ -88,18 +88,18 @@ class TransformersBackbone(nn.Module):
         return last.mean((2, 3)) if last.ndim == 4 else last.mean(1)
 
     def _width(self):
-        """Asked of the model itself, since the configs of the families spell it hidden_size, hidden_sizes[-1], embed_dim * 8, ..."""
+        """num_features, from a forward pass: the configs of the families call it hidden_size, hidden_sizes[-1], embed_dim * 8, ..."""
         spec = self.input_spec
         zeros = torch.zeros(1, spec.channels, spec.size, spec.size, device=next(self.model.parameters()).device)
         self.model.eval()
         with torch.no_grad(), _trying(f"{type(self.model).__name__} cannot read {tuple(zeros.shape)}"):
             width = self(zeros).shape[1]
-        self.model.train()  # from_pretrained hands it over in eval, and Lightning keeps what it finds
+        self.model.train()  # from_pretrained returns it in eval mode, which Lightning would keep
         return width
 
 
 def _place(source):
-    """A folder, which must hold a config, or a hub id; anything else is a name that nobody knows."""
+    """The path of a folder with a config.json, or a hub id; ConfigError for anything else."""
     folder = Path(source).expanduser().absolute()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
@@ -118,7 +118,7 @@ def _reading(source):
             yield
     except ConfigError:
         raise
-    except Exception as e:  # a damaged file can raise nearly anything
+    except Exception as e:  # a damaged file can raise anything
         raise ConfigError(f"backbone: {source} is damaged, or not what transformers can read: {first_line(e)}") from e
 
 
@@ -131,7 +131,7 @@ def _trying(what):
 
 
 def _processor(source):
-    """What the image processor's json says; {} where there is none. Newer releases nest it in processor_config.json."""
+    """The content of the image processor's json; {} if there is none. Newer releases nest it in processor_config.json."""
     for file in ("processor_config.json", "preprocessor_config.json"):
         path = cached_file(source, file, _raise_exceptions_for_missing_entries=False)
         facts = json.loads(Path(path).read_text()) if path else {}
@@ -156,9 +156,9 @@ def _changed(default, changes, bare):
 
 
 def _check(model, report, source):
-    """Raise for keys the model lacks, and for keys of its own parts that it has no place for; heads and text halves are dropped.
+    """ConfigError for missing keys, and for unexpected keys in parts that the model has; heads and text halves are dropped.
 
-    A pooler that the file does not have (ViT for classification: its head reads the class token) would stay random: it is removed.
+    A pooler that is not in the file (ViT for classification: its head reads the class token) would stay random, so it is removed.
     """
     missing = [key for key in report["missing_keys"] if not key.startswith("pooler.")]
     parts = {name for name, _ in model.named_children()}

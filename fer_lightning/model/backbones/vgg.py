@@ -13,10 +13,10 @@ ORDERS = ("conv_bn_relu", "conv_relu_bn")
 
 
 class VGG(nn.Module):
-    """VGG11, 13, 16 or 19 for 48 x 48 grey pictures, from scratch (S3 section 2.2.1; rows S3-6, S3-7).
+    """VGG11, 13, 16 or 19 for 48 x 48 grey images, from scratch (S3 section 2.2.1; S3-6, S3-7).
 
-    3x3 convolutions, four 2x2 max-pools; the fifth is a global average pool, and the layers of 4096 are gone.
-    With a linear head of 7: 9.22, 9.41, 14.72, 20.03 M parameters. S3 says nothing of batch norm, which adds up to 0.011 M.
+    3x3 convolutions, four 2x2 max-pools; the fifth is a global average pool, and there are no layers of 4096.
+    With a linear head of 7: 9.22, 9.41, 14.72, 20.03 M parameters. S3 does not mention batch norm, which adds up to 0.011 M.
 
     (B, 1, size, size) -> (B, 512)
     """
@@ -30,7 +30,7 @@ class VGG(nn.Module):
         stages = _stages(convs, WIDTHS, "conv_bn_relu" if batch_norm else "conv_relu")
         stages[-1][-1] = nn.AdaptiveAvgPool2d(1)
         self.stages = nn.Sequential(*stages, nn.Flatten())
-        # He's: torch's own shrinks the variance sixfold per layer, of which depth 19 without batch norm has sixteen.
+        # He's: torch's default divides the variance by six in each layer, and depth 19 without batch norm has sixteen of them.
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -41,14 +41,14 @@ class VGG(nn.Module):
 
 
 class FourStageVGG(nn.Module):
-    """S4's VGG for 40 x 40 crops of grey pictures (rows S4-10 to S4-12).
+    """S4's VGG for 40 x 40 crops of grey images (S4-10 to S4-12).
 
     Four stages of two 3x3 convolutions and a 2x2 max-pool, then two layers of 4096, each linear, dropout, ReLU: dropout comes first.
     With a linear head of 7: 29,890,759 parameters at 40 x 40, 40,376,519 at 48 x 48.
 
     order:      conv_bn_relu | conv_relu_bn; S4's code has the first, its text the second
-    dropout:    S4's code makes 0.1 its parameter, never passes it on and so uses 0.2; the text gives no value
-    input_size: null is 40; the first linear layer has 512 * (input_size // 16)^2 inputs
+    dropout:    S4's code has a parameter of 0.1, but does not pass it on and so uses 0.2; the text gives no value
+    input_size: None: 40; the first linear layer has 512 * (input_size // 16)^2 inputs
 
     (B, 1, size, size) -> (B, 4096)
     """

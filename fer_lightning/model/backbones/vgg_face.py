@@ -10,16 +10,16 @@ from fer_lightning.transforms.prepare import InputSpec
 
 
 class VGGFace(nn.Module):
-    """VGG16 at 224 in colour up to fc7 after its ReLU, a baseline of S0 (row S0-41): 134,260,544 parameters.
+    """VGG16 at 224 in colour up to fc7 after its ReLU, a baseline of S0 (S0-41): 134,260,544 parameters.
 
     pretrained: a local .pth or .safetensors state dict, keys named as in torchvision's vgg16 (features.0.weight, classifier.0.weight)
-    or as in vgg_face_dag.pth (conv1_1.weight, fc6.weight); the classifier of names is dropped, every other key must fit. Files are
-    read as tensors only. false draws random weights. S0 puts an SVM on the features: `fer_lightning.svm`.
-    input_size: null is 224; the last map is brought to the 7 x 7 that fc6 reads.
+                or as in vgg_face_dag.pth (conv1_1.weight, fc6.weight); the classifier of people is dropped, every other key must fit.
+                Files are read as tensors only. false: random weights. S0 fits an SVM on the features: `fer_lightning.svm`
+    input_size: None: 224; the last map is pooled to the 7 x 7 that fc6 takes
 
     The mean of VGG-Face is subtracted and pixels stay in 0..255, which is what its weights were trained on.
 
-    (B, 3, size, size) -> (B, 4096). Raises ConfigError for a file that is not there, is damaged or does not fit.
+    (B, 3, size, size) -> (B, 4096). Raises ConfigError for a file that does not exist, is damaged or does not fit.
     """
 
     num_features = 4096

@@ -1,0 +1,42 @@
+"""What a finished run computes from images: probabilities, features, saliency maps."""
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+
+from fer_lightning.training.restore import restore_module
+
+
+@torch.inference_mode()
+def probabilities(folder, pixels):
+    """The class probabilities (N, 7) that a run gives images (N, 1, 48, 48) uint8, averaged over the views of its `evaluation`.
+
+    UserError if the folder holds no finished run.
+    """
+    cfg, module = restore_module(folder)
+    module.views = instantiate(cfg.evaluation)
+    batches = torch.from_numpy(pixels).split(max(1, cfg.eval_batch_size // module.views.count))
+    return torch.cat([module.logits(batch).softmax(1) for batch in batches]).numpy()
+
+
+@torch.inference_mode()
+def features(module, data, index):
+    """The backbone's features (N, num_features) float32 of the images `index` (N,), from the view that predictions.parquet is of."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    module.to(device)
+    batches = torch.as_tensor(index).split(data.eval_batch_size)
+    return np.concatenate([module.features(data.pixels[rows].to(device)).float().cpu().numpy() for rows in batches])
+
+
+def saliency(module, pixels):
+    """(maps (N, H, W) in [0, 1], predicted classes (N,)) of images (N, 1, H, W) uint8, from the view that predictions.parquet is of.
+
+    A map is the absolute gradient of the largest logit with respect to each grey value, scaled from its minimum to its maximum (S4-44).
+    """
+    pixels = pixels.float().requires_grad_()
+    largest = module.eval().logits(pixels).max(1)
+    # In eval mode the images of a batch are independent, so the gradient of the sum holds that of each image.
+    (gradient,) = torch.autograd.grad(largest.values.sum(), pixels)
+    maps = gradient.abs().squeeze(1)
+    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    return (maps - low) / (high - low).clamp(min=1e-12), largest.indices
