@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from fer_lightning.config.identity import digest
 from fer_lightning.loggers.wandb_offline import connect, differences, mend, offline_runs, opened
