@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_lightning.analysis.job_table import rank_cells, read_jobs
+from fer_lightning.analysis.report import report
 from fer_lightning.config.cell_names import LONGEST_NAME, cell_name
 from fer_lightning.config.identity import job_id
 from fer_lightning.process.errors import UserError
-from fer_lightning.report import report
 from fer_lightning.runs.metrics_csv import append_metrics, read_metrics
 from fer_lightning.runs.result import read_result, write_result
 
