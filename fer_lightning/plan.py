@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from rich.table import Table
 
-from fer_lightning.config.cell_names import cell_name
+from fer_lightning.config.cell_names import folder_name
 from fer_lightning.config.compose import CONF
 from fer_lightning.config.error_messages import explain
 from fer_lightning.data.faces import SIZE
@@ -38,7 +38,7 @@ def plan(overrides):
             cfg = OmegaConf.masked_copy(whole, [key for key in whole if key != "hydra"])
             check_targets(cfg)
             choices = whole.hydra.runtime.choices
-            jobs[cell_name(cells.cell_values(cfg, choices, axes) | {"seed": cfg.seed}, choices)] = cfg
+            jobs[folder_name(cells.cell_values(cfg, choices, axes), cfg.seed)] = cfg
     return jobs
 
 

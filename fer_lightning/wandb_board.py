@@ -12,12 +12,11 @@ import json
 import sys
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from fer_lightning.loggers import mirrors as loggers
 from fer_lightning.loggers.wandb_offline import connect
 from fer_lightning.process.errors import UserError
-from fer_lightning.runs.layout import RESULT
+from fer_lightning.runs.config_files import read_config
+from fer_lightning.runs.layout import run_folders
 from fer_lightning.runs.metrics_csv import read_metrics
 from fer_lightning.runs.result import read_result
 from fer_lightning.runs.study_file import read_ledger
@@ -87,7 +86,7 @@ def specification(workspace):
 def _read(folder):
     """(study.json, the folders of the done runs)."""
     ledger = read_ledger(folder)
-    runs = [path.parent for path in sorted(Path(folder).glob(f"*/{RESULT}")) if read_result(path.parent)["status"] == "done"]
+    runs = [run for run in run_folders(folder) if read_result(run)["status"] == "done"]
     if ledger is None or not runs:
         raise UserError(f"{folder} is no study with a finished job. Name the folder of a study, such as multirun/NAME.")
     return ledger, runs
@@ -99,7 +98,7 @@ def _title(key, by):
 
 def _project(folder):
     """The project that the study's runs were logged to."""
-    logged = OmegaConf.load(_read(folder)[1][0] / ".hydra" / "config.yaml").logger
+    logged = read_config(_read(folder)[1][0]).logger
     if "wandb" not in logged:
         raise UserError(f"The runs of {folder} were not logged to W&B (logger=wandb). Name a project with --project.")
     return logged.wandb.project

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from fer_lightning.analysis.finding import Finding
-from fer_lightning.analysis.job_table import level_text
 from fer_lightning.analysis.stability_labels import BAD, FAILURES, GOOD, SEEDS, SPREAD, label_cells, provisional_labels
 from fer_lightning.analysis.statistics.layout import Design, layout
 from fer_lightning.analysis.wording import equals, listed, number, percent, percent_interval
+from fer_lightning.config.cell_names import level_text
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.runs.layout import PREDICTIONS
 from fer_lightning.stability.measures import CUTS, MEASURES

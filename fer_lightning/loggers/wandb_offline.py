@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from fer_lightning.config.identity import training_config
 from fer_lightning.loggers import mirrors as loggers
 from fer_lightning.process.errors import UserError
+from fer_lightning.runs.config_files import read_config
 from fer_lightning.runs.layout import METRICS, RESULT
 from fer_lightning.runs.metrics_csv import read_metrics
 from fer_lightning.runs.result import read_result
@@ -56,7 +55,7 @@ class OfflineRun:
 
     @property
     def config(self):
-        settings = training_config(OmegaConf.load(self.folder / ".hydra" / "config.yaml"))
+        settings = training_config(read_config(self.folder))
         return loggers.config(settings, self.result["job"], self.result["model"])
 
     @property

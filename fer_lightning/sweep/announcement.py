@@ -12,7 +12,7 @@ from pathlib import Path
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import OmegaConf, open_dict, read_write
 
-from fer_lightning.config.cell_names import cell_name
+from fer_lightning.config.cell_names import folder_name
 from fer_lightning.sweep.overrides import cell_values
 
 VARIABLE = "FER_LIGHTNING_SWEEP"
@@ -76,7 +76,7 @@ def withdraw():
 
 def _cell(*, _root_):
     choices = _root_.hydra.runtime.choices
-    return cell_name(cell_values(_root_, choices, announced(_root_).axes) | {"seed": _root_.seed}, groups=choices)
+    return folder_name(cell_values(_root_, choices, announced(_root_).axes), _root_.seed)
 
 
 OmegaConf.register_new_resolver("sweep_study", lambda *, _root_: announced(_root_).study, replace=True)

@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fer_lightning.analysis.job_table import level_text
-from fer_lightning.analysis.statistics.layout import level_name
+from fer_lightning.config.cell_names import level_name, level_text
 
 # Levels that stand for "without": what the others are a gain over. None is an axis set to null.
 WITHOUT = ("none", "false")
