@@ -44,6 +44,11 @@ SCORES = (
 )
 
 
+def ranked():
+    """The scores of the test part that rankings show, in their order."""
+    return [score for score in SCORES if score.ranked]
+
+
 def direction(key, monitor):
     """max or min, for a monitored score such as val/accuracy. Only validation scores select: the test part must not, train cannot.
 
