@@ -25,7 +25,7 @@ def report(folder, figures=None, latex=False, images=True):
     statistics = study_findings(study.folder, study.jobs, about)
     stability = stability_findings(study.folder, study.jobs, about)
     drawn = draw_figures(study, curves := read_curves(study), statistics.contrasts)
-    page = render(study, curves, drawn, statistics, stability, images)
+    page = render(study, curves=curves, figures=drawn, statistics=statistics, stability=stability, images=images)
 
     conclusion, *tested = statistics.findings
     ranking = Finding("Ranking by validation accuracy", (), tables.ranking(study))
@@ -51,7 +51,7 @@ def _show(study, ranking, remarks):
     screen = console()
     screen.rule(tables.heading(study))
     if len(ranking):
-        screen.print(as_table(ranking, right=("rank", *tables.TITLES.values())))
+        screen.print(as_table(ranking, right=("rank", *tables.titles().values())))
     for remark in remarks:
         screen.print(remark, highlight=False, markup=False)
     for job in study.unfinished.fillna({"error": ""}).itertuples():

@@ -6,6 +6,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import replace_file
 from fer_lightning.process.first_process import first_only
 from fer_lightning.runs.layout import RESULT, run_folders
@@ -31,7 +32,10 @@ def read_result(folder):
 
 
 def read_results(folder):
-    """({run: its result.json}, [runs whose result.json is damaged]) of the run folders directly below a folder."""
+    """({run: its result.json}, [runs whose result.json is damaged]) of the run folders directly below a folder.
+
+    UserError if there is none, or none that can be read.
+    """
     results, damaged = {}, []
     for run in run_folders(folder):
         try:
@@ -41,6 +45,10 @@ def read_results(folder):
             damaged.append(run.name)
         else:
             results[run.name] = result
+    if not results and not damaged:
+        raise UserError(f"{folder} holds no run: no */{RESULT} below it. Name the folder of a study, such as multirun/NAME.")
+    if not results:
+        raise UserError(f"{folder}: no {RESULT} below it can be read. Run the jobs again.")
     return results, damaged
 
 
