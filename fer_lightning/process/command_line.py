@@ -9,6 +9,7 @@ A command is a file at the top of the package with three things: a docstring, wh
 import argparse
 import os
 import sys
+from contextlib import contextmanager
 
 from fer_lightning.process.errors import UserError
 
@@ -50,17 +51,10 @@ def command(name, doc, add_arguments, run):
 def exit_code(work):
     """Do the work of a command. Returns its exit code: an error that the user can mend is one sentence on stderr and 1."""
     try:
-        try:
-            code = work()
-        except SystemExit as end:  # of --help, for example
-            code = end.code
-        sys.stdout.flush()  # finds a closed pipe here, and not when the interpreter ends
-        return code
+        with silent_pipe():
+            return work()
     except UserError as error:
         print(error, file=sys.stderr)
-    except BrokenPipeError:
-        discard_output()
-        return CLOSED_PIPE
     except OSError as error:
         # Of a file that the user named, or of a disk. Without a file name the fault is in this program.
         if error.filename is None:
@@ -71,6 +65,16 @@ def exit_code(work):
     return FAILED
 
 
-def discard_output():
-    """Nobody reads stdout any more: what is still written to it goes nowhere, instead of raising an error each time."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+@contextmanager
+def silent_pipe():
+    """If stdout is a pipe that nobody reads any more, as behind `| head -1`, exit without a message."""
+    try:
+        try:
+            yield
+        except SystemExit:  # of --help, for example
+            sys.stdout.flush()
+            raise
+        sys.stdout.flush()  # finds a closed pipe here, and not when the interpreter ends
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(CLOSED_PIPE)
