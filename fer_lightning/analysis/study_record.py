@@ -43,14 +43,16 @@ class StudyRecord:
 
     @cached_property
     def labels(self):
-        """What the cell of each run is called, in the order of `jobs`."""
-        return _labels(self.jobs, self.axes)
+        """The name of each run's cell, in the order of `jobs`: that of its folder without the seed ("gelu-lr0.1")."""
+        cells = [result["job"]["cell"] or {} for result in self.results.values()]
+        return np.array([cell_name({axis: cell.get(axis) for axis in self.axes}) or "single cell" for cell in cells], dtype=object)
 
     @cached_property
     def cells(self):
-        """A row a cell with a finished run, the best first, see `rank_cells`. The index has the cells' names."""
+        """A row a cell with a finished run, the best first, see `rank_cells`. The index has their labels."""
         cells = rank_cells(self.jobs) if len(self.done) else pd.DataFrame({axis: [] for axis in self.axes})
-        return cells.set_axis(_labels(cells, self.axes))
+        labels = dict(zip(map(tuple, self.jobs[self.axes].to_numpy()), self.labels, strict=True))
+        return cells.set_axis(pd.Index([labels[tuple(levels)] for levels in cells[self.axes].to_numpy()], dtype=object))
 
     @cached_property
     def runs(self):
@@ -96,12 +98,6 @@ def gather(folder):
     results, damaged = read_results(folder)
     missing = [f"{name}/{RESULT} is damaged." for name in damaged]
     return StudyRecord(folder, read_ledger(folder) or with_defaults({}), results, missing)
-
-
-def _labels(frame, axes):
-    """One name a row, that of its run folder without the seed ("gelu-lr0.1")."""
-    names = [cell_name(dict(zip(axes, values, strict=True))) or "single cell" for values in frame[axes].to_numpy()]
-    return np.array(names, dtype=object)
 
 
 def read_curves(study):

@@ -31,7 +31,11 @@ def cell_name(cell):
 
 def folder_name(cell, seed=None):
     """The name of a run's folder: that of its cell and its seed ("gelu-lr0.1-s0"), safe on any file system, of limited length."""
-    name = "-".join(filter(None, [cell_name(cell), "" if seed is None else f"s{seed}"])) or "default"
+    return safe_name("-".join(filter(None, [cell_name(cell), "" if seed is None else f"s{seed}"])) or "default")
+
+
+def safe_name(name):
+    """A name as the name of a folder."""
     safe = re.sub(r"[^A-Za-z0-9.+_-]", "_", name).lstrip(".")[:LONGEST_NAME]
     if safe == name:
         return name

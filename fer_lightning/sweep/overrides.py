@@ -78,7 +78,8 @@ def cell_values(cfg, choices, axes):
 
     choices: of Hydra's groups, {group: option}
     """
-    return {key: choices[key] if key in choices else OmegaConf.select(cfg, key) for key in axes if key != "seed"}
+    values = {key: choices[key] if key in choices else OmegaConf.select(cfg, key) for key in axes if key != "seed"}
+    return {key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value for key, value in values.items()}
 
 
 def job_name(cfg, choices, axes):
