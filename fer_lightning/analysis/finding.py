@@ -1,4 +1,4 @@
-"""One finding about a study, as the report on the screen, report.md and report.html all show it."""
+"""One finding about a study, as the screen, report.md and report.html show it."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Finding:
-    """A heading, paragraphs of plain text, and a table where there is one.
+    """A heading, paragraphs of plain text, and a table if there is one.
 
-    table: what a reader sees: percentages with two decimals, p values with three, whole words for column names
+    table: as a reader sees it: percentages with two decimals, p values with three, words as column names
     """
 
     title: str
