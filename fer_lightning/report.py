@@ -52,7 +52,7 @@ def report(folder, figures=None, latex=False, pictures=True):
     replace_file(study.folder / "results.csv", to_csv(study.jobs))
     replace_file(study.folder / "report.md", to_markdown(tables.heading(study), [*conclusion.text, *remarks], findings, shown))
     replace_file(study.folder / "report.html", page)
-    _show(study, ranking.table, [statistics.verdict.sentence, *remarks])
+    _show(study, ranking.table, [statistics.verdict.paragraph, *remarks])
     return len(study.unfinished)
 
 

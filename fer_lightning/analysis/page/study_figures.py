@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from fer_lightning.analysis.published import compare
-from fer_lightning.analysis.statistics.descriptive import interval
+from fer_lightning.analysis.statistics.descriptive import cell_interval
 from fer_lightning.analysis.statistics.layout import level_name
 from fer_lightning.analysis.study_record import level_order
 from fer_lightning.config.registered_analysis import registered
@@ -45,7 +45,7 @@ def spread(study, runs):
     if not len(values):
         return np.nan, np.nan, np.nan
     pictures = runs["test_n"].iloc[0] if column == "test_accuracy" else None
-    low, high = interval(values, pictures)
+    low, high = cell_interval(values, pictures)
     return 100 * values.mean(), 100 * low, 100 * high
 
 
