@@ -25,7 +25,7 @@ from torchvision.transforms import v2
 
 from fer_lightning.config.compose import CONF
 from fer_lightning.model.precision import pick_precision
-from fer_lightning.plan import estimate
+from fer_lightning.sweep.planning import estimate
 from fer_lightning.training.timing import timed_steps
 from fer_lightning.training.train import quieten
 from fer_lightning.transforms.augment import Augment

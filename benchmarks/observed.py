@@ -30,7 +30,7 @@ def observe(began, arguments):
     """Run the command in this process and print what `watch` returns."""
     from lightning import Trainer
 
-    from fer_lightning.sweep import command as cli
+    from fer_lightning.sweep import command
     from fer_lightning.training.module import FERModule
 
     seen = {"start": None, "jobs": [], "trained": [], "resident": []}
@@ -57,12 +57,12 @@ def observe(began, arguments):
 
         return run
 
-    cli.job = watched(cli.job)
+    command.run_job = watched(command.run_job)
     FERModule.optimizer_step = first_step(FERModule.optimizer_step)
     for name in ("fit", "validate", "test"):
         setattr(Trainer, name, timed()(getattr(Trainer, name)))
     sys.argv[1:] = arguments
-    cli.main()
+    command.main()
     print(seen)
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from fer_lightning.analysis.report import report
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.data.published_copy import OFFICIAL_COUNTS
-from fer_lightning.report import report
 from fer_lightning.runs.result import write_result
 
 AXES = {"head.act": ("relu", "gelu", "swish", "mish"), "head.norm": ("none", "bn"), "optimizer.lr": (0.01, 0.03, 0.1, 0.2, 0.3)}

@@ -1,4 +1,39 @@
-from fer_lightning.sweep.command import main
+"""The program: `fer_lightning COMMAND ...` runs a command, anything else is Hydra's command line, which trains.
 
-if __name__ == "__main__":  # a process that runs a job of a sweep imports this file under another name
+A process that runs a job of a sweep imports this file under another name, so nothing happens at import.
+"""
+
+import ast
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from fer_lightning.process.errors import near
+
+
+def commands():
+    """{name: first line of its docstring} of every command, read without importing one."""
+    files = sorted(path for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("__"))
+    return {path.stem: ast.get_docstring(ast.parse(path.read_text("utf-8"))).partition("\n")[0] for path in files}
+
+
+def main():
+    first = sys.argv[1] if len(sys.argv) > 1 else ""
+    if first.isidentifier():  # an override has a = or a ~
+        known = commands()
+        if first not in known:
+            sys.exit(f"There is no command {first}. {near(first, known)}")
+        import_module(f"fer_lightning.{first}").main(sys.argv[2:])
+        return
+    if first in ("-h", "--help"):
+        width = max(map(len, commands()))
+        print("Commands: fer_lightning COMMAND --help, or python -m fer_lightning.COMMAND --help\n")
+        print("\n".join(f"  {name:{width}}  {line}" for name, line in commands().items()))
+        print("\nWithout a command: train one job, or with --multirun a sweep.\n")
+    from fer_lightning.sweep.command import main as train
+
+    train()
+
+
+if __name__ == "__main__":
     main()

@@ -3,235 +3,37 @@
     python -m fer_lightning.ensemble RUN RUN ... [--average probabilities|logits] [--out FOLDER]
     python -m fer_lightning.ensemble multirun/NAME --cell head.act=gelu head.norm=bn
 
-Members are named beforehand, each by its folder or all of a study or a cell at once; no score chooses among them.
+Name the members beforehand: each by its folder, or all of a study or a cell at once. No score chooses among them.
 """
 
-import argparse
-import re
-import sys
 from pathlib import Path
 
-import numpy as np
-from rich.markup import escape
-from rich.table import Table
-from scipy.special import log_softmax
-
-from fer_lightning.analysis.two_runs import mean_interval
-from fer_lightning.config.identity import digest
-from fer_lightning.process.errors import UserError, near
-from fer_lightning.process.terminal import console
-from fer_lightning.runs.finished_run import CLEAN_UNKNOWN, difference, read_record, read_run, run_folders
-from fer_lightning.runs.layout import RESULT
-from fer_lightning.runs.study_file import LEDGER
-
-AVERAGES = ("probabilities", "logits")
-
-# The least positive number of the 32 bits in which probabilities are kept: one that fell below is no reason for an infinite loss.
-LEAST = np.finfo(np.float32).tiny
+from fer_lightning.process.command_line import command
+from fer_lightning.process.errors import UserError
 
 
-def members(paths, cell=None):
-    """The Runs in the folders named, which are run folders or studies; cell: {key: value} that all of these must have, as strings.
-
-    UserError where a run is not finished: leaving it out would be a choice.
-    """
-    folders = [folder for path in paths for folder in ([path] if (path / RESULT).exists() else run_folders(path) or [path])]
-    if cell:
-        folders = _in_cell(folders, cell)
-    runs = [read_run(folder) for folder in folders]
-    if len({folder.resolve() for folder in folders}) < len(folders):
-        raise UserError("A run is named twice: each member counts once.")
-    if len(runs) < 2:
-        raise UserError(f"An ensemble needs two runs or more, and this is {', '.join(run.name for run in runs) or 'none'}.")
-    return runs
-
-
-def _in_cell(folders, cell):
-    jobs = {folder: (read_record(folder) or {}).get("job", {}).get("cell", {}) for folder in folders}
-    for key, value in cell.items():
-        keys = sorted({key for job in jobs.values() for key in job})
-        if key not in keys:
-            raise UserError(f"--cell {key}={value}: these runs do not vary in {key}. {near(key, keys or ['no axes'])}")
-        values = sorted({str(job[key]) for job in jobs.values() if key in job})
-        if value not in values:
-            raise UserError(f"--cell {key}={value}: no run has this value. {near(value, values)}")
-    return [folder for folder, job in jobs.items() if all(str(job.get(key)) == value for key, value in cell.items())]
-
-
-def refuse(runs):
-    """UserError where the predictions of runs cannot be averaged."""
-    first = runs[0]
-    for run in runs:
-        reason = difference(first, run)
-        if reason:
-            raise UserError(f"No ensemble: {reason}")
-        for split in ("val", "test"):
-            if not first.part(split).index.equals(run.part(split).index):
-                raise UserError(f"No ensemble: {first.name} and {run.name} scored other {split} pictures.")
-        if not np.isfinite(run.table[run.probabilities].to_numpy()).all():
-            raise UserError(f"No ensemble: {run.name} diverged, its probabilities are not numbers.")
-
-
-def average(probabilities, of):
-    """(N, C) log-probabilities of an ensemble. probabilities: (M, N, C) of its members; of: AVERAGES, what is averaged.
-
-    Logarithms of probabilities are logits up to a constant of each picture, which the softmax takes out again.
-    """
-    positive = np.maximum(probabilities.astype(np.float64), LEAST)
-    return np.log(positive.mean(0)) if of == "probabilities" else log_softmax(np.log(positive).mean(0), axis=1)
-
-
-def gain(probabilities, labels, of):
-    """What the ensemble of (M, N, C) probabilities adds to its members on N pictures, in fractions.
-
-    members: the accuracy of each; gain: over their mean, low and high its bootstrap interval over pictures; without: the accuracy of the
-    ensemble that lacks each, to see how much hangs on one member, not to choose members.
-    """
-    hits = probabilities.argmax(2) == labels
-    right = average(probabilities, of).argmax(1) == labels
-    gained = right - hits.mean(0)
-    low, high = mean_interval(gained)
-    others = [np.delete(probabilities, m, axis=0) for m in range(len(probabilities))]
-    return {
-        "n": len(labels),
-        "members": hits.mean(1).tolist(),
-        "accuracy": float(right.mean()),
-        "gain": float(gained.mean()),
-        "low": low,
-        "high": high,
-        "without": [float((average(rest, of).argmax(1) == labels).mean()) for rest in others],
-    }
-
-
-def ensemble(runs, of="probabilities", out=None):
-    """Write the run folder of an ensemble of Runs. Returns the folder and what its result.json holds.
-
-    out: by default outputs/ensembles/<cell>-x<members>-<hash>. UserError where it holds anything else.
-    """
-    refuse(runs)
-    identity = digest({"average": of, "members": sorted(f"{run.name} {run.result['job']['id']}" for run in runs)})
-    out = Path(out) if out else Path("outputs") / "ensembles" / f"{_cell_name(runs)}-x{len(runs)}-{identity[:6]}"
-    _refuse_other(out, identity)
-
-    import torch
-
-    from fer_lightning.model.metrics import score_parts
-    from fer_lightning.runs.predictions import write_predictions
-    from fer_lightning.runs.result import write_result
-    from fer_lightning.training.environment import environment
-
-    parts, gains, clean = {}, {}, None
-    for split in ("val", "test"):
-        tables = [run.part(split) for run in runs]
-        if tables[0].empty:
-            continue
-        probabilities = np.stack([table[runs[0].probabilities].to_numpy() for table in tables])
-        labels, rows = tables[0]["label"].to_numpy(), tables[0].index.to_numpy()
-        parts[split] = tuple(torch.tensor(values) for values in (average(probabilities, of), labels, rows))
-        gains[split] = gain(probabilities, labels, of)
-        if split == "test" and all("clean" in table and table["clean"].notna().all() for table in tables):
-            clean = torch.tensor(np.all([table["clean"].to_numpy(bool) for table in tables], axis=0))
-    results = [run.result for run in runs]
-    record = {
-        "status": "done",
-        # Each ensemble is a cell of its own, so that a report never takes two that share members for repeats of one.
-        # It has no seed; reports want a number, and take its first member's.
-        "job": {"id": identity, "study": None, "cell": {"ensemble": out.name}, "seed": results[0]["job"]["seed"], "overrides": []},
-        "protocol": results[0]["protocol"],
-        "data": results[0]["data"],
-        "model": {
-            "backbone": ", ".join(sorted({result["model"]["backbone"] for result in results})),
-            **{name: sum(result["model"][name] for result in results) for name in ("parameters", "trainable", "flops")},
-        },
-        "average": of,
-        "members": [{"folder": str(run.folder), **run.result["job"]} for run in runs],
-        "environment": environment(),
-        "selected": {"epoch": None, "monitor": None, "value": None},
-        "metrics": {**score_parts(parts, clean), "train": None},
-        "gain": gains,
-        "stability": None,
-        "time": {name: sum(result["time"][name] for result in results) for name in ("fit_s", "test_s", "total_s")},
-    }
-    out.mkdir(parents=True, exist_ok=True)
-    write_predictions(out, parts, clean)
-    write_result(out, record)
-    return out, record
-
-
-def _cell_name(runs):
-    """The name that run folders share but for their seeds; that of the study where its cells have none."""
-    names = {re.sub(r"(^|-)s\d+$", "", run.name) or run.folder.absolute().parent.name for run in runs}
-    return names.pop() if len(names) == 1 else "mixed"
-
-
-def _refuse_other(out, identity):
-    if (out.parent / LEDGER).exists():
-        raise UserError(f"{out} lies in a study, whose report would take the ensemble for one of its jobs. Choose another --out.")
-    if not out.exists():
-        return
-    there = read_record(out) if out.is_dir() else None
-    if there is None and not (out.is_dir() and not any(out.iterdir())):
-        raise UserError(f"{out} holds something else. Choose another --out.")
-    if there and there.get("job", {}).get("id") != identity:
-        raise UserError(f"{out} holds another run. Choose another --out.")
-
-
-def show(out, result):
-    """Print what the ensemble gained."""
-    folders = [Path(member["folder"]).absolute() for member in result["members"]]
-    names = [folder.name for folder in folders]
-    names = names if len(set(names)) == len(names) else [f"{folder.parent.name}/{folder.name}" for folder in folders]
-    screen = console()
-    screen.rule(f"{len(names)} runs, mean of their {result['average']}")
-    table = Table("part", "pictures", "ensemble %", "clean %", "members' mean %", "best", "worst", "gain, 95 % interval", "without one")
-    for part, entry in result["gain"].items():
-        best, worst = (f"{100 * accuracy:.2f} {name}" for accuracy, name in (choose(zip(entry["members"], names)) for choose in (max, min)))
-        clean = result["metrics"][part].get("accuracy_clean")
-        table.add_row(
-            part,
-            f"{entry['n']:,}",
-            f"{100 * entry['accuracy']:.2f}",
-            "" if clean is None else f"{100 * clean:.2f}",
-            f"{100 * np.mean(entry['members']):.2f}",
-            escape(best),
-            escape(worst),
-            f"{100 * entry['gain']:+.2f} ({100 * entry['low']:+.2f} to {100 * entry['high']:+.2f})",
-            f"{100 * min(entry['without']):.2f} to {100 * max(entry['without']):.2f}",
-        )
-    screen.print(table)
-    texts = [
-        f"Members: {', '.join(names)}.",
-        "The gain is over the members' mean, its interval a bootstrap over pictures: it says nothing of other trainings of the members.",
-        "Best, worst and the accuracies without one member show how much hangs on one; choosing members by them would be selection on the "
-        "part they are of.",
-    ]
-    if "test" in result["gain"] and result["metrics"]["test"]["n_clean"] is None:
-        texts.append(CLEAN_UNKNOWN)
-    for text in [*texts, f"Run folder: {out}"]:
-        screen.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def main():
-    parser = argparse.ArgumentParser(prog="python -m fer_lightning.ensemble", description=__doc__.splitlines()[0])
+def add_arguments(parser):
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="finished run folders, or a study for all of its runs")
     parser.add_argument("--cell", nargs="+", metavar="KEY=VALUE", default=[], help="of the studies, only the runs of this cell")
-    parser.add_argument("--average", choices=AVERAGES, default="probabilities", help="what is averaged")
+    parser.add_argument("--average", choices=("probabilities", "logits"), default="probabilities", help="what is averaged")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="the run folder to write, by default one below outputs/ensembles/")
-    arguments = parser.parse_args()
-    try:
-        out, result = ensemble(members(arguments.runs, _cell(arguments.cell)), arguments.average, arguments.out)
-        show(out, result)
-    except UserError as error:
-        sys.exit(str(error))
+
+
+def run(arguments):
+    from fer_lightning.training.ensembling import ensemble, members, show
+
+    show(*ensemble(members(arguments.runs, _cell(arguments.cell)), arguments.average, arguments.out))
 
 
 def _cell(texts):
     pairs = [text.partition("=") for text in texts]
     for key, equals, _ in pairs:
         if not equals or [other for other, _, _ in pairs].count(key) > 1:
-            raise UserError(f"--cell {' '.join(texts)}: wants each key once, as KEY=VALUE, such as head.act=gelu.")
+            raise UserError(f"--cell {' '.join(texts)}: give each key once, as KEY=VALUE, such as head.act=gelu.")
     return {key: value for key, _, value in pairs}
 
+
+main = command("ensemble", __doc__, add_arguments, run)
 
 if __name__ == "__main__":
     main()

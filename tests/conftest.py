@@ -29,12 +29,12 @@ def command(tmp_path, monkeypatch, capfd):
 
     Returns code and text (stdout and stderr).
     """
-    from fer_lightning.sweep import command as cli
+    from fer_lightning.sweep.command import main as train
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 
-    def run(*args, main=cli.main):
+    def run(*args, main=train):
         monkeypatch.setattr(sys, "argv", ["fer_lightning", *args])
         capfd.readouterr()
         code = 0
@@ -82,16 +82,17 @@ def recipe(tmp_path):
 
 @pytest.fixture
 def run_main(monkeypatch, capfd):
-    """Calls a command's main() with arguments. Returns its exit sentence (None: it ended well) and what it printed."""
+    """Calls a command's main() with arguments. Returns its sentence on stderr (None: it ended well) and what it printed."""
 
     def run(module, *args):
         monkeypatch.setattr(sys, "argv", ["fer_lightning", *map(str, args)])
         capfd.readouterr()
-        sentence = None
+        failed = False
         try:
             module.main()
         except SystemExit as error:
-            sentence = error.code
-        return sentence, squeeze(capfd.readouterr().out)
+            failed = error.code
+        out, err = capfd.readouterr()
+        return err if failed else None, squeeze(out)
 
     return run

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 
 from fer_lightning.analysis.finding import Finding
-from fer_lightning.analysis.job_table import level_text
 from fer_lightning.analysis.stability_labels import BAD, FAILURES, GOOD, SEEDS, SPREAD, label_cells, provisional_labels
 from fer_lightning.analysis.statistics.layout import Design, layout
 from fer_lightning.analysis.wording import equals, listed, number, percent, percent_interval
+from fer_lightning.config.cell_names import level_text
 from fer_lightning.data.faces import CLASSES
-from fer_lightning.runs.layout import PREDICTIONS
+from fer_lightning.runs.predictions import part_of, probabilities, read_predictions
 from fer_lightning.stability.measures import CUTS, MEASURES
 
 COMPARED = 5  # cells that a rank correlation needs
@@ -86,25 +86,16 @@ def churn(folder, names):
     votes = np.zeros((0, len(CLASSES)), np.int64)  # how many runs give a picture (its row in the data) a class
     for name in names:
         try:
-            rows, answers = _answers(Path(folder) / name / PREDICTIONS)
-        except (OSError, ValueError, KeyError):  # pyarrow's errors of a damaged file are ValueErrors
+            test = part_of(read_predictions(Path(folder) / name), "test")
+        except (OSError, ValueError):
             continue
+        rows, answers = test.index.to_numpy(), probabilities(test)[:, : len(CLASSES)].argmax(1)
         if len(rows) and rows.max() >= len(votes):
             votes = np.pad(votes, ((0, rows.max() + 1 - len(votes)), (0, 0)))
         votes[rows, answers] += 1
     runs = votes.sum(1)
     pairs = (runs * (runs - 1)).sum()
     return float(1 - (votes * (votes - 1)).sum() / pairs) if pairs else np.nan
-
-
-def _answers(path):
-    """(rows, likeliest class) of the test pictures of a run."""
-    from pyarrow import parquet
-
-    classes = [f"p{c}" for c in range(len(CLASSES))]
-    table = parquet.read_table(path, columns=["row", "split", *classes], use_threads=False)
-    chosen = table["split"].to_numpy() == "test"
-    return table["row"].to_numpy()[chosen], np.stack([table[name].to_numpy() for name in classes]).argmax(0)[chosen]
 
 
 def _watched(jobs, reference):

@@ -1,15 +1,53 @@
-"""How often the pictures of a copy recur, within its splits and across them, and whether their labels agree."""
+"""What a copy of FER-2013 is: how often its images recur, within its splits and across them, and whether their labels agree."""
 
 import numpy as np
 
 from fer_lightning.data.faces import CLASSES, NO_LABEL, SPLITS
-from fer_lightning.data.published_copy import OFFICIAL_COUNTS
-from fer_lightning.data.twins import without_sibling
+from fer_lightning.data.published_copy import OFFICIAL_COUNTS, difference
+from fer_lightning.data.twins import blank, picture_ids, without_sibling
+
+ABOUT = {"official": "The published FER-2013, every pixel and label.", "official-lossy": "The published FER-2013, kept as JPEG."}
 
 # A class is padded where it has so many times its published count, or where more than this share of it repeats the rest.
 # At most 26 % do in the published copy: disgust of Training, near twins counted from 0.94.
 TOO_MANY = 1.5
 TOO_ALIKE = 0.5
+
+
+def audit(faces, near=None):
+    """All findings on a copy, as a dict that JSON can hold. Rows are positions in the copy, from 0 on.
+
+    near: the similarity from which two images are near twins (`data.near_twins`); None searches identical ones only
+    """
+    blanks = blank(faces.pixels)
+    ids = picture_ids(faces.pixels)
+    # Blank images are identical whatever they were meant to show, so their labels do not tell how consistently people label.
+    labels = np.where(blanks, NO_LABEL, faces.labels)
+    findings = {
+        "source": faces.source,
+        "verdict": faces.verdict,
+        "difference": None if faces.verdict in ABOUT else difference(faces.counts),
+        "fingerprint": faces.fingerprint,
+        "counts": faces.counts,
+        "unlabelled": _by_split(faces, faces.labels == NO_LABEL),
+        "blank": _by_split(faces, blanks) | {"rows": np.flatnonzero(blanks).tolist()},
+        "identical": survey(ids, faces) | {"agreement": agreement(ids, labels), "rows": groups(ids)},
+        "near": None,
+        "padded": padded(ids, faces),
+    }
+    if near is not None:
+        from fer_lightning.data.near_twins import link, near_twins  # torch: 2 s that --no-near does without
+
+        pairs, similarities = near_twins(faces.pixels, near)
+        photos = link(ids, pairs)
+        listed = [[int(i), int(j), round(float(s), 4)] for (i, j), s in zip(pairs, similarities, strict=True)]
+        found = {"agreement": agreement(ids, labels, pairs), "pairs": listed, "rows": groups(photos)}
+        findings |= {"near": {"threshold": near} | survey(photos, faces) | found, "padded": padded(photos, faces)}
+    return findings
+
+
+def _by_split(faces, chosen):
+    return {split: int(np.sum(chosen & (faces.usage == s))) for s, split in enumerate(SPLITS)}
 
 
 def survey(ids, faces):

@@ -1,4 +1,4 @@
-"""Loggers that mirror the run folder: one function builds each, `show` brings in what a finished run's record says, `close` ends them.
+"""Loggers that mirror the run folder: one function builds each, `show` adds the result of a finished run, `close` ends them.
 
 folder: of the run; name: of its cell and seed; labels: {study, protocol, verdict, and the cell's swept keys: value}
 run_id: of the logger's own run that a resumed job goes on with; tags: the user's own
@@ -27,7 +27,7 @@ def wandb(project: str, folder: str, name: str, labels: dict, run_id: str | None
     import wandb as client
     from lightning.pytorch.loggers import WandbLogger
 
-    # Listing all installed packages took 0.3 s of each run, profiled; the versions that matter are in result.json, which W&B gets.
+    # Listing all installed packages takes 0.3 s of each run; the versions that matter are in result.json, which W&B gets.
     settings = client.Settings(silent=True, x_save_requirements=False)
     client.setup(settings)
     mode = os.environ.get("WANDB_MODE") or ("online" if client.login(prompt=False, verify=False) else "offline")
@@ -46,12 +46,12 @@ def wandb(project: str, folder: str, name: str, labels: dict, run_id: str | None
     try:
         run = start(mode=mode)
     except client.errors.CommError as error:
-        log.warning("W&B is out of reach, so this sweep's runs are offline; fer_lightning.wandb_push brings them up. %s", error)
-        os.environ["WANDB_MODE"] = "offline"  # the next jobs need not wait for it
+        log.warning("W&B is out of reach, so the runs of this sweep are offline; fer_lightning.wandb_push uploads them. %s", error)
+        os.environ["WANDB_MODE"] = "offline"  # so that the next jobs do not wait for it
         run = start(mode="offline")
     run.define_metric("*", step_metric="epoch")
     if run_id and run.offline and Path(folder, METRICS).exists():
-        # Each try leaves an offline run of its own, and the newest is the one that goes up: it has to hold all.
+        # Each try leaves an offline run of its own, and the newest one is uploaded: it must hold all epochs.
         for row in read_metrics(folder):
             run.log({key: value for key, value in row.items() if key != "step"})
     return WandbLogger(experiment=run, save_dir=folder)
@@ -74,16 +74,16 @@ def mlflow(tracking_uri: str, experiment: str, folder: str, name: str, labels: d
 
 
 def config(settings, job, model):
-    """What a run's page lists beside its scores.
+    """The config of a run in a logger.
 
-    settings: {dotted key: value}, nested here, because W&B takes a dot in a key for a step down
+    settings: {dotted key: value}, nested here, because W&B reads a dot in a key as a level
     job, model: of result.json
 
     `cell` and a flat `cell_*` for each swept key are what boards group by: head.act becomes cell_head_act.
     """
     nested = {}
     for key, value in settings.items():
-        if value == {}:  # which W&B leaves out
+        if value == {}:  # W&B leaves it out
             continue
         *path, last = key.split(".")
         node = nested
@@ -101,7 +101,7 @@ def cell_key(axis):
 
 
 def summary(result):
-    """{name: number} that the loggers show of a finished run: all scores from the selected epoch, the stability of the run, the cost.
+    """{name: number} of a finished run for its loggers: all scores of the selected epoch, the stability of the run, the cost.
 
     stability/run_gap is of the run, while stability/gap in the history is of an epoch.
     """
@@ -114,7 +114,7 @@ def summary(result):
 
 
 def show(loggers, folder, result):
-    """Bring into each logger what result.json says of a finished run, and the files of the run folder where it can hold files."""
+    """Add to each logger the result.json of a finished run, and the files of the run folder if it can hold files."""
     from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 
     folder, test = Path(folder), result["metrics"]["test"]
@@ -128,13 +128,13 @@ def show(loggers, folder, result):
             for name in RECORD:
                 logger.experiment.log_artifact(logger.run_id, str(folder / name))
             if test:
-                logger.experiment.log_image(logger.run_id, confusion_picture(test["confusion"]), "confusion.png")
+                logger.experiment.log_image(logger.run_id, confusion_image(test["confusion"]), "confusion.png")
         elif isinstance(logger, TensorBoardLogger) and test:
-            logger.experiment.add_image("test/confusion", confusion_picture(test["confusion"]), dataformats="HWC")
+            logger.experiment.add_image("test/confusion", confusion_image(test["confusion"]), dataformats="HWC")
 
 
 def show_in_wandb(run, folder, result):
-    """The scores as summary, not as one more row of history; the test part's tables and picture; the record as an artifact."""
+    """The scores as summary, not as one more row of history; the tables and the confusion of the test part; the record as an artifact."""
     import wandb as client
 
     run.summary.update(summary(result) | {"stability/run_label": result["stability"]["label"]})
@@ -145,7 +145,7 @@ def show_in_wandb(run, folder, result):
         run.log(
             {
                 "epoch": result["selected"]["epoch"],
-                "test/confusion": client.Image(confusion_picture(test["confusion"])),
+                "test/confusion": client.Image(confusion_image(test["confusion"])),
                 "test/confusion_counts": client.Table(["true", "predicted", "pictures"], counts),
                 "test/per_class": client.Table(["class", *next(iter(test["per_class"].values()))], classes),
             }
@@ -154,7 +154,7 @@ def show_in_wandb(run, folder, result):
 
 
 def record_artifact(run_id, folder, result):
-    """The files of the record as a W&B artifact. They stay where they are until they are uploaded: an offline run needs its folder."""
+    """The files of the record as a W&B artifact. They are not copied: an offline run needs its folder until it is uploaded."""
     import wandb as client
 
     record = client.Artifact(f"record-{run_id}", type="run-record", metadata={"job": result["job"]["id"]})
@@ -163,8 +163,8 @@ def record_artifact(run_id, folder, result):
     return record
 
 
-def confusion_picture(counts):
-    """The confusion matrix as the report draws it, as pixels (H, W, 3) uint8. counts: 7 x 7, rows = true."""
+def confusion_image(counts):
+    """The confusion matrix as the report draws it, pixels (H, W, 3) uint8. counts: 7 x 7, a row for each true class."""
     import numpy as np
 
     from fer_lightning.figures.description import Matrix
@@ -176,7 +176,7 @@ def confusion_picture(counts):
 
 
 def close(loggers, succeeded):
-    """End every logger. Without this the next job of a sweep would write into this job's W&B run."""
+    """End all loggers. Otherwise the next job of a sweep would write into the W&B run of this one."""
     for logger in loggers:
         logger.finalize("success" if succeeded else "failed")
     client = sys.modules.get("wandb")

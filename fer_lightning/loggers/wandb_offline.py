@@ -1,4 +1,4 @@
-"""The W&B runs of run folders: where they lie, in what the server's copy falls short of the folder, and how it is made good."""
+"""The offline W&B runs of run folders: where they are, what the server's copy lacks, and how to add it."""
 
 import json
 import math
@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from fer_lightning.config.identity import training_config
-from fer_lightning.loggers import mirrors as loggers
+from fer_lightning.loggers import mirrors
 from fer_lightning.process.errors import UserError
+from fer_lightning.runs.config_files import read_config
 from fer_lightning.runs.layout import METRICS, RESULT
 from fer_lightning.runs.metrics_csv import read_metrics
 from fer_lightning.runs.result import read_result
@@ -35,7 +34,7 @@ class OfflineRun:
 
     @property
     def mark(self):
-        """The file that the client leaves once it has sent everything it could find."""
+        """The file that the client leaves when it has sent everything that it found."""
         return self.file.with_suffix(".wandb.synced")
 
     @property
@@ -44,7 +43,7 @@ class OfflineRun:
 
     @cached_property
     def about(self):
-        """What the client wrote at the start: project, run_id, display_name, run_group, entity where it was set. Empty for a cut file."""
+        """What the client wrote at the start: project, run_id, display_name, run_group, entity if set. Empty if the file is cut off."""
         tool = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(self.file)]
         done = subprocess.run(tool, capture_output=True, text=True)
         records = (json.loads(line) for line in done.stdout.splitlines())
@@ -56,20 +55,20 @@ class OfflineRun:
 
     @property
     def config(self):
-        settings = training_config(OmegaConf.load(self.folder / ".hydra" / "config.yaml"))
-        return loggers.config(settings, self.result["job"], self.result["model"])
+        settings = training_config(read_config(self.folder))
+        return mirrors.config(settings, self.result["job"], self.result["model"])
 
     @property
     def epochs(self):
-        """{epoch: its row of metrics.csv}, without the step, which Lightning counts otherwise in loggers."""
+        """{epoch: its row of metrics.csv}, without the step, which Lightning counts differently in loggers."""
         rows = read_metrics(self.folder) if (self.folder / METRICS).exists() else []
         return {int(row["epoch"]): {name: value for name, value in row.items() if name != "step"} for row in rows}
 
 
 def offline_runs(folder):
-    """The offline runs of all ended jobs at or below a folder, in the order of their folders.
+    """The offline runs of all ended jobs in or below a folder, in the order of their folders.
 
-    Of a folder that was tried several times the newest counts: it is the one that result.json describes.
+    If a job was tried several times, the newest run counts: it is the one that result.json describes.
     """
     found = {}
     for file in sorted(Path(folder).glob("**/wandb/offline-run-*/run-*.wandb")):
@@ -85,7 +84,7 @@ def offline_runs(folder):
 
 
 def connect():
-    """The client's interface to the server that the user is logged in to. UserError without a login or an answer."""
+    """The client's interface to the server that the user is logged in to. UserError without a login, or if the server does not answer."""
     import wandb
 
     wandb.setup(wandb.Settings(silent=True, mode="online"))
@@ -100,7 +99,7 @@ def connect():
 
 @contextmanager
 def opened(entity, project, **about):
-    """A run of the server to write to: a new one, or the one that has the id."""
+    """A run on the server to write to: a new one, or the one that has the id."""
     import wandb
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -113,7 +112,7 @@ def opened(entity, project, **about):
 
 
 def differences(api, entity, project, local):
-    """In what the server's run falls short of its run folder: [(what, sentence)], where what is an epoch, `config`, `record` or `run`."""
+    """What the server's run lacks of its run folder: [(what, sentence)]; what: an epoch, `config`, `record` or `run`."""
     import wandb
 
     try:
@@ -132,22 +131,22 @@ def differences(api, entity, project, local):
         found += [(epoch, f"history of epoch {epoch} {fault}") for fault in _faults(row, history.get(epoch, {}))]
     found += [("config", f"config {fault}") for fault in _faults(local.config, run.config)]
     if local.result["status"] == "done":
-        found += [("record", f"summary {fault}") for fault in _faults(loggers.summary(local.result), run.summary)]
-        record = loggers.record_artifact(run.id, local.folder, local.result)
+        found += [("record", f"summary {fault}") for fault in _faults(mirrors.summary(local.result), run.summary)]
+        record = mirrors.record_artifact(run.id, local.folder, local.result)
         if record.digest not in artifacts:
             found.append(("record", f"artifact {record.name} is missing or holds other files"))
     return found
 
 
 def mend(entity, project, local, what):
-    """Give the server's run from the run folder what `differences` missed in it."""
+    """Add to the server's run what `differences` found missing, from the run folder."""
     with opened(entity, project, id=local.id, resume="must") as run:
         run.config.update(local.config, allow_val_change=True)
         for epoch, row in local.epochs.items():
             if epoch in what:
                 run.log(row)
         if "record" in what:
-            loggers.show_in_wandb(run, local.folder, local.result)
+            mirrors.show_in_wandb(run, local.folder, local.result)
         run.finish(exit_code=0 if local.result["status"] == "done" else 1)
 
 

@@ -8,20 +8,8 @@ from torchmetrics import Metric
 from torchmetrics.functional import classification as tm
 
 from fer_lightning.data.faces import CLASSES
-from fer_lightning.process.errors import ConfigError, near
 
 C = len(CLASSES)
-
-# What `score` gives, and whether more is better.
-DIRECTIONS = {
-    "loss": "min",
-    "accuracy": "max",
-    "macro_f1": "max",
-    "weighted_f1": "max",
-    "top2": "max",
-    "ece": "min",
-    "brier": "min",
-}
 
 
 class Predictions(Metric):
@@ -47,17 +35,6 @@ class Predictions(Metric):
         return tuple(torch.cat(state) for state in (self.logits, self.labels, self.rows))
 
 
-def direction(key, monitor):
-    """min or max for a monitored score such as val/accuracy. Only validation scores select: the test part must not, train cannot.
-
-    key: the config key that names the monitor, for the ConfigError of an unknown one.
-    """
-    known = [f"val/{name}" for name in DIRECTIONS]
-    if monitor not in known:
-        raise ConfigError(f"{key}={monitor}: there is no such score. {near(monitor, known)}")
-    return DIRECTIONS[monitor.removeprefix("val/")]
-
-
 def answered(logits, labels):
     """Logits in which a picture that got no number counts as wrong: its own class comes last. logits (N, 7), labels (N,)."""
     numbers = logits.isfinite().all(1, keepdim=True)
@@ -65,7 +42,7 @@ def answered(logits, labels):
 
 
 def score(logits, labels):
-    """The scores every part gets. logits (N, 7), labels (N,). Returns {name: float}, fractions of 1.
+    """The scores of a part, by their names in `fer_lightning.runs.scores`. logits (N, 7), labels (N,). Returns {name: float}.
 
     accuracy is over pictures (micro); macro_f1 gives each class the same weight, weighted_f1 its share of the pictures.
     ece: 15 equal-width bins of the top probability. brier: mean over pictures of sum over classes (p - y)^2.

@@ -9,6 +9,7 @@ A command is a file at the top of the package with three things: a docstring, wh
 import argparse
 import os
 import sys
+from contextlib import contextmanager
 
 from fer_lightning.process.errors import UserError
 
@@ -19,7 +20,7 @@ CLOSED_PIPE = 141  # what a shell reports of a program that SIGPIPE ended
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
-        self.exit(FAILED, f"{message}. See {self.prog} --help\n")
+        self.exit(FAILED, f"{message.rstrip('.')}. See {self.prog} --help\n")
 
 
 def command(name, doc, add_arguments, run):
@@ -29,9 +30,9 @@ def command(name, doc, add_arguments, run):
     add_arguments: (parser) -> None
     run:           (arguments) -> exit code or None
     """
+    head, _, rest = doc.strip().partition("\n")
 
     def main(arguments=None):
-        head, _, rest = doc.strip().partition("\n")
         parser = _Parser(
             prog=f"python -m fer_lightning.{name}",
             description=head,
@@ -39,7 +40,8 @@ def command(name, doc, add_arguments, run):
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         add_arguments(parser)
-        code = exit_code(lambda: run(parser.parse_args(arguments)))
+        # Options may stand between the positional arguments, as in `plan head.act=relu,gelu -m seed=0,1`.
+        code = exit_code(lambda: run(parser.parse_intermixed_args(arguments)))
         if code:
             sys.exit(code)
 
@@ -49,19 +51,30 @@ def command(name, doc, add_arguments, run):
 def exit_code(work):
     """Do the work of a command. Returns its exit code: an error that the user can mend is one sentence on stderr and 1."""
     try:
-        code = work()
-        sys.stdout.flush()  # a closed pipe is noticed here, and not by the interpreter at its end
-        return code
+        with silent_pipe():
+            return work()
     except UserError as error:
         print(error, file=sys.stderr)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED_PIPE
     except OSError as error:
-        # Of a file that the user named, or a disk: without a file name it is a fault of ours.
+        # Of a file that the user named, or of a disk. Without a file name the fault is in this program.
         if error.filename is None:
             raise
         print(f"{error.filename}: {error.strerror}.", file=sys.stderr)
     except KeyboardInterrupt:
         return INTERRUPTED
     return FAILED
+
+
+@contextmanager
+def silent_pipe():
+    """If stdout is a pipe that nobody reads any more, as behind `| head -1`, exit without a message."""
+    try:
+        try:
+            yield
+        except SystemExit:  # of --help, for example
+            sys.stdout.flush()
+            raise
+        sys.stdout.flush()  # finds a closed pipe here, and not when the interpreter ends
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(CLOSED_PIPE)

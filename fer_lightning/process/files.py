@@ -1,4 +1,4 @@
-"""Files written whole or not at all: to a temporary file beside the target, then renamed."""
+"""Files that are written completely or not at all: to a temporary file beside the target, which then replaces it."""
 
 import os
 from contextlib import contextmanager, suppress
@@ -8,14 +8,16 @@ from fer_lightning.process.errors import UserError
 
 @contextmanager
 def replacing(path):
-    """A path to write to. What was written is then at `path`, whole, and not at all where writing failed."""
+    """A temporary path to write to. At the end of the block it replaces `path`; if writing fails, it is removed."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield part
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             part.unlink()
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk does not say which file was too large for it
         raise
 
 
@@ -28,6 +30,6 @@ def replace_file(path, text):
 
 
 def check_writable(path):
-    """UserError where a file that is to be written at the end of some work cannot be; asked before the work starts."""
+    """UserError if a file cannot be written. Called before the work whose result the file will hold."""
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise UserError(f"{path} cannot be written: {'it is a folder' if path.is_dir() else f'there is no folder {path.parent}'}.")

@@ -1,13 +1,14 @@
-"""Of several processes that train one job, the first one alone writes to the run folder."""
+"""If several processes train one job, only the first one writes to the run folder."""
 
 import os
 from functools import wraps
 
 
 def is_first():
-    """Of several processes that train one job, the first one alone writes to the run folder."""
+    """Whether this is the first process of its job, or the only one."""
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def first_only(write):
+    """Decorates a function that writes: in all processes but the first it does nothing."""
     return wraps(write)(lambda *args, **kwargs: write(*args, **kwargs) if is_first() else None)

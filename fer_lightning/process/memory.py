@@ -1,17 +1,17 @@
-"""Memory that a tensor no longer needs is kept for the next one; else the kernel takes it back and clears it anew for every layer.
+"""Keep freed memory for the next tensor. Otherwise the kernel takes it back, and clears it again for every layer.
 
-glibc's malloc by itself maps each tensor of more than 32 MB afresh, of which the kernel then clears page after page. EfficientNet-Lite0 at
-112 pixels trains 2.3 times as fast without (docs/performance.md). What is kept does not always fit what is asked for next, so a process
-takes a quarter more memory in training, up to twice as much in passes over large batches.
+glibc's malloc maps each tensor of more than 32 MB anew, and the kernel then clears it page by page. Without that, EfficientNet-Lite0 at
+112 pixels trains 2.3 times as fast (docs/performance.md). Kept memory does not always fit the next request, so a process needs 25 % more
+memory in training, and up to twice as much in passes over large batches.
 """
 
 import ctypes
 import os
 
-# Of malloc.h.
+# Constants of malloc.h.
 TRIM_THRESHOLD, MMAP_MAX = -1, -4
 
-# With one of these the user has decided otherwise.
+# If one of these is set, the user has decided.
 DECIDED = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
 
 # Machines with less have no memory to spare.
@@ -19,7 +19,7 @@ AMPLE = 15 << 30
 
 
 def keep_freed_memory():
-    """Have malloc give nothing back until `give_back`. Where it is not glibc's, or memory is short, this does nothing."""
+    """Make malloc keep freed memory until `give_back`. Does nothing without glibc, or on a machine with little memory."""
     if any(name in os.environ for name in DECIDED) or _memory() < AMPLE:
         return
     mallopt = _of_libc("mallopt")
@@ -29,14 +29,14 @@ def keep_freed_memory():
 
 
 def give_back():
-    """Let the kernel have what is kept: the large tensors are over, or another process is about to need as many."""
+    """Return the kept memory to the kernel: no more large tensors follow, or another process is about to need as many."""
     trim = _of_libc("malloc_trim")
     if trim:
         trim(0)
 
 
 def _memory():
-    """Bytes of memory of this machine; 0 where it does not say."""
+    """Bytes of memory of this machine; 0 if unknown."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):

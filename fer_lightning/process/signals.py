@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: asked once, a training ends at its next step and everything else at once; asked twice, all ends at once."""
+"""Ctrl-C and SIGTERM. A first signal ends a training at its next step and everything else at once; a second one ends all at once."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
-    """The user or the system asked to stop. No `Exception`: nothing that goes on after a failure goes on after this."""
+    """The user or the system asked to stop. No `Exception`: nothing that continues after a failure continues after this."""
 
     def __init__(self, signum):
         super().__init__(signum)  # as it travels between processes
@@ -18,8 +18,8 @@ class Interrupted(BaseException):
         return signal.Signals(*self.args).name
 
 
-class _Waiting:
-    """Which signal waits for the end of a step; None where none does."""
+class _Pending:
+    """steps: whether signals wait for the end of a step; signum: of the signal that waits, or None"""
 
     steps = False
     signum = None
@@ -27,14 +27,14 @@ class _Waiting:
 
 def answer(signum, frame=None):
     """The handler of both signals."""
-    if _Waiting.steps and _Waiting.signum is None:
-        _Waiting.signum = signum
+    if _Pending.steps and _Pending.signum is None:
+        _Pending.signum = signum
     else:
         raise Interrupted(signum)
 
 
 def listen(handler=answer):
-    """Have a handler answer both signals from now on. Returns those before; signals are the main thread's: in another one, does nothing."""
+    """Install a handler for both signals. Returns the previous ones. Only the main thread can: in another one this does nothing."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     return {signum: signal.signal(signum, handler) for signum in SIGNALS}
@@ -42,7 +42,7 @@ def listen(handler=answer):
 
 @contextmanager
 def listening(handler=answer):
-    """Have a handler answer both signals in here."""
+    """Install a handler for both signals until the end of the block."""
     before = listen(handler)
     try:
         yield
@@ -52,8 +52,8 @@ def listening(handler=answer):
 
 
 @contextmanager
-def held():
-    """A signal in here waits for the end: SLURM sends SIGTERM a tenth of a second after what has made the job record its end."""
+def deferred():
+    """A signal waits for the end of the block: SLURM sends SIGTERM 0.1 s after the signal that makes the job record its end."""
     came = []
     with listening(lambda signum, frame: came.append(signum)):
         yield
@@ -63,21 +63,22 @@ def held():
 
 @contextmanager
 def between_steps():
-    """A first signal in here waits until `raise_if_asked` is called, or for the end."""
-    _Waiting.steps, _Waiting.signum = True, None
+    """A first signal waits until `raise_if_asked` is called, or for the end of the block."""
+    _Pending.steps, _Pending.signum = True, None
     try:
         yield
     finally:
-        _Waiting.steps = False
+        _Pending.steps = False
     raise_if_asked()
 
 
 def asked():
-    return _Waiting.signum is not None
+    """Whether a signal waits."""
+    return _Pending.signum is not None
 
 
 def raise_if_asked():
-    """Raise the Interrupted that waits, if one does."""
+    """Raise the Interrupted of the signal that waits, if one does."""
     if asked():
-        signum, _Waiting.signum = _Waiting.signum, None
+        signum, _Pending.signum = _Pending.signum, None
         raise Interrupted(signum)

@@ -1,4 +1,4 @@
-"""The screen that tables are printed on."""
+"""Tables on the terminal."""
 
 from rich.console import Console
 from rich.markup import escape
@@ -6,13 +6,13 @@ from rich.table import Table
 
 
 def console():
-    """A terminal as wide as it is; a log file has room for 160 columns, where rich would take 80 and cut the tables."""
+    """A console as wide as the terminal; a log file gets 160 columns, because rich would take 80 and cut the tables."""
     screen = Console()
     return screen if screen.is_terminal else Console(width=160)
 
 
 def as_table(frame, right):
-    """A frame as a table of plain text. right: the columns that are set to the right."""
+    """A frame as a table of plain text. right: the columns to align to the right."""
     shown = Table()
     for column in frame:
         shown.add_column(escape(column), justify="right" if column in right else "left")

@@ -1,6 +1,5 @@
 """Where the jobs of a study stand, from the files that they write while they run; whatever launches them."""
 
-import csv
 import os
 import socket
 from dataclasses import dataclass
@@ -8,12 +7,11 @@ from datetime import datetime
 from pathlib import Path
 
 from fer_lightning.process.errors import UserError
+from fer_lightning.runs.config_files import OVERRIDES, read_overrides, read_settings
 from fer_lightning.runs.layout import METRICS, RESULT
+from fer_lightning.runs.metrics_csv import read_metrics
 from fer_lightning.runs.result import read_result
 from fer_lightning.runs.study_file import LEDGER, read_ledger
-from fer_lightning.safety.untrusted_files import read_text, read_yaml
-
-OVERRIDES = Path(".hydra", "overrides.yaml")
 
 # A job is silent after so many of its epochs without a new row, ten minutes at least: the pass over the test part writes none.
 SILENT_EPOCHS = 5
@@ -61,8 +59,8 @@ class Study:
 
 
 def is_run(folder):
-    """Whether a folder is that of a job, be it one that has only just begun. While Hydra writes, its files are empty."""
-    return (folder / RESULT).exists() or bool(_text(folder / OVERRIDES))
+    """Whether a folder is that of a job, even one that has only just begun. While Hydra writes, its files are empty."""
+    return (folder / RESULT).exists() or _if_readable(read_overrides, folder) is not None
 
 
 def find_studies(folder):
@@ -109,7 +107,7 @@ def read_job(folder, now):
         overrides = _overrides(folder) or about.get("overrides", ())
         return Job(folder.name, overrides=overrides, epochs=_epochs(folder), **_life({}, begun, begun, None, now))
     if status == "running":
-        epoch, accuracy = _last_row(folder / METRICS)
+        epoch, accuracy = _last_row(folder)
         # Both times are of files, by one clock, which may be another machine's.
         seen = _changed(folder / METRICS) if epoch else written
         epoch_s = max(0.0, seen - written) / epoch if epoch else None
@@ -157,40 +155,31 @@ def _lives(pid):
     return True
 
 
-def _last_row(path):
-    """(epochs done, validation accuracy or None) by the last whole row of metrics.csv; (None, None) before the first."""
-    text = _text(path)
-    rows = list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))  # the last line may be only half there
-    if not rows:
-        return None, None
-    accuracy = rows[-1].get("val/accuracy")
-    return int(rows[-1]["epoch"]) + 1, float(accuracy) if accuracy else None
+def _last_row(folder):
+    """(epochs done, validation accuracy or None) by the last row of metrics.csv; (None, None) before the first."""
+    *_, last = _if_readable(read_metrics, folder) or [None]
+    return (None, None) if last is None else (int(last["epoch"]) + 1, last.get("val/accuracy"))
 
 
 def _overrides(folder):
-    return tuple(_yaml(folder / OVERRIDES) or ())
+    return _if_readable(read_overrides, folder) or ()
 
 
 def _epochs(folder):
-    config = _yaml(folder / ".hydra" / "config.yaml") or {}
-    epochs = (config.get("trainer") or {}).get("max_epochs")
-    return epochs if isinstance(epochs, int) else config.get("epochs")  # the trainer's is a reference to the root's
+    """How many epochs a job trains by its config; None if it does not say."""
+    config = _if_readable(read_settings, folder) or {}
+    trainer = config.get("trainer")
+    # The trainer's number is usually a reference to the root's.
+    known = (trainer.get("max_epochs") if isinstance(trainer, dict) else None, config.get("epochs"))
+    return next((epochs for epochs in known if isinstance(epochs, int)), None)
 
 
-def _yaml(path):
-    """What Hydra wrote; None where it has not, or is at it, or it is no file of ours."""
+def _if_readable(read, folder):
+    """What a reader of runs/ gives; None if the file is not there yet, is still being written, or is damaged."""
     try:
-        return read_yaml(path)
+        return read(folder)
     except (OSError, ValueError):
         return None
-
-
-def _text(path):
-    """Empty where there is no such file, or none of ours."""
-    try:
-        return read_text(path)
-    except (OSError, ValueError):
-        return ""
 
 
 def _place(overrides, axes):

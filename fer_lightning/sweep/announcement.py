@@ -1,7 +1,7 @@
-"""What a job needs to know of the sweep it belongs to, wherever it runs.
+"""What a job has to know of the sweep it belongs to, wherever it runs.
 
-Every launcher hands Hydra's own overrides to its jobs, also to those on other machines. So they carry it, as `hydra.job.env_set`, which
-Hydra turns into environment variables while a job runs.
+Every launcher passes Hydra's own overrides to its jobs, also to jobs on other machines. So the overrides carry it, as `hydra.job.env_set`,
+which Hydra turns into environment variables while a job runs.
 """
 
 import json
@@ -12,8 +12,7 @@ from pathlib import Path
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import OmegaConf, open_dict, read_write
 
-from fer_lightning.config.cell_names import cell_name
-from fer_lightning.sweep.overrides import cell_values
+from fer_lightning.sweep.overrides import job_name
 
 VARIABLE = "FER_LIGHTNING_SWEEP"
 
@@ -23,13 +22,16 @@ CARRIED = ("FER2013_ROOT", "HF_HOME", "HF_HUB_OFFLINE", "OMP_NUM_THREADS", "WAND
 # Below the folder of a sweep: what its jobs share while it lasts.
 SHARED = ".features"
 
+# Config keys that do not change the features that a frozen backbone computes.
+BEHIND = ("head", "loss", "optimizer", "scheduler", "prior_bias", "ema_decay", "epochs", "trainer", "patience", "monitor")
+
 
 @dataclass(frozen=True)
 class Sweep:
     """study:   its name, also the name of its group in W&B
     axes:    the swept keys
-    jobs:    how many jobs there are, None where the sweeper decides as it goes
-    shares:  whether jobs may differ behind the backbone only, so that a frozen one is asked once for all of them
+    jobs:    how many jobs there are, None if the sweeper decides as it goes
+    shares:  whether some jobs may differ only behind the backbone, so that the features of a frozen one are computed once for all
     started: seconds since the epoch
     folder:  absolute, because a worker on a cluster starts elsewhere; by default named after the study, so known only then
     """
@@ -47,7 +49,7 @@ def announce(config, sweep):
 
     Returns its folder.
     """
-    env = {name: os.environ[name] for name in CARRIED if name in os.environ} | dict(config.hydra.job.env_set)  # the user's own counts
+    env = {name: os.environ[name] for name in CARRIED if name in os.environ} | dict(config.hydra.job.env_set)  # the user's own wins
     with read_write(config), open_dict(config):
         config.hydra.job.env_set = env | {VARIABLE: json.dumps(asdict(sweep))}
         sweep = replace(sweep, folder=str(Path(config.hydra.sweep.dir).absolute()))
@@ -64,19 +66,19 @@ def announced(config):
     return Sweep(**json.loads(config.hydra.job.env_set[VARIABLE]))
 
 
-def current():
-    """The sweep this process works for, or None in a single run."""
+def current_sweep():
+    """The sweep that this process works for; None in a single run."""
     text = os.environ.get(VARIABLE)
     return Sweep(**json.loads(text)) if text else None
 
 
 def withdraw():
+    """Forget the sweep, at its end."""
     os.environ.pop(VARIABLE, None)
 
 
 def _cell(*, _root_):
-    choices = _root_.hydra.runtime.choices
-    return cell_name(cell_values(_root_, choices, announced(_root_).axes) | {"seed": _root_.seed}, groups=choices)
+    return job_name(_root_, _root_.hydra.runtime.choices, announced(_root_).axes)
 
 
 OmegaConf.register_new_resolver("sweep_study", lambda *, _root_: announced(_root_).study, replace=True)

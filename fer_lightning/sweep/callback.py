@@ -15,16 +15,12 @@ from fer_lightning.config.identity import digest, training_config
 from fer_lightning.config.registered_analysis import registered
 from fer_lightning.config.targets import check_targets
 from fer_lightning.process.errors import ConfigError, UserError
-from fer_lightning.process.files import replace_file
-from fer_lightning.runs.study_file import LEDGER, read_ledger
+from fer_lightning.runs.study_file import LEDGER, read_ledger, write_ledger
 from fer_lightning.safety.secrets import check_secrets
-from fer_lightning.sweep import announcement as sweep
-from fer_lightning.sweep import overrides as cells
+from fer_lightning.sweep.announcement import BEHIND, Sweep, announce
+from fer_lightning.sweep.overrides import refuse_merged_options, span
 
-# Config keys that do not change what a frozen backbone answers.
-BEHIND = ("head", "loss", "optimizer", "scheduler", "prior_bias", "ema_decay", "epochs", "trainer", "patience", "monitor")
-
-# Launchers and sweepers that need an extra of the same name, and what one finds where it is installed.
+# Launchers and sweepers that need an extra of the same name, and a module that is there if it is installed.
 PACKAGES = {
     "joblib": "hydra_plugins.hydra_joblib_launcher",
     "optuna": "optuna",
@@ -40,8 +36,8 @@ class StudyCallback(Callback):
         with _stopping():
             check_secrets(OmegaConf.to_container(config, resolve=False))
             check_run(config)
-            cells.refuse_merged_options(config.hydra.overrides.task)
-            check_targets(_without_hydra(config))
+            refuse_merged_options(config.hydra.overrides.task)
+            check_targets(without_hydra(config))
 
     def on_multirun_start(self, config, **_):
         with _stopping():
@@ -49,19 +45,11 @@ class StudyCallback(Callback):
 
 
 def begin(config):
-    """Check all that can be checked before the first job and announce the sweep."""
+    """Check all that can be checked before the first job, announce the sweep, and write study.json."""
     _check_installed(config.hydra.runtime.choices)
-    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    overrides = params + list(config.hydra.overrides.task)
-    axes = cells.axes(overrides)
-    if "study" in axes:
-        raise ConfigError("One study per command: each names its own axes. Run them one after the other.")
-    # Other sweepers (optuna) choose their jobs as they go.
-    jobs = cells.expand(overrides) if config.hydra.sweeper._target_.endswith("BasicSweeper") else None
-    for job in jobs or [overrides]:
-        cells.refuse_merged_options(job)
+    axes, jobs = span(config.hydra.sweeper, config.hydra.overrides.task)
     check_secrets(OmegaConf.to_container(config, resolve=False))
-    settings = _without_hydra(config)
+    settings = without_hydra(config)
     check_targets(settings)
     registered(OmegaConf.to_container(config.study))
     base = training_config(settings, without=(*axes, "seed"))
@@ -69,14 +57,17 @@ def begin(config):
     if name == "adhoc":
         # Sweeps of the same keys over other data or with another budget must not share a folder.
         name = "-".join([*(axis.rsplit(".", 1)[-1] for axis in axes), digest(base)[:6]])
-    folder = sweep.announce(config, sweep.Sweep(name, axes, len(jobs) if jobs else None, _shares(axes), time.time()))
+    # Some axis lies behind the backbone, or says how long and how the head trains.
+    shares = any(axis.split(".")[0] in BEHIND for axis in axes)
+    folder = announce(config, Sweep(name, axes, jobs=len(jobs) if jobs else None, shares=shares, started=time.time()))
     check_sweep(config, jobs)
     about = OmegaConf.to_container(config.study) | {"name": name}
     del about["rerun"]
     _write_ledger(folder, {"study": about, "axes": axes, "jobs": jobs, "base": base, "command": sys.argv[1:]})
 
 
-def _without_hydra(config):
+def without_hydra(config):
+    """A config without Hydra's own node."""
     return OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
 
 
@@ -87,13 +78,8 @@ def _check_installed(choices):
             raise ConfigError(f"{group}={choices[group]} needs packages that are not installed: pip install 'fer_lightning[{extra}]'")
 
 
-def _shares(axes):
-    """Whether some axis lies behind the backbone, or says how long and how the head trains."""
-    return any(axis.split(".")[0] in BEHIND for axis in axes)
-
-
 def _write_ledger(folder, ledger):
-    """Write study.json, unless the folder holds a study with other settings."""
+    """Write study.json. ConfigError if the folder holds a study with other settings."""
     path = folder / LEDGER
     if path.exists():
         base, new = (_settled(part) for part in (read_ledger(folder), json.loads(json.dumps(ledger))))
@@ -105,18 +91,18 @@ def _write_ledger(folder, ledger):
                 "Choose another folder with hydra.sweep.dir=multirun/NAME, or remove that one."
             )
     folder.mkdir(parents=True, exist_ok=True)
-    replace_file(path, json.dumps({"schema": 1} | ledger, indent=1) + "\n")
+    write_ledger(folder, ledger)
 
 
 def _settled(ledger):
-    """What may not change once there are runs: the settings they share, and the analysis registered before them."""
+    """What must not change once there are runs: the settings that they share, and the analysis registered before them."""
     analysis = ledger["study"].get("analysis", {})
     return ledger["base"] | {f"study.analysis.{key}": value for key, value in analysis.items()}
 
 
 @contextmanager
 def _stopping():
-    """Hydra turns an exception in a callback into a warning. These must stop the sweep."""
+    """Hydra turns an exception in a callback into a warning. Here it stops the sweep."""
     try:
         yield
     except UserError as error:

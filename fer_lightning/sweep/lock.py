@@ -1,7 +1,7 @@
-"""One process a job: the lock of a run folder.
+"""The lock of a run folder: one process at a time works on a job.
 
-The kernel holds it and lets go when its owner dies, however that happens; so no clock and no heartbeat decide who is dead. Over a network
-the file server does the same, once it has missed the owner's machine.
+The kernel releases it when its owner dies, however that happens, so no clock and no heartbeat decide who is dead. On a network file system
+the file server does the same, once it misses the owner's machine.
 """
 
 import logging
@@ -15,15 +15,15 @@ log = logging.getLogger(__name__)
 
 FILE = ".lock"
 
-# A look at a lock (`is_held`) holds it for some microseconds, so whoever wants it tries for longer.
+# `is_locked` takes the lock for some microseconds, so who wants it tries for longer.
 PATIENCE_S = 0.5
 
 POLL_S = 1.0
 
 
 @contextmanager
-def held(folder):
-    """Whether this process has the run folder to itself in here: False where another one has it."""
+def locked(folder):
+    """Lock a run folder for the block. Yields False if another process has it."""
     lock = FileLock(Path(folder) / FILE)
     try:
         lock.acquire(timeout=PATIENCE_S)
@@ -40,8 +40,8 @@ def held(folder):
         lock.release()
 
 
-def is_held(folder):
-    """Whether a process holds the run folder now."""
+def is_locked(folder):
+    """Whether a process has locked the run folder."""
     try:
         with FileLock(Path(folder) / FILE).acquire(timeout=0):
             return False
@@ -52,20 +52,20 @@ def is_held(folder):
 
 
 def leave_to_others(folder, key):
-    """Note that this sweep has left a run folder to another process. key: tells the sweep from others of the study."""
+    """Note that this sweep has left a run folder to another process. key: distinguishes the sweep from others of the study."""
     with open(_left(folder.parent, key), "a") as file:
         file.write(f"{folder.name}\n")
 
 
 def wait_for_others(study, key):
-    """Wait until nobody holds the run folders that this sweep has left to others. Returns whether it left any: they may not be done."""
+    """Wait until no run folder that this sweep has left to others is locked. Returns whether it left any: they may not be done."""
     path = _left(study, key)
     if not path.exists():
         return False
     names = path.read_text().split()
     path.unlink()
     print(f"waiting for jobs that other processes run: {', '.join(names)}", flush=True)
-    while any(is_held(study / name) for name in names):
+    while any(is_locked(study / name) for name in names):
         time.sleep(POLL_S)
     return True
 

@@ -1,11 +1,11 @@
-"""The cells of a sweep: what the command and the study file span, which keys vary, and a readable name for each cell."""
-
+"""What the overrides of a command and a study file span: the swept keys, the jobs, the cell and the name of each."""
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from fer_lightning.config.cell_names import folder_name
 from fer_lightning.process.errors import ConfigError
 
 # The only group of which several options may be chosen at once: they mirror the same record.
@@ -18,8 +18,28 @@ def parse(overrides):
 
 
 def group_options(key):
-    """The options of a config group, none where the key is no group."""
+    """The options of a config group, none if the key is no group."""
     return GlobalHydra.instance().config_loader().get_group_options(key)
+
+
+def with_params(params, overrides):
+    """The overrides of a sweep: the params of its study file, then those of the command, which win. params: {key: values} or None"""
+    return [*(f"{key}={value}" for key, value in (params or {}).items()), *overrides]
+
+
+def span(sweeper, overrides):
+    """(swept keys, jobs) of a sweep. sweeper: the config node; overrides: of the command.
+
+    The jobs are lists of overrides; None if the sweeper chooses its jobs as it goes, as optuna does. ConfigError for what no sweep can run.
+    """
+    overrides = with_params(sweeper.params, overrides)
+    swept = axes(overrides)
+    if "study" in swept:
+        raise ConfigError("One study per command: each names its own axes. Run them one after the other.")
+    jobs = expand(overrides) if sweeper._target_.endswith(BasicSweeper.__name__) else None
+    for job in jobs or [overrides]:
+        refuse_merged_options(job)
+    return swept, jobs
 
 
 def expand(overrides):
@@ -28,18 +48,18 @@ def expand(overrides):
 
 
 def axes(overrides):
-    """The keys that are swept, in the order of the command. `seed` repeats a cell rather than making a new one, so it comes last."""
+    """The swept keys, in the order of the command. `seed` repeats a cell rather than making a new one, so it comes last."""
     last = {_key(o): o for o in parse(overrides)}  # the command line comes after the study and wins
     return sorted((key for key, o in last.items() if o.is_sweep_override()), key=lambda key: key == "seed")
 
 
 def _key(override):
-    """scheduler@phases.tune.scheduler: a group with the package it lands in, as Hydra's choices name it."""
+    """scheduler@phases.tune.scheduler: a group with the package where it goes, as Hydra's choices name it."""
     return f"{override.key_or_group}@{override.package}" if override.package else override.key_or_group
 
 
 def refuse_merged_options(overrides):
-    """`head.act=[relu,gelu]` makes Hydra merge the two files, the last one winning: never what was meant.
+    """ConfigError for `head.act=[relu,gelu]`: Hydra would merge the two files, the last one wins, and nobody means that.
 
     The same happens to an axis that a study file writes as a YAML list.
     """
@@ -54,8 +74,13 @@ def refuse_merged_options(overrides):
 
 
 def cell_values(cfg, choices, axes):
-    """{swept key: value} of a job, where a config group's value is the option chosen. The seed repeats a cell, it is not part of it.
+    """{swept key: value} of a job; the value of a config group is the chosen option. The seed repeats a cell, so it is not part of it.
 
     choices: of Hydra's groups, {group: option}
     """
     return {key: choices[key] if key in choices else OmegaConf.select(cfg, key) for key in axes if key != "seed"}
+
+
+def job_name(cfg, choices, axes):
+    """The name of a job and of its run folder: its cell and its seed. choices: of Hydra's groups, {group: option}"""
+    return folder_name(cell_values(cfg, choices, axes), cfg.seed)

@@ -1,17 +1,16 @@
-"""A search as an Optuna study: what the overrides span, which trials come next, and how they ended, as their run folders say."""
+"""A search as an Optuna study: the space that the overrides span, which trials come next, and how they ended, read from run folders."""
 
 from statistics import mean
 
 import numpy as np
 import optuna
-import pandas as pd
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from fer_lightning.model.metrics import direction
 from fer_lightning.process.errors import ConfigError
-from fer_lightning.runs.layout import STEPS
 from fer_lightning.runs.result import read_result
+from fer_lightning.runs.scores import direction
+from fer_lightning.runs.steps import read_steps
 from fer_lightning.sweep.overrides import parse
 
 STORAGE = "search.db"
@@ -20,9 +19,9 @@ GOALS = {"max": "maximize", "min": "minimize"}
 
 
 class Search:
-    """overrides: of a study file and the command; the swept ones span the space, but `seed`, which repeats a trial: the mean counts
+    """overrides: of a study file and the command. The swept ones span the space; `seed` repeats a trial, which then has the mean score
     folder:    of the sweep, which exists
-    monitor:   the score that selects an epoch and that the search goes by
+    monitor:   the score that selects an epoch and that the search optimizes
     """
 
     def __init__(self, overrides, folder, monitor):
@@ -53,7 +52,7 @@ class Search:
             self.study.sampler = sampler(len(self.study.trials))
             try:
                 number = self.study.ask(self.space).number
-            except ValueError as error:  # Optuna's word for a choice that was not there before
+            except ValueError as error:  # Optuna's error for a choice that was not there before
                 raise ConfigError(
                     f"The choices of a key are not those with which this search began: {error} "
                     "Choose another folder with hydra.sweep.dir=multirun/NAME."
@@ -62,7 +61,7 @@ class Search:
         return trials
 
     def _trials(self, *states):
-        """Without those of a process that ended while it asked for one."""
+        """Without those that a process left incomplete when it ended."""
         return [trial for trial in self.study.get_trials(deepcopy=False, states=states) if trial.params.keys() == self.space.keys()]
 
     def jobs(self, trial):
@@ -71,12 +70,12 @@ class Search:
         return [[*overrides, seed] for seed in self.seeds] or [overrides]
 
     def settle(self, trial, folders):
-        """Tell Optuna how a trial ended. Returns whether it has: one whose jobs were interrupted, or lost on the way, stays open."""
+        """Tell Optuna how a trial ended. Returns False if it has not: some of its jobs were interrupted or lost."""
         results = [read_result(folder) or {"status": "lost"} for folder in folders]
         ended = {result["status"] for result in results}
         if ended == {"done"}:
             if results[0]["selected"]["monitor"] is None:
-                raise ConfigError("This protocol has no validation part, so there is nothing that a search could go by.")
+                raise ConfigError("This protocol has no validation part, so a search has no score to optimize.")
             values = [result["selected"]["value"] for result in results]
             if None not in values and not any(map(diverged, folders)):
                 self.study.tell(trial.number, mean(values))
@@ -88,12 +87,12 @@ class Search:
 
 
 def diverged(folder):
-    """Whether a run met a loss or a gradient that is no number. What only ends badly has a score, and a search learns from it."""
-    return not np.isfinite(pd.read_parquet(folder / STEPS, columns=["loss", "grad_norm"])).all(axis=None)
+    """Whether the loss or the gradient of a run became NaN or infinite. A run that only ends badly has a score to learn from."""
+    return not np.isfinite(read_steps(folder)[["loss", "grad_norm"]]).all(axis=None)
 
 
 def distribution(override):
-    """What Optuna draws the values of a swept override from: 1,2 and glob(*) as they are, range() and interval() as numbers."""
+    """The distribution of a swept override: 1,2 and glob(*) are choices, range() and interval() are numbers."""
     value = override.value()
     if override.is_interval_sweep():
         kind = IntDistribution if isinstance(value.start, int) else FloatDistribution
@@ -101,7 +100,7 @@ def distribution(override):
     choices = list(override.sweep_string_iterator())
     if not override.is_range_sweep():
         return CategoricalDistribution(choices)
-    whole = all(isinstance(part, int) for part in (value.start, value.step))
-    kind, number = (IntDistribution, int) if whole else (FloatDistribution, float)
+    integers = all(isinstance(part, int) for part in (value.start, value.step))
+    kind, number = (IntDistribution, int) if integers else (FloatDistribution, float)
     numbers = sorted(number(choice) for choice in choices)
     return kind(numbers[0], numbers[-1], step=abs(value.step))

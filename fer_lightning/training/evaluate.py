@@ -19,7 +19,8 @@ def evaluate(trainer, module, data, faces, views, folder, photos=None):
     """
     parts = predict(trainer, module, data)
     clean = _clean(faces, data.split, parts["test"][2]) if "test" in parts else None
-    write_predictions(folder, parts, clean)
+    arrays = {part: tuple(values.cpu().numpy() for values in (logits.softmax(1), *rest)) for part, (logits, *rest) in parts.items()}
+    write_predictions(folder, arrays, None if clean is None else clean.cpu().numpy())
     metrics = score_parts(parts, clean)
     if faces.votes is not None:
         for part, (logits, _, rows) in parts.items():

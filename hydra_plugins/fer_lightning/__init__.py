@@ -1,1 +1,1 @@
-"""What Hydra finds only in a package of this name."""
+"""Plug-ins of Hydra, which finds them only in a package named hydra_plugins."""

@@ -1,26 +1,26 @@
-"""`hydra/launcher=shared`: jobs that share a frozen backbone run side by side, and one of them asks it for all."""
+"""`hydra/launcher=shared`: jobs that share a frozen backbone run side by side, and its features are computed once for all."""
 
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.launcher import Launcher
 
 
 class SharedLauncher(Launcher):
-    """processes: how many jobs at a time, each of one thread; null: as many as the threads of this process
+    """processes: how many jobs at a time, each of one thread; null: as many as this process has threads
 
-    Of those that share, one fills a table with all threads while the others wait for it (training/frozen_features.py). Jobs that share
-    with no other run first, as Hydra's own launcher runs them.
+    Of the jobs that share, one computes features with all threads while the others wait (training/frozen_features.py). Jobs that share
+    with no other run first, one after the other.
     """
 
     def __init__(self, processes=None):
         self.processes = processes
 
     def setup(self, *, hydra_context, task_function, config):
-        self.sweep = {"hydra_context": hydra_context, "task_function": task_function, "config": config}
+        self.hydra_args = {"hydra_context": hydra_context, "task_function": task_function, "config": config}
 
     def launch(self, job_overrides, initial_job_idx):
-        from fer_lightning.sweep import shared_launcher as launcher
+        from fer_lightning.sweep.shared_launcher import run_jobs  # torch
 
-        return launcher.launch(self.sweep, [list(overrides) for overrides in job_overrides], initial_job_idx, self.processes)
+        return run_jobs(self.hydra_args, [list(overrides) for overrides in job_overrides], initial_job_idx, self.processes)
 
 
 ConfigStore.instance().store(

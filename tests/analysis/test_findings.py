@@ -183,7 +183,7 @@ def test_three_axes_are_one_factor(tmp_path):
             write_run(tmp_path, cell, seed, rng.random(200) < 0.6)
     found = analyse(tmp_path)
     assert found.verdict.word is None and "3 axes vary and do not form a two-way grid" in text(found, "Runs")
-    assert len(found.cells) == 8 and "a-c-lr0.1" in finding(found, "Ranking").table["cell"].tolist()
+    assert len(found.cells) == 8 and "xa-yc-lr0.1" in finding(found, "Ranking").table["cell"].tolist()
 
 
 @pytest.mark.parametrize("seeds", [1, 3])

@@ -23,13 +23,14 @@ from fer_lightning.analysis.page.configs import read_configs, split_common
 from fer_lightning.analysis.page.curves import curves_payload
 from fer_lightning.analysis.page.gallery import error_gallery, read_pixels, saliency_sheets
 from fer_lightning.analysis.page.study_figures import confusion_counts, draw_figures, level_order, pareto_front
+from fer_lightning.analysis.report import report
 from fer_lightning.analysis.study_record import gather
 from fer_lightning.config.identity import job_id
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.data.synthetic import draw
 from fer_lightning.figures.matplotlib_files import write_figures
 from fer_lightning.process.errors import UserError
-from fer_lightning.report import main, report
+from fer_lightning.report import main
 from fer_lightning.runs.result import read_result, write_result
 
 NO_CONTRASTS = pd.DataFrame(columns=["kind", "name", "estimate", "low", "high"])
@@ -216,7 +217,7 @@ def test_the_gallery_shows_the_pictures_that_are_wrong(real):
     assert [pair.count for pair in gallery.pairs] == expected.tolist()[: len(gallery.pairs)]
     faces = draw(train=96, val=32, test=32)
     for pair in gallery.pairs:
-        for uri, about in pair.pictures:
+        for uri, about in pair.images:
             row = int(about.split(",")[0].removeprefix("row "))
             assert answers.loc[row].tolist() == [pair.true, pair.taken]
             shown = Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,"))))

@@ -156,6 +156,7 @@ def write_answers(folder, answers, rows=None, split="test"):
     frame = pd.DataFrame(np.eye(7, dtype=np.float32)[answers], columns=[f"p{c}" for c in range(7)])
     frame.insert(0, "row", range(len(answers)) if rows is None else rows)
     frame.insert(1, "split", split)
+    frame.insert(2, "label", 0)
     frame.to_parquet(folder / PREDICTIONS)
 
 

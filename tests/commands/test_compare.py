@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 
-from fer_lightning import compare as command_module
-from fer_lightning.analysis import two_runs as two_nets
-from fer_lightning.compare import changed_pictures, compare
+from fer_lightning import compare
+from fer_lightning.analysis import two_runs
+from fer_lightning.analysis.comparison import changed_images, compare_runs
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.model.metrics import score
 from fer_lightning.process.errors import UserError
@@ -33,16 +33,16 @@ def test_mid_p_by_hand_and_by_the_exact_test(counts):
     b, c = counts
     n, k = b + c, min(b, c)
     by_hand = (2 * sum(comb(n, i) for i in range(k)) + comb(n, k)) / 2**n if b != c else 1
-    assert two_nets.mcnemar(b, c) == pytest.approx(by_hand)
+    assert two_runs.mcnemar(b, c) == pytest.approx(by_hand)
     if b != c:
         exact = statsmodels_mcnemar([[5, b], [c, 5]], exact=True).pvalue
-        assert two_nets.mcnemar(b, c) == pytest.approx(exact - stats.binom.pmf(k, n, 0.5))
+        assert two_runs.mcnemar(b, c) == pytest.approx(exact - stats.binom.pmf(k, n, 0.5))
 
 
 def test_the_published_example():
     """Airway responsiveness of 21 children, 7 and 1 discordant: Fagerland, Lydersen, Laake (2014), Tables 4 and 5."""
-    assert two_nets.mcnemar(1, 7) == pytest.approx(0.0391, abs=5e-5)
-    assert two_nets.score_interval(7, 1, 21) == pytest.approx((-0.517, -0.026), abs=5e-4)
+    assert two_runs.mcnemar(1, 7) == pytest.approx(0.0391, abs=5e-5)
+    assert two_runs.score_interval(7, 1, 21) == pytest.approx((-0.517, -0.026), abs=5e-4)
 
 
 @given(discordant, st.integers(1, 200))
@@ -50,9 +50,9 @@ def test_the_interval_inverts_the_score_test(counts, same):
     """At its ends the score statistic, with the most likely shares under that difference found numerically, is 1.96."""
     b, c = counts
     n = b + c + same
-    low, high = two_nets.score_interval(b, c, n)
+    low, high = two_runs.score_interval(b, c, n)
     assert -1 <= low <= (c - b) / n <= high <= 1
-    assert two_nets.score_interval(c, b, n) == pytest.approx((-high, -low), abs=1e-6)
+    assert two_runs.score_interval(c, b, n) == pytest.approx((-high, -low), abs=1e-6)
     for end in (low, high):
         if abs(end) < 0.999:
             assert abs(_score_statistic(b, c, n, end)) == pytest.approx(stats.norm.ppf(0.975), abs=2e-3)
@@ -73,23 +73,23 @@ def _score_statistic(b, c, n, difference):
 
 def test_no_discordant_picture_still_leaves_an_interval():
     z2 = stats.norm.ppf(0.975) ** 2
-    assert two_nets.mcnemar(0, 0) == 1
-    assert two_nets.score_interval(0, 0, 100) == pytest.approx((-z2 / (100 + z2), z2 / (100 + z2)))
-    assert two_nets.score_interval(0, 5, 5)[1] == 1 and two_nets.score_interval(5, 0, 5)[0] == -1
+    assert two_runs.mcnemar(0, 0) == 1
+    assert two_runs.score_interval(0, 0, 100) == pytest.approx((-z2 / (100 + z2), z2 / (100 + z2)))
+    assert two_runs.score_interval(0, 5, 5)[1] == 1 and two_runs.score_interval(5, 0, 5)[0] == -1
 
 
 @pytest.mark.parametrize(("share", "points"), [(0.16, (1.31, 1.87)), (0.08, (0.93, 1.32))])
 def test_what_3589_pictures_can_show(share, points):
-    assert [round(100 * d, 2) for d in two_nets.detectable(share, 3589)] == pytest.approx(points)
+    assert [round(100 * d, 2) for d in two_runs.detectable(share, 3589)] == pytest.approx(points)
 
 
 def test_the_power_is_the_power():
     """Simulated: of pairs whose true difference is the second figure, four in five are significant."""
     rng = np.random.default_rng(0)
     n, share = 3589, 0.16
-    gap = two_nets.detectable(share, n)[1]
+    gap = two_runs.detectable(share, n)[1]
     drawn = rng.multinomial(n, [(share - gap) / 2, (share + gap) / 2, 1 - share], size=1000)
-    assert np.mean([two_nets.mcnemar(b, c) < 0.05 for b, c, _ in drawn]) == pytest.approx(0.8, abs=0.03)
+    assert np.mean([two_runs.mcnemar(b, c) < 0.05 for b, c, _ in drawn]) == pytest.approx(0.8, abs=0.03)
 
 
 def wild(seed, n, classes=7):
@@ -104,7 +104,7 @@ def test_macro_f1_is_torchmetrics(classes):
     labels, first, _ = wild(0, 300, classes)
     logits = torch.nn.functional.one_hot(torch.from_numpy(first), 7).float()
     theirs = score(logits, torch.from_numpy(labels))["macro_f1"]
-    assert two_nets.macro_f1(labels, first, np.ones(300, int)) == pytest.approx(theirs, abs=1e-6)
+    assert two_runs.macro_f1(labels, first, np.ones(300, int)) == pytest.approx(theirs, abs=1e-6)
 
 
 def test_bootstraps_against_redrawn_pictures():
@@ -112,15 +112,15 @@ def test_bootstraps_against_redrawn_pictures():
     labels, first, second = wild(1, 400)
     gained = (second == labels) * 1.0 - (first == labels)
     theirs = stats.bootstrap((gained,), np.mean, method="percentile", n_resamples=4000, batch=500).confidence_interval
-    assert two_nets.mean_interval(gained) == pytest.approx((theirs.low, theirs.high), abs=0.006)
+    assert two_runs.mean_interval(gained) == pytest.approx((theirs.low, theirs.high), abs=0.006)
 
     rng, gaps = np.random.default_rng(2), []
     for _ in range(1500):
         drawn = rng.integers(0, 400, 400)
         one = np.ones(400, int)
-        f1 = [two_nets.macro_f1(labels[drawn], predicted[drawn], one) for predicted in (first, second)]
+        f1 = [two_runs.macro_f1(labels[drawn], predicted[drawn], one) for predicted in (first, second)]
         gaps.append(f1[1] - f1[0])
-    judged = two_nets.judge(labels, first, second)["macro_f1"]
+    judged = two_runs.judge(labels, first, second)["macro_f1"]
     assert (judged["low"], judged["high"]) == pytest.approx(tuple(np.quantile(gaps, (0.025, 0.975))), abs=0.01)
     assert judged["low"] < judged["difference"] < judged["high"]
 
@@ -129,19 +129,19 @@ def test_changes_and_flows_by_hand():
     labels = np.array([0, 0, 0, 1, 1, 2])
     first = np.array([0, 1, 1, 1, 0, 2])
     second = np.array([1, 0, 2, 1, 2, 2])
-    table = two_nets.changes_by_class(labels, first, second, CLASSES).set_index("class")
+    table = two_runs.changes_by_class(labels, first, second, CLASSES).set_index("class")
     assert table.loc["angry"].tolist() == [3, 1, 1, 1, 0]
     assert table.loc["disgust"].tolist() == [2, 0, 0, 1, 0]
     assert table.loc["all"].tolist() == [6, 1, 1, 2, 0]
-    moved = two_nets.flows(np.tile(labels, 2), np.tile(first, 2), np.append(second, labels), CLASSES)
+    moved = two_runs.flows(np.tile(labels, 2), np.tile(first, 2), np.append(second, labels), CLASSES)
     assert moved.iloc[0].tolist() == ["angry", "disgust", "angry", 3]
     assert moved["pictures"].sum() == 4 + 3
-    assert two_nets.judge(labels, first, second)["churn"] == pytest.approx(4 / 6)
+    assert two_runs.judge(labels, first, second)["churn"] == pytest.approx(4 / 6)
 
 
 def test_only_pictures_that_both_scored_are_paired(tmp_path, run_main):
     folders = make_run(tmp_path / "a", 0, rows=range(40)), make_run(tmp_path / "b", 1, rows=[*range(79, 9, -1)])
-    comparison = compare(*map(read_run, folders))
+    comparison = compare_runs(*map(read_run, folders))
     assert comparison["pictures"] == {"a": 40, "b": 70, "both": 30}
     assert comparison["paired"]["all"]["n"] == 30 and comparison["paired"]["clean"]["n"] == 15
     first, second = (pd.read_parquet(folder / "predictions.parquet").set_index("row").loc[range(10, 40)] for folder in folders)
@@ -149,15 +149,15 @@ def test_only_pictures_that_both_scored_are_paired(tmp_path, run_main):
     accuracy = comparison["paired"]["all"]["accuracy"]
     assert (accuracy["only_a"], accuracy["only_b"]) == (sum(right[0] & ~right[1]), sum(right[1] & ~right[0]))
     assert accuracy["difference"] == pytest.approx(right[1].mean() - right[0].mean())
-    assert "A scored 40 pictures, B 70; these are the 30 that both did." in run_main(command_module, *folders)[1]
+    assert "A scored 40 images, B 70; the test uses the 30 that both scored." in run_main(compare, *folders)[1]
 
 
 def test_runs_from_before_the_column_clean(tmp_path, run_main):
     folders = make_run(tmp_path / "a", 0, clean=False), make_run(tmp_path / "b", 1)
-    sentence, text = run_main(command_module, *folders)
-    assert sentence is None and "Clean pictures are left out" in text and "accuracy, all 40" in text
+    sentence, text = run_main(compare, *folders)
+    assert sentence is None and "Clean images are left out" in text and "accuracy, all 40" in text
     assert pd.read_parquet(folders[0] / "predictions.parquet").drop(columns="clean").to_parquet(folders[0] / "predictions.parquet") is None
-    assert "Clean pictures are left out" in run_main(command_module, *folders)[1]
+    assert "Clean images are left out" in run_main(compare, *folders)[1]
 
 
 @pytest.mark.parametrize(
@@ -165,17 +165,17 @@ def test_runs_from_before_the_column_clean(tmp_path, run_main):
     [
         ({"protocol": "swapped"}, "a ran under protocol official, b under swapped."),
         ({"fingerprint": "g"}, "Their data are not the same: PrivateTest differ (a: official, b: official)."),
-        ({"labels": torch.zeros(40, dtype=torch.int64)}, "34 of 40 pictures have another label"),
-        ({"rows": range(40, 80)}, "There is no test picture that both have scored."),
+        ({"labels": torch.zeros(40, dtype=torch.int64)}, "34 of 40 images have another label"),
+        ({"rows": range(40, 80)}, "There is no test image that both have scored."),
     ],
 )
 def test_what_cannot_be_paired_is_still_shown(tmp_path, run_main, other, reason):
     folders = make_run(tmp_path / "a", 0), make_run(tmp_path / "b", 1, **other)
-    sentence, text = run_main(command_module, *folders, "--json", tmp_path / "c.json")
+    sentence, text = run_main(compare, *folders, "--json", tmp_path / "c.json")
     assert sentence is None and reason in text and "macro_f1 %" in text and "McNemar" not in text
     written = json.loads((tmp_path / "c.json").read_text())
     assert reason in written["refused"] and "paired" not in written and written["metrics"]["test"]["accuracy"]["a"] > 0
-    sentence, _ = run_main(command_module, *folders, "--csv", tmp_path / "c.csv")
+    sentence, _ = run_main(compare, *folders, "--csv", tmp_path / "c.csv")
     assert "c.csv is not written: the two runs cannot be paired." in sentence and not (tmp_path / "c.csv").exists()
 
 
@@ -189,7 +189,7 @@ def test_wrong_runs_are_one_sentence(tmp_path, run_main):
     good = make_run(tmp_path / "good", 0)
 
     def refusal(*args):
-        sentence, text = run_main(command_module, *args)
+        sentence, text = run_main(compare, *args)
         assert text == ""
         return sentence
 
@@ -225,7 +225,7 @@ def runs(command, tmp_path):
 
 
 def test_two_real_runs(runs, tmp_path, run_main):
-    sentence, text = run_main(command_module, *runs, "--json", tmp_path / "c.json", "--csv", tmp_path / "c.csv")
+    sentence, text = run_main(compare, *runs, "--json", tmp_path / "c.json", "--csv", tmp_path / "c.csv")
     assert sentence is None
     written = json.loads((tmp_path / "c.json").read_text())
     results = [read_result(run) for run in runs]
@@ -249,13 +249,13 @@ def test_two_real_runs(runs, tmp_path, run_main):
     accuracy = written["paired"]["all"]["accuracy"]
     assert (changed["change"] == "wrong -> right").sum() == accuracy["only_b"]
     assert (changed["change"] == "right -> wrong").sum() == accuracy["only_a"]
-    for words in ("these two trained nets, not two methods", "points are the least difference", "trainer.max_epochs", "macro F1, clean"):
+    for words in ("these two trained networks, not two methods", "The least difference with p < .05", "trainer.max_epochs", "macro F1, clean"):
         assert words in text
     assert "head.dropout" not in text
 
-    sentence, text = run_main(command_module, *runs, "--split", "val")
+    sentence, text = run_main(compare, *runs, "--split", "val")
     assert sentence is None and "accuracy, all 32" in text and "lean pictures are left out" not in text
-    assert changed_pictures(*map(read_run, runs), "val")["split"].eq("val").all()
+    assert changed_images(*map(read_run, runs), "val")["split"].eq("val").all()
 
 
 def test_a_config_and_metrics_that_cannot_be_read(tmp_path):
@@ -270,5 +270,6 @@ def test_a_config_and_metrics_that_cannot_be_read(tmp_path):
 
 
 def test_comparing_needs_no_torch():
-    code = "import sys, fer_lightning.compare; sys.exit('torch' in sys.modules or 'lightning' in sys.modules)"
+    modules = "fer_lightning.analysis.comparison, fer_lightning.analysis.comparison_findings"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules or 'lightning' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -11,10 +11,11 @@ from helpers.project import TINY
 
 from fer_lightning import compare, ensemble, report
 from fer_lightning.analysis.job_table import read_jobs
-from fer_lightning.ensemble import average, gain, members
 from fer_lightning.process.errors import UserError
 from fer_lightning.runs.finished_run import read_run
 from fer_lightning.runs.result import read_result, write_result
+from fer_lightning.training import ensembling
+from fer_lightning.training.ensembling import average, gain, members
 
 P = [f"p{c}" for c in range(7)]
 
@@ -27,7 +28,7 @@ def test_the_mean_of_logits_is_that_of_the_logits():
     assert average(probabilities, "probabilities") == pytest.approx(torch.from_numpy(probabilities.mean(0)).log().numpy())
 
 
-@pytest.mark.parametrize("of", ensemble.AVERAGES)
+@pytest.mark.parametrize("of", ["probabilities", "logits"])
 def test_a_probability_of_zero_leaves_a_finite_loss(of):
     certain = np.tile(np.eye(7, dtype=np.float32)[0], (2, 4, 1))
     mean = average(certain, of)
@@ -92,7 +93,7 @@ def test_an_ensemble_of_real_runs_is_a_run(command, tmp_path, run_main):
     assert 0 <= result["metrics"]["test"]["n_clean"] <= result["metrics"]["test"]["n"] == 64
 
     sentence, text = run_main(compare, folders[0], out, "--json", tmp_path / "c.json")
-    assert sentence is None and "accuracy, all 64" in text and "An ensemble has none of its own" in text
+    assert sentence is None and "accuracy, all 64" in text and "An ensemble has no settings of its own" in text
     assert json.loads((tmp_path / "c.json").read_text())["paired"]["all"]["accuracy"]["b"] == pytest.approx(right[test].mean())
 
     assert run_main(ensemble, *folders, "--average", "logits")[0] is None
@@ -121,9 +122,9 @@ def test_a_cell_is_named_by_its_keys(study, tmp_path, monkeypatch):
     assert len(members([study])) == 4
     runs = members([study], {"head.act": "gelu", "optimizer.lr": "0.1"})
     assert [run.name for run in runs] == ["gelu-0.1-s0", "gelu-0.1-s1", "gelu-0.1-s2"]
-    out, result = ensemble.ensemble(runs)
+    out, result = ensembling.ensemble(runs)
     assert out.name.startswith("gelu-0.1-x3-") and result["metrics"]["test"]["n_clean"] == 20 and result["metrics"]["val"] is None
-    out, result = ensemble.ensemble(members([study]))
+    out, result = ensembling.ensemble(members([study]))
     assert out.name.startswith("mixed-x4-") and result["metrics"]["test"]["accuracy_clean"] is None
 
 
@@ -141,13 +142,13 @@ def test_wrong_members_are_one_sentence(study, tmp_path, run_main):
     assert "is no run folder" in refusal(one, tmp_path / "nowhere")
     assert "these runs do not vary in head.atc. Did you mean head.act?" in refusal(study, "--cell", "head.atc=gelu")
     assert "no run has this value. Did you mean gelu or relu?" in refusal(study, "--cell", "head.act=gellu")
-    assert "wants each key once, as KEY=VALUE" in refusal(study, "--cell", "gelu")
-    assert "wants each key once" in refusal(study, "--cell", "head.act=gelu", "head.act=relu")
+    assert "give each key once, as KEY=VALUE" in refusal(study, "--cell", "gelu")
+    assert "give each key once" in refusal(study, "--cell", "head.act=gelu", "head.act=relu")
     assert "needs two runs or more" in refusal(study, "--cell", "head.act=relu")
     for name, other, reason in (
         ("protocol", {"protocol": "swapped"}, "ran under protocol official"),
         ("data", {"fingerprint": "g"}, "Their data are not the same"),
-        ("rows", {"rows": range(50)}, "scored other test pictures"),
+        ("rows", {"rows": range(50)}, "scored other test images"),
         ("labels", {"labels": torch.zeros(40, dtype=torch.int64)}, "have another label"),
     ):
         assert reason in refusal(one, make_run(tmp_path / name, 9, **other))

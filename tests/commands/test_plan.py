@@ -2,7 +2,8 @@ import sys
 
 from helpers.project import TINY, squeeze
 
-from fer_lightning.plan import main, plan
+from fer_lightning.plan import main
+from fer_lightning.sweep.planning import plan
 
 
 def test_the_jobs_of_a_grid_are_listed_without_running_them(tmp_path, monkeypatch, capsys):
@@ -24,4 +25,4 @@ def test_wrong_input_is_refused(process):
     done = process("fer_lightning.plan", "head.act=rellu")
     assert done.code == 1 and "Did you mean relu" in done.text and "Traceback" not in done.text
     done = process("fer_lightning.plan")
-    assert done.code == 1 and "usage" in done.text
+    assert done.code == 1 and "required: OVERRIDE. See python -m fer_lightning.plan --help" in done.text

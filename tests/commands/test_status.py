@@ -13,8 +13,9 @@ from helpers.project import TINY
 from rich.console import Console
 
 from fer_lightning.runs.metrics_csv import append_metrics
+from fer_lightning.runs.progress_screen import as_screen, watch
 from fer_lightning.runs.result import write_result
-from fer_lightning.status import as_screen, best_cell, counts, is_over, read, time_left, watch
+from fer_lightning.runs.study_progress import best_cell, counts, is_over, read_studies, time_left
 
 NOW = time.time()  # of the test, by `now`
 ELSEWHERE = {"host": "another machine", "pid": 1}
@@ -81,7 +82,7 @@ def here():
 
 def screen(folder, width=160):
     text = io.StringIO()
-    Console(file=text, width=width).print(as_screen(folder, read(folder, NOW), NOW))
+    Console(file=text, width=width).print(as_screen(folder, read_studies(folder, NOW), NOW))
     return text.getvalue()
 
 
@@ -102,7 +103,7 @@ def every_state(tmp_path):
 
 
 def test_every_state_is_told(every_state):
-    (study,) = read(every_state, NOW)
+    (study,) = read_studies(every_state, NOW)
     assert counts(study) == {"done": 3, "running": 2, "silent": 1, "unreadable": 1, "failed": 1, "interrupted": 1, "to do": 1}
     assert study.to_do == [overrides_of(0.5, 1)]
     assert not is_over(study)
@@ -138,24 +139,24 @@ def test_a_narrow_screen_loses_nothing(every_state):
 
 def test_time_left_by_hand(every_state):
     """10 epochs of 30 s, 90 s gone: 210 s. The job that has just begun: 100 s as the done ones, 5 s gone. One to do: 100 s. Two at once."""
-    (study,) = read(every_state, NOW)
+    (study,) = read_studies(every_state, NOW)
     assert time_left(study, NOW) == pytest.approx(max(210, (210 + 95 + 100) / 2))
 
 
 def test_time_left_before_any_job_is_done(tmp_path):
     make_study(tmp_path, [(0.1, seed) for seed in range(5)])
     make_run(tmp_path, 0.1, 0, "running", 40, rows=[0.1, 0.1], environment=here())
-    (study,) = read(tmp_path, NOW)
+    (study,) = read_studies(tmp_path, NOW)
     assert time_left(study, NOW) == pytest.approx((200 - 40) + 4 * 200)
 
 
 def test_time_left_is_not_guessed(tmp_path):
     make_study(tmp_path, [(0.1, 0), (0.1, 1)])
-    assert time_left(read(tmp_path, NOW)[0], NOW) is None  # nothing runs
+    assert time_left(read_studies(tmp_path, NOW)[0], NOW) is None  # nothing runs
     make_run(tmp_path, 0.1, 0, "running", 40, environment=here())
-    assert time_left(read(tmp_path, NOW)[0], NOW) is None  # no epoch yet
+    assert time_left(read_studies(tmp_path, NOW)[0], NOW) is None  # no epoch yet
     done(tmp_path, 0.1, 1, 0.5, total_s=60.0)
-    assert time_left(read(tmp_path, NOW)[0], NOW) == pytest.approx(20)
+    assert time_left(read_studies(tmp_path, NOW)[0], NOW) == pytest.approx(20)
 
 
 def test_best_cell_is_by_the_mean_over_seeds(tmp_path):
@@ -163,7 +164,7 @@ def test_best_cell_is_by_the_mean_over_seeds(tmp_path):
         for seed, accuracy in enumerate(scores):
             done(tmp_path, lr, seed, accuracy)
     make_run(tmp_path, 0.4, 0, "running", 10, rows=[0.99], environment=here())
-    best = best_cell(read(tmp_path, NOW)[0].jobs)
+    best = best_cell(read_studies(tmp_path, NOW)[0].jobs)
     assert best == {"cell": {"optimizer.lr": 0.2}, "val_accuracy": pytest.approx(0.61), "sd": pytest.approx(0.02 / 2**0.5), "n": 2}
 
 
@@ -193,7 +194,7 @@ def test_runs_that_are_no_cells_have_no_best_one(tmp_path):
 )
 def test_who_is_silent(tmp_path, rows, age, last_row, environment, status):
     make_run(tmp_path, 0.1, 0, "running", age, rows, last_row, environment=environment)
-    (study,) = read(tmp_path, NOW)
+    (study,) = read_studies(tmp_path, NOW)
     assert study.jobs[0].status == status
     assert is_over(study) == (status == "silent")
 
@@ -203,7 +204,7 @@ def test_a_row_that_is_half_there_is_left_out(tmp_path):
     whole = (run / "metrics.csv").read_bytes()
     for end in range(len(whole) + 1):
         (run / "metrics.csv").write_bytes(whole[:end])
-        job = read(tmp_path, NOW)[0].jobs[0]
+        job = read_studies(tmp_path, NOW)[0].jobs[0]
         rows = whole[:end].count(b"\r") - 1  # the header's aside; a row ends in \r\n
         assert (job.epoch, job.val_accuracy) == ((None, None) if rows < 1 else (rows, rows / 10))
 
@@ -219,9 +220,9 @@ def test_a_result_that_is_no_result_is_said(tmp_path):
 def test_another_try_at_a_failed_job_is_running(tmp_path):
     make_study(tmp_path, [(0.1, 0)])
     make_run(tmp_path, 0.1, 0, "failed", 100, rows=[0.1], last_row=110, error={"message": "no space left"})
-    assert is_over(read(tmp_path, NOW)[0])
+    assert is_over(read_studies(tmp_path, NOW)[0])
     begin(tmp_path, 0.1, 0, 3)
-    (study,) = read(tmp_path, NOW)
+    (study,) = read_studies(tmp_path, NOW)
     assert counts(study) == {"running": 1} and study.jobs[0].epoch is None and study.jobs[0].message is None
 
 
@@ -230,14 +231,14 @@ def test_a_job_counts_once_while_hydra_writes_its_files(tmp_path):
     for status in (None, "failed"):
         run = make_run(tmp_path, 0.1, 0, status, 100) if status else begin(tmp_path, 0.1, 0, 3)
         write(run / ".hydra" / "overrides.yaml", "", 3)
-        assert counts(read(tmp_path, NOW)[0]) == ({"running": 1} if status else {"to do": 1})
+        assert counts(read_studies(tmp_path, NOW)[0]) == ({"running": 1} if status else {"to do": 1})
 
 
 def test_a_done_job_that_another_sweep_passes_stays_done(tmp_path):
     make_study(tmp_path, [(0.1, 0)])
     done(tmp_path, 0.1, 0, 0.5)
     begin(tmp_path, 0.1, 0, 3)
-    assert counts(read(tmp_path, NOW)[0]) == {"done": 1}
+    assert counts(read_studies(tmp_path, NOW)[0]) == {"done": 1}
 
 
 def test_constants_and_their_order_do_not_make_a_job_another(tmp_path):
@@ -246,7 +247,7 @@ def test_constants_and_their_order_do_not_make_a_job_another(tmp_path):
     result = json.loads((run / "result.json").read_text())
     result["job"]["overrides"] = ["logger=csv", "seed=0", "optimizer.lr=0.1"]
     write_result(run, result)
-    assert counts(read(tmp_path, NOW)[0]) == {"done": 1, "to do": 1}
+    assert counts(read_studies(tmp_path, NOW)[0]) == {"done": 1, "to do": 1}
 
 
 def test_jobs_of_an_earlier_command_count_too(tmp_path):
@@ -264,13 +265,13 @@ def test_a_sweeper_that_decides_as_it_goes(tmp_path):
     make_study(tmp_path, None, age=1000)
     write(tmp_path / "report.md", "of the sweep before", 2000)
     done(tmp_path, 0.1, 0, 0.5)
-    (study,) = read(tmp_path, NOW)
+    (study,) = read_studies(tmp_path, NOW)
     assert not is_over(study) and "1 jobs done" in screen(tmp_path)
     make_run(tmp_path, 0.2, 0, "running", 20, rows=[0.1], environment=here())
-    assert time_left(read(tmp_path, NOW)[0], NOW) is None
+    assert time_left(read_studies(tmp_path, NOW)[0], NOW) is None
     done(tmp_path, 0.2, 0, 0.5)
     write(tmp_path / "report.md", "of this sweep", 10)
-    assert is_over(read(tmp_path, NOW)[0])
+    assert is_over(read_studies(tmp_path, NOW)[0])
 
 
 def test_a_line_for_each_of_several_studies(every_state):
@@ -304,11 +305,11 @@ def test_wrong_input_is_one_sentence(tmp_path, process):
     told = process("fer_lightning.status", tmp_path / "rates")
     assert told.code == 1 and "study.json is damaged" in told.text and "Traceback" not in told.text
     told = process("fer_lightning.status", "--watch", tmp_path)
-    assert told.code == 2 and "no number of seconds above 0" in told.text
+    assert told.code == 1 and "no number of seconds above 0" in told.text
 
 
 def test_nothing_heavy_is_imported():
-    code = "import sys, fer_lightning.status; sys.exit(bool({'torch', 'lightning', 'pandas', 'numpy', 'hydra'} & set(sys.modules)))"
+    code = "import sys, fer_lightning.runs.progress_screen; sys.exit(bool({'torch', 'lightning', 'pandas', 'numpy', 'hydra'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
@@ -349,7 +350,7 @@ def test_a_real_sweep_is_followed_to_its_end(tmp_path):
     with subprocess.Popen(cmd, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as sweep:
         while sweep.poll() is None:
             if (tmp_path / "here" / "study.json").exists():
-                (study,) = read(tmp_path / "here", time.time())
+                (study,) = read_studies(tmp_path / "here", time.time())
                 for job in study.jobs:
                     seen.setdefault((job.name, job.status), []).append(job)
                 assert set(counts(study)) <= {"done", "running", "to do"} and sum(counts(study).values()) == 2
@@ -359,5 +360,5 @@ def test_a_real_sweep_is_followed_to_its_end(tmp_path):
     for name in ("s0", "s1"):
         epochs = [job.epoch or 0 for job in seen[name, "running"]]
         assert epochs == sorted(epochs) and 0 < max(epochs) <= 4 and seen[name, "running"][-1].epochs == 4
-    (study,) = read(tmp_path / "here", time.time())
+    (study,) = read_studies(tmp_path / "here", time.time())
     assert counts(study) == {"done": 2} and is_over(study)

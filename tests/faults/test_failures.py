@@ -87,10 +87,10 @@ def test_failed_jobs_run_again_when_asked_to(command, tmp_path, monkeypatch):
     assert error["type"] == "OSError" and "the disk is full" in error["message"] and "free" in error["message"]
     assert error["where"] == "in phase whole, epoch 2, after step 6"
     done = command(*sweep)
-    assert done.code == 1 and "failed before, kept so: study.rerun=failed runs it again" in done.text
+    assert done.code == 1 and "already failed; study.rerun=failed runs it again" in done.text
     done = command(*sweep, "study.rerun=failed")
     assert done.code == 0, done.text
-    assert "done before, kept" in done.text and "goes on after 1 epochs, at step 3" in done.text
+    assert "already done" in done.text and "goes on after 1 epochs, at step 3" in done.text
     assert [row["epoch"] for row in read_metrics(study / "s1")] == [0, 1, 2]
 
 
@@ -157,4 +157,4 @@ def test_a_clock_that_jumps_changes_no_duration_and_no_decision(command, tmp_pat
     for seed in (0, 1):
         spent = read_result(study_of(tmp_path) / f"s{seed}")["time"]
         assert 0 < spent["fit_s"] <= spent["total_s"] < 600
-    assert command("-m", "seed=0,1", *SMALL).text.count("done before, kept") == 2
+    assert command("-m", "seed=0,1", *SMALL).text.count("already done") == 2

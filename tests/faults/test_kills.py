@@ -22,9 +22,9 @@ def fork(tmp_path, monkeypatch):
 
     Returns (its id, the file). What it would import takes seconds and writes nothing, so there is nothing to be learnt from killing it.
     """
-    import fer_lightning.report
+    import fer_lightning.analysis.report
     import fer_lightning.training.train  # noqa: F401
-    from fer_lightning.sweep import command as cli
+    from fer_lightning.sweep.command import main
 
     monkeypatch.chdir(tmp_path)
     started = []
@@ -40,7 +40,7 @@ def fork(tmp_path, monkeypatch):
             monkeypatch.setattr("sys.argv", ["fer_lightning", *args])
             code = 70
             try:
-                cli.main()
+                main()
                 code = 0
             except SystemExit as error:
                 code = error.code if isinstance(error.code, int) else 1

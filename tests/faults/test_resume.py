@@ -103,7 +103,8 @@ def test_a_backbone_that_is_never_trained_is_in_the_last_checkpoint_alone(comman
 
 KILLS = """
     import os, signal, sys
-    from fer_lightning import cli, fit, train, record, resume
+    from fer_lightning.sweep.command import main
+    from fer_lightning.training import resume, train
     point = sys.argv.pop(1)
 
     def dies(module, name, after=False):
@@ -129,7 +130,7 @@ KILLS = """
         "after the test": lambda: dies(train, "epoch_scores"),
         "after the result": lambda: dies(train, "drop_unfinished"),
     }[point]()
-    cli.main()
+    main()
 """
 
 
@@ -153,7 +154,7 @@ def test_a_killed_run_loses_the_epoch_under_way_at_most(command, tmp_path, point
     assert done.code == 0, done.text
     resumed = [entry["epochs"] for entry in read_result(tmp_path / "killed").get("resumed", [])]
     if epochs == "done":
-        assert "done before, kept" in done.text and not resumed
+        assert "already done" in done.text and not resumed
     else:
         assert resumed == ([] if epochs is None else [epochs])
     assert_same_run(tmp_path / "whole", tmp_path / "killed")

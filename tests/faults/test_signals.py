@@ -66,7 +66,7 @@ def test_a_second_signal_ends_at_once(tmp_path):
     """A step that takes a minute: the first signal waits for its end, the second does not."""
     slow = f"""
 import time
-from fer_lightning import cli
+from fer_lightning.sweep.command import main
 from fer_lightning.training.module import FERModule
 step = FERModule.training_step
 def stuck(self, batch, batch_idx):
@@ -76,7 +76,7 @@ def stuck(self, batch, batch_idx):
 FERModule.training_step = stuck
 import sys
 sys.argv = ["fer_lightning", *{SMALL}, "hydra.run.dir=run"]
-cli.main()
+main()
 """
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     process = subprocess.Popen([sys.executable, "-u", "-c", slow], cwd=tmp_path, text=True, **pipes)
@@ -94,7 +94,7 @@ cli.main()
 
 
 def jobs_done(text):
-    return re.findall(r"job \d+/\d+  (\S+)", "\n".join(line for line in text.splitlines() if "kept" not in line and "another" not in line))
+    return re.findall(r"job \d+/\d+  (\S+)", "\n".join(line for line in text.splitlines() if "already" not in line and "another" not in line))
 
 
 def test_two_processes_share_a_study(tmp_path):
@@ -115,7 +115,7 @@ def test_the_job_of_a_process_that_dies_is_taken_over(tmp_path):
     first.read_until("epoch 3/40")
     first.send(signal.SIGSTOP)  # it holds its job, however long the second takes to come
     second = Process(tmp_path, *sweep)
-    second.read_until("run by another process, left to it")
+    second.read_until("another process runs it")
     first.send(signal.SIGKILL)
     assert first.end() == -signal.SIGKILL
     assert second.end() == 0, second.text
@@ -138,7 +138,7 @@ def test_a_signal_that_comes_while_the_end_is_recorded_waits_for_that(command, t
         write_result(folder, record)
 
     monkeypatch.setattr("fer_lightning.training.processes.launch", ends)
-    monkeypatch.setattr("fer_lightning.sweep.command.write_result", interrupted)
+    monkeypatch.setattr("fer_lightning.sweep.job.write_result", interrupted)
     ended = command("-m", "seed=0,1", *SMALL, "hydra.sweep.dir=here")
     assert ended.code == code
     assert read_result(tmp_path / "here" / "s0")["status"] == status

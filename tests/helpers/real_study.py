@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from fer_lightning.report import report
+from fer_lightning.analysis.report import report
 from fer_lightning.runs.result import read_result, write_result
 from fer_lightning.sweep.command import main
 from helpers.project import TINY

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from helpers.project import TINY
 
-from fer_lightning.loggers import mirrors as loggers
+from fer_lightning.loggers import mirrors
 from fer_lightning.runs.metrics_csv import read_metrics
 from fer_lightning.runs.result import read_result
 
@@ -22,7 +22,7 @@ def run_folders(root):
 
 def test_the_config_is_nested_and_the_cell_is_flat():
     job = {"id": "ab", "cell": {"head.act": "relu", "scheduler@phases.tune.scheduler": "step", "batch_size": 64}}
-    found = loggers.config({"optimizer.lr": 0.1, "optimizer.momentum": 0.9, "seed": 3, "phases": {}}, job, {"parameters": 7})
+    found = mirrors.config({"optimizer.lr": 0.1, "optimizer.momentum": 0.9, "seed": 3, "phases": {}}, job, {"parameters": 7})
     assert found == {
         "cell": "head.act=relu scheduler@phases.tune.scheduler=step batch_size=64",
         "cell_head_act": "relu",
@@ -33,17 +33,17 @@ def test_the_config_is_nested_and_the_cell_is_flat():
         "optimizer": {"lr": 0.1, "momentum": 0.9},
         "seed": 3,
     }
-    assert loggers.config({}, job | {"cell": {}}, {})["cell"] == "default"
+    assert mirrors.config({}, job | {"cell": {}}, {})["cell"] == "default"
 
 
-def test_the_confusion_picture_tells_classes_apart():
+def test_the_confusion_image_tells_classes_apart():
     counts = [[0] * 7 for _ in range(7)]
     counts[2][5] = 9
-    picture = loggers.confusion_picture(counts)
-    empty = loggers.confusion_picture([[0] * 7 for _ in range(7)])
-    assert picture.shape == empty.shape and picture.shape[2] == 3 and picture.dtype == "uint8"
-    rows, columns = (picture != empty).any(2).nonzero()
-    height, width, _ = picture.shape
+    image = mirrors.confusion_image(counts)
+    empty = mirrors.confusion_image([[0] * 7 for _ in range(7)])
+    assert image.shape == empty.shape and image.shape[2] == 3 and image.dtype == "uint8"
+    rows, columns = (image != empty).any(2).nonzero()
+    height, width, _ = image.shape
     assert (rows.min() > 0.2 * height) and (rows.max() < 0.45 * height), "the third row"
     assert (columns.min() > 0.6 * width) and (columns.max() < 0.9 * width), "the sixth column"
 

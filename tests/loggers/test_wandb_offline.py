@@ -17,10 +17,10 @@ from helpers.project import TINY
 from helpers.wandb_server import ENTITY, KEY, WandbServer
 
 from fer_lightning.loggers.wandb_offline import offline_runs
+from fer_lightning.loggers.wandb_workspace import board, specification
 from fer_lightning.process.errors import UserError
 from fer_lightning.runs.metrics_csv import read_metrics
 from fer_lightning.runs.result import read_result
-from fer_lightning.wandb_board import board, specification
 
 SECRET = "5ec4e7" * 6 + "abcd"  # the shape of a key
 

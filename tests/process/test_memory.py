@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from fer_lightning.process import memory as allocation
+from fer_lightning.process import memory
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a matter of glibc")
 
@@ -17,20 +17,20 @@ MB = 100
 CODE = f"""
 import json, resource, sys
 import torch
-from fer_lightning import allocation
+from fer_lightning.process import memory
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() >> 20
 
-allocation.AMPLE = int(sys.argv[1])
-allocation.keep_freed_memory()
+memory.AMPLE = int(sys.argv[1])
+memory.keep_freed_memory()
 for _ in range(20):  # an aligned block does not always fit where the one before has been, until the heap is large enough
     torch.ones({MB} << 18)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):
     torch.ones({MB} << 18)
 pages, kept = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, resident()
-allocation.give_back()
+memory.give_back()
 print(json.dumps([pages, kept - resident()]))
 """
 
@@ -56,8 +56,8 @@ def test_what_the_user_has_decided_and_little_memory_leave_it_as_it_is(otherwise
 @pytest.mark.parametrize("libc", [object, None])
 def test_where_there_is_no_glibc_nothing_happens(monkeypatch, libc):
     asked = []
-    monkeypatch.setattr(allocation, "AMPLE", 0)
+    monkeypatch.setattr(memory, "AMPLE", 0)
     monkeypatch.setattr(ctypes, "CDLL", lambda name: asked.append(name) or libc())
-    allocation.keep_freed_memory()
-    allocation.give_back()
+    memory.keep_freed_memory()
+    memory.give_back()
     assert asked == [None, None]

@@ -23,12 +23,12 @@ from helpers.written_runs import write_grid
 from PIL import Image
 
 from fer_lightning import compare, status
+from fer_lightning.analysis.report import report
 from fer_lightning.data import csv_reader, fer2013
 from fer_lightning.data.csv_reader import read_archive
 from fer_lightning.predict import read_picture
 from fer_lightning.process.errors import DataError, UserError
 from fer_lightning.report import main as report_main
-from fer_lightning.report import report
 from fer_lightning.runs.predictions import read_predictions
 from fer_lightning.runs.result import read_result, write_result
 from fer_lightning.safety.spreadsheet import to_csv

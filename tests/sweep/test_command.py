@@ -136,7 +136,7 @@ def test_the_same_command_again_keeps_what_is_done(grid, command, monkeypatch):
     victim = next(iter(before))
     shutil.rmtree(victim)
     done = command("-m", *GRID, *TINY)
-    assert done.code == 0 and done.text.count("done before, kept") == 7 and "8 of 8 jobs done" in done.text
+    assert done.code == 0 and done.text.count("already done") == 7 and "8 of 8 jobs done" in done.text
     assert read_result(victim)["metrics"] == json.loads(before.pop(victim))["metrics"]
     assert all((folder / "result.json").read_bytes() == content for folder, content in before.items())
 

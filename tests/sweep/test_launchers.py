@@ -14,8 +14,8 @@ from helpers.project import CONF, ROOT, TINY, compose
 from helpers.sweeps import LONG, finish, kill_tree, needs, one_that_runs, results, start, wait_for
 
 from fer_lightning.runs.result import read_result
-from fer_lightning.sweep import announcement as sweep
 from fer_lightning.sweep import callback
+from fer_lightning.sweep.announcement import VARIABLE, Sweep, announce
 
 SECRET = "5ec4e7" * 6 + "abcd"  # the shape of a W&B key
 
@@ -42,14 +42,14 @@ def test_a_worker_learns_of_its_sweep_from_the_overrides_alone(tmp_path, monkeyp
     with initialize_config_dir(str(CONF), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         config = loader.load_configuration("config", ["head.act=relu,gelu"], run_mode=RunMode.MULTIRUN)
-        sweep.announce(config, sweep.Sweep("grid", ["head.act", "seed"], 2, True, 0.0))
-        for name in (sweep.VARIABLE, "FER2013_ROOT"):
+        announce(config, Sweep("grid", ["head.act", "seed"], 2, True, 0.0))
+        for name in (VARIABLE, "FER2013_ROOT"):
             monkeypatch.delenv(name)  # as on another machine
         monkeypatch.chdir("/")
         job = loader.load_sweep_config(config, ["head.act=gelu", "seed=3"])
         assert f"{job.hydra.sweep.dir}/{job.hydra.sweep.subdir}" == f"{tmp_path}/multirun/grid/gelu-s3"
         assert job.hydra.job.env_set["FER2013_ROOT"] == "it's here"
-        told = json.loads(job.hydra.job.env_set[sweep.VARIABLE])
+        told = json.loads(job.hydra.job.env_set[VARIABLE])
         assert told["study"] == "grid" and told["folder"] == f"{tmp_path}/multirun/grid"
         assert SECRET not in str(job.hydra)
 

@@ -54,7 +54,7 @@ def test_a_search_goes_by_the_selected_epoch_and_ends_with_the_number_asked_for(
     assert first.code == 0, first.text
     done = results(tmp_path)
     again = command(*args, "hydra.sweeper.n_trials=3")
-    assert again.code == 0 and "done before" not in again.text, again.text
+    assert again.code == 0 and "already done" not in again.text, again.text
     found = trials(tmp_path)
     assert [trial.state.name for trial in found] == ["COMPLETE"] * 3 and found[0].params != found[1].params
     assert done.items() <= results(tmp_path).items() and len(results(tmp_path)) == 6

@@ -11,8 +11,8 @@ import yaml
 from helpers.project import CONF, compose, options, run_folders
 
 from fer_lightning.analysis.published import audit
-from fer_lightning.plan import plan
 from fer_lightning.runs.result import read_result
+from fer_lightning.sweep.planning import plan
 
 STUDIES = [name for name in options("study") if name != "adhoc"]
 SMOKE = ["data=synthetic", "trainer=smoke"]

@@ -98,7 +98,7 @@ def test_a_sweep_on_two_processes_is_the_sweep_on_one(process, command, tmp_path
         assert_same_record(tmp_path / "two" / name, tmp_path / "one" / name)
         assert len(list((tmp_path / "two" / name).glob("wandb/offline-run-*"))) == 1
     again = process("fer_lightning", *grid, *TWO, "hydra.sweep.dir=two")
-    assert again.text.count("done before, kept") == 2
+    assert again.text.count("already done") == 2
 
 
 @pytest.mark.slow

@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fer_lightning.analysis.job_table import level_text
-from fer_lightning.analysis.statistics.layout import level_name
+from fer_lightning.config.cell_names import level_name, level_text
 
 # Levels that mean "without": the other levels are compared with them. None is an axis set to null.
 WITHOUT = ("none", "false")

@@ -3,8 +3,8 @@
 import numpy as np
 
 from fer_lightning.analysis.finding import Verdict
-from fer_lightning.analysis.statistics.layout import level_name
 from fer_lightning.analysis.wording import axis_word, equals, listed, percent, points, points_interval
+from fer_lightning.config.cell_names import level_name
 
 UNTUNED = "the learning rate was not tuned in every cell (study.analysis.tuned_per_cell=false)"
 TUNE = "Synergy also needs a learning rate tuned in every cell (study.analysis.tuned_per_cell=true)."

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fer_lightning.analysis.job_table import axes_of, level_text
+from fer_lightning.analysis.job_table import axes_of
+from fer_lightning.config.cell_names import cell_name, level_text
 
 # Axes that repeat a cell on other data and make no new cell: like the seed, they are blocks.
 BLOCKING = ("protocol.fold", "protocol.seed", "data.seed")
@@ -54,8 +55,8 @@ class Design:
         return table
 
     def name(self, cell):
-        """A cell as its run folders are named: words unchanged, numbers after the last word of their axis ("gelu-lr0.1")."""
-        return "-".join(level_name(axis, level) for axis, level in zip(self.levels, cell)) or "single cell"
+        """A cell as its run folders name it, by the axes that vary ("gelu-lr0.1")."""
+        return cell_name(dict(zip(self.levels, cell))) or "single cell"
 
 
 def layout(jobs, outcome):
@@ -77,11 +78,6 @@ def layout(jobs, outcome):
     done = placed[placed["status"] == "done"]
     again = done[done.duplicated(["cell", "block"])]
     return Design(placed.drop(again.index), levels, cells, blocks, blocking, crossed, tuple(again["name"]), outcome)
-
-
-def level_name(axis, level):
-    """A level as text: a word unchanged, anything else after the last word of its axis ("lr0.1")."""
-    return level if level[:1].isalpha() and level not in ("True", "False", "None") else f"{axis.rsplit('.', 1)[-1]}{level}"
 
 
 def _positions(items, order):

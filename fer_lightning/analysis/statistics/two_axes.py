@@ -7,7 +7,6 @@ from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.statistics.contrasts import differences_of_gains, gains, per_block, roles
 from fer_lightning.analysis.statistics.factorial import bayes_factor, tukey_nonadditivity, two_way
 from fer_lightning.analysis.statistics.interaction_verdict import decide, untested
-from fer_lightning.analysis.statistics.layout import level_name
 from fer_lightning.analysis.statistics.paired_tests import contrast_tests
 from fer_lightning.analysis.statistics.robustness import aligned_ranks, mixed_model, permutation_p, residual_checks
 from fer_lightning.analysis.statistics.seeds_needed import (
@@ -18,6 +17,7 @@ from fer_lightning.analysis.statistics.seeds_needed import (
     seeds_for_interaction_unmeasured,
 )
 from fer_lightning.analysis.wording import axis_word, equals, number, p_value, percent, points, points_intervals
+from fer_lightning.config.cell_names import level_name
 
 
 def crossed_findings(design, scores, analysis, images):
