@@ -19,6 +19,8 @@ from fer_lightning.analysis.statistics.descriptive import (
 )
 from fer_lightning.analysis.statistics.factorial import two_way
 from fer_lightning.analysis.statistics.rank_tests import friedman, nemenyi_distance, pairwise
+from fer_lightning.analysis.statistics.seeds_needed import seeds_for_pairs
+from fer_lightning.config.registered_analysis import Analysis
 
 # Seeds for 80 % power in a grid of 2 x 4 cells, seeds as blocks, by standard deviation of the residual in points.
 INTERACTION = {0.3: (12, 4, 3, 2), 0.4: (20, 6, 3, 3), 0.5: (30, 8, 4, 3), 0.6: (43, 12, 6, 4)}  # 0.5, 1.0, 1.5, 2.0 points
@@ -84,6 +86,14 @@ def test_what_can_be_detected_is_the_inverse_of_power():
 
     assert of(power.smallest_effect(of, 0.4, 10), 10) == pytest.approx(0.8, abs=1e-4)
     assert power.seeds_needed(of, 1e-5) is None
+
+
+def test_seeds_that_would_tell_a_cell_from_the_first():
+    """As in the power table: 13 seeds for 0.5 points at a residual of 0.4; without a measured residual a range."""
+    said = seeds_for_pairs(0.004, 1, Analysis())
+    assert "residual standard deviation of 0.40 points" in said and "13 seeds to show a difference of 0.50 points" in said
+    assert "8 to 25 seeds" in seeds_for_pairs(np.nan, 1, Analysis())
+    assert "17 seeds" in seeds_for_pairs(0.004, 3, Analysis())  # Bonferroni over three comparisons
 
 
 # Demsar (2006), table 6: AUC of C4.5, +m, +cf and +m+cf on 14 data sets. The paper ranks "voting" 2 and 3 in the last two columns, where

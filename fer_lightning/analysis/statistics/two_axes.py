@@ -26,7 +26,7 @@ def crossed_findings(design, scores, analysis, images):
     scores: {outcome, clean, logit: (blocks, cells)}; images: see `contrast_tests`
     """
     parts = roles(design, analysis.reference)
-    differences, single = _contrasts(design, scores, parts, analysis, images)
+    differences, single = _contrasts(design, scores, parts=parts, analysis=analysis, images=images)
     frames = {"difference of gains": differences, "gain": single}
     tables = [_differences(differences, parts, images), _gains(single, parts)]
     y = complete(design, scores["outcome"])
@@ -50,7 +50,7 @@ def complete(design, table):
     return table[~np.isnan(table).any(1)].reshape(-1, *(len(levels) for levels in design.levels.values()))
 
 
-def _contrasts(design, scores, parts, analysis, images):
+def _contrasts(design, scores, *, parts, analysis, images):
     """(differences of gains, gains), frames of `contrast_tests`; the first with the further columns that `decide` needs."""
     contrasts = differences_of_gains(design, parts)
     differences = contrast_tests(scores["outcome"], contrasts, analysis, images)
