@@ -5,6 +5,7 @@ import math
 import pandas as pd
 from scipy import stats
 
+from fer_lightning.analysis.statistics.descriptive import classical_interval
 from fer_lightning.config.cell_names import level_text
 from fer_lightning.runs import scores
 
@@ -16,21 +17,6 @@ def attainable(printed, images):
     decimals = len(printed.partition(".")[2])
     count = float(printed) / 100 * images
     return any(f"{100 * k / images:.{decimals}f}" == printed for k in (math.floor(count), math.ceil(count)))
-
-
-def interval(values, images, level=0.95):
-    """An interval for the mean of a score over seeds, as fractions: Student's over the seeds; with one seed Wilson's over the images.
-
-    values: one a seed; images: how many images each is a share of. (low, high), or None for one seed if images are not known.
-    """
-    n, mean = len(values), sum(values) / len(values)
-    if n > 1:
-        spread = stats.sem(values)
-        return (mean, mean) if spread == 0 else tuple(float(x) for x in stats.t.interval(level, n - 1, loc=mean, scale=spread))
-    if not images:
-        return None
-    wilson = stats.binomtest(round(mean * images), images).proportion_ci(level, method="wilson")
-    return wilson.low, wilson.high
 
 
 def compare(jobs, study):
@@ -52,7 +38,7 @@ def compare(jobs, study):
             values = [float(v) for v in runs[column].dropna()]
             # An F1 is no share of the images, so one seed gives it no interval.
             images = int(runs["test_n"].iloc[0]) if metric == "test_accuracy" and runs["test_n"].notna().all() else None
-            bounds = interval(values, images)
+            bounds = classical_interval(values, images)
             rows.append(
                 entry["cell"]
                 | {"row": entry["row"], "metric": metric, "published": str(entry[metric])}

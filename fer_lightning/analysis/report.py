@@ -5,7 +5,7 @@ from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.markdown import to_markdown, write_latex
 from fer_lightning.analysis.page.html import render
 from fer_lightning.analysis.page.study_figures import draw_figures
-from fer_lightning.analysis.stability_of_cells import stability_findings
+from fer_lightning.analysis.stability_findings import stability_findings
 from fer_lightning.analysis.statistics.findings import study_findings
 from fer_lightning.analysis.study_record import gather, read_curves
 from fer_lightning.process.files import replace_file
@@ -43,7 +43,7 @@ def report(folder, figures=None, latex=False, images=True):
     replace_file(study.folder / "results.csv", to_csv(study.jobs))
     replace_file(study.folder / "report.md", to_markdown(tables.heading(study), [*conclusion.text, *remarks], findings, shown))
     replace_file(study.folder / "report.html", page)
-    _show(study, ranking.table, [statistics.verdict.sentence, *remarks])
+    _show(study, ranking.table, [statistics.verdict.paragraph, *remarks])
     return len(study.unfinished)
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from fer_lightning.analysis.statistics.descriptive import interval
+from fer_lightning.analysis.statistics.descriptive import cell_interval
 from fer_lightning.config.cell_names import cell_name
 from fer_lightning.config.registered_analysis import registered
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.figures.description import Axis, Chart, Matrix, Series
-from fer_lightning.stability.measures import CUTS
+from fer_lightning.stability.run_label import CUT_OFFS
 
 # Nobody reads more rows or lines in a figure; the tables have them all.
 MOST_ROWS = 40
@@ -43,7 +43,7 @@ def spread(study, runs):
     if not len(values):
         return np.nan, np.nan, np.nan
     images = runs["test_n"].iloc[0] if column == "test_accuracy" else None
-    low, high = interval(values, images)
+    low, high = cell_interval(values, images)
     return 100 * values.mean(), 100 * low, 100 * high
 
 
@@ -110,11 +110,11 @@ def stability(study):
     """The five measures from which a stability label is made, each relative to the largest value that the label High allows."""
     labels = list(study.cells.index[:MOST_ROWS])
     series = []
-    for colour, (measure, (limit, _)) in enumerate(CUTS.items()):
+    for colour, (measure, (limit, _)) in enumerate(CUT_OFFS.items()):
         sound = [runs[~runs["stability_div"].fillna(False).astype(bool)] for runs in (study.runs[label] for label in labels)]
         means = [pd.to_numeric(runs[f"stability_{measure}"], errors="coerce").mean() / limit for runs in sound]
         if not np.isnan(means).all():
-            places = [place + (colour - (len(CUTS) - 1) / 2) * 0.14 for place in range(len(labels))]
+            places = [place + (colour - (len(CUT_OFFS) - 1) / 2) * 0.14 for place in range(len(labels))]
             series.append(Series(UNSTABLE[measure], means, places, "points", colour, text=labels))
     if not series:
         return None

@@ -1,4 +1,4 @@
-"""The layout of a study: its cells, the blocks that repeat them, and its scores as tables of blocks x cells."""
+"""The layout of a study: its cells, the blocks (seeds) that repeat them, and its scores as tables of blocks x cells."""
 
 import itertools
 import re
@@ -10,7 +10,7 @@ import pandas as pd
 from fer_lightning.analysis.job_table import axes_of
 from fer_lightning.config.cell_names import cell_name, level_text
 
-# Axes that repeat a cell on other data rather than make another cell: like the seed, they are blocks.
+# Axes that repeat a cell on other data and make no new cell: like the seed, they are blocks.
 BLOCKING = ("protocol.fold", "protocol.seed", "data.seed")
 
 
@@ -18,10 +18,11 @@ BLOCKING = ("protocol.fold", "protocol.seed", "data.seed")
 class Design:
     """jobs:     frame of `read_jobs` with `cell` and `block`, positions in the two lists below
     levels:   {axis that varies: its levels as text}, numbers ascending, words in the order of the jobs
-    cells:    tuples of levels; of two crossed axes the whole grid, the second axis running fastest; else those that have a job
-    blocks:   what repeats the cells: the seed, and the axes named in `blocking`
+    cells:    tuples of levels; for two crossed axes the full grid, the second axis varying fastest; else the cells that have a job
+    blocks:   names of the repeats of the cells: the seed, and the value of each axis in `blocking`
+    blocking: the axes of BLOCKING that the study has
     crossed:  whether two axes make a grid
-    repeated: names of done jobs left out because another is done in the same cell and block
+    repeated: names of the done jobs left out because another job is done in the same cell and block
     outcome:  the score that is tested
     """
 
@@ -40,15 +41,15 @@ class Design:
 
     @property
     def part(self):
-        """The part of the data that the outcome is a share of: test or val."""
+        """The part of the data on which the outcome was scored: test or val."""
         return self.outcome.partition("_")[0]
 
     def table(self, column):
-        """A score as (blocks, cells), NaN where no run is done or the run has no such score."""
+        """A score as (blocks, cells), NaN if no run is done or the run has no such score."""
         return self.place(pd.to_numeric(self.done[column], errors="coerce") if column in self.done else np.nan)
 
     def place(self, values):
-        """One value for each done job as (blocks, cells), NaN elsewhere."""
+        """Values, one for each done job, as (blocks, cells); NaN elsewhere."""
         table = np.full((len(self.blocks), len(self.cells)), np.nan)
         table[self.done["block"], self.done["cell"]] = values
         return table
@@ -59,7 +60,7 @@ class Design:
 
 
 def layout(jobs, outcome):
-    """The Design of a frame of `read_jobs`. outcome: as registered; val_accuracy stands in where no done job has it."""
+    """The Design of a frame of `read_jobs`. outcome: as registered; if no done job has it, val_accuracy is used."""
     done = jobs[jobs["status"] == "done"]
     if not (outcome in done and done[outcome].notna().any()):
         outcome = "val_accuracy"
@@ -92,5 +93,5 @@ def _ordered(levels):
 
 
 def _natural(name):
-    """Numbers in a name by their value: seed 2 before seed 10."""
+    """Sort key that orders numbers in a name by their value: seed 2 before seed 10."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
