@@ -22,7 +22,7 @@ RECORD = (RESULT, METRICS, STEPS, PREDICTIONS)
 LONGEST_TAG = 64  # W&B refuses a run with a longer one
 
 
-def wandb(project: str, folder: str, name: str, labels: dict, run_id: str | None = None, tags: list = ()):
+def wandb(*, project: str, folder: str, name: str, labels: dict, run_id: str | None = None, tags: list = ()):
     """A W&B run of its own for this job: offline unless the user is logged in or WANDB_MODE says otherwise."""
     import wandb as client
     from lightning.pytorch.loggers import WandbLogger
@@ -57,14 +57,16 @@ def wandb(project: str, folder: str, name: str, labels: dict, run_id: str | None
     return WandbLogger(experiment=run, save_dir=folder)
 
 
-def tensorboard(folder: str, name: str, labels: dict, run_id: str | None = None):
+def tensorboard(*, folder: str, name: str, labels: dict, run_id: str | None = None):
     """Event files in the run folder."""
     from lightning.pytorch.loggers import TensorBoardLogger
 
     return TensorBoardLogger(save_dir=folder, name=None, version="tensorboard", default_hp_metric=False)
 
 
-def mlflow(tracking_uri: str, experiment: str, folder: str, name: str, labels: dict, run_id: str | None = None, tags: list = ()):
+def mlflow(
+    *, tracking_uri: str, experiment: str, folder: str, name: str, labels: dict, run_id: str | None = None, tags: list = ()
+):
     """A run in an MLflow store: a SQLite file, or a server by its URI."""
     from lightning.pytorch.loggers import MLFlowLogger
 

@@ -249,7 +249,8 @@ def test_two_real_runs(runs, tmp_path, run_main):
     accuracy = written["paired"]["all"]["accuracy"]
     assert (changed["change"] == "wrong -> right").sum() == accuracy["only_b"]
     assert (changed["change"] == "right -> wrong").sum() == accuracy["only_a"]
-    for words in ("these two trained networks, not two methods", "The least difference with p < .05", "trainer.max_epochs", "macro F1, clean"):
+    method = "these two trained networks, not two methods"
+    for words in (method, "The least difference with p < .05", "trainer.max_epochs", "macro F1, clean"):
         assert words in text
     assert "head.dropout" not in text
 

@@ -94,7 +94,8 @@ main()
 
 
 def jobs_done(text):
-    return re.findall(r"job \d+/\d+  (\S+)", "\n".join(line for line in text.splitlines() if "already" not in line and "another" not in line))
+    lines = (line for line in text.splitlines() if "already" not in line and "another" not in line)
+    return re.findall(r"job \d+/\d+  (\S+)", "\n".join(lines))
 
 
 def test_two_processes_share_a_study(tmp_path):
