@@ -1,5 +1,6 @@
 """Each benchmark script starts, and those that need no process of their own run to the end on next to nothing."""
 
+import re
 from importlib import import_module
 
 import pytest
@@ -8,6 +9,18 @@ from helpers.project import ROOT
 
 SCRIPTS = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if "argparse" in path.read_text())
 NET = "backbone.widths=[4,4,8]"
+NUMBER = r"[\d,]+(?:\.\d+)?"
+
+# What each script measures, as its last line says it; every number in brackets must be positive.
+FIGURES = {
+    "allocation": rf"compact, batch 8: ({NUMBER}) .* ({NUMBER}) to ({NUMBER}) images/s, ({NUMBER}) to ({NUMBER}) pages a step, .* MB",
+    "input_path": rf"loader   2 workers: ({NUMBER}) images/s; four_stage_vgg takes ({NUMBER}), ({NUMBER}) times as many",
+    "precision": rf"True +True +True +({NUMBER})",
+    "report_scale": rf"8 runs: ({NUMBER}) s \(({NUMBER}) s of one core\), ({NUMBER}) MB",
+    "stability_monitor": rf"ratio with / without, median of 1: ({NUMBER})",
+    "training_loop": rf"ratio framework / bare, median of 1: ({NUMBER})",
+}
+
 TINY = {
     "allocation": f"--backbones compact --batch 8 --steps 1 --rounds 1 {NET}",
     "input_path": "--batch 8 --batches 1 --rounds 1 --pictures 8 --recipes",
@@ -43,7 +56,11 @@ def test_a_script_says_what_it_measures(benchmark, script):
 @pytest.mark.parametrize("script", TINY)
 def test_a_script_runs_to_the_end(benchmark, script):
     done = benchmark(script, TINY[script])
-    assert done.code == 0 and any(character.isdigit() for character in done.text.splitlines()[-1]), done.text
+    assert done.code == 0, done.text
+    figures = re.findall(FIGURES[script], done.text)
+    assert figures, done.text
+    for found in figures:
+        assert all(float(number.replace(",", "")) > 0 for number in ([found] if isinstance(found, str) else found)), found
 
 
 @pytest.mark.slow

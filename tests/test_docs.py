@@ -1,17 +1,18 @@
 """Every command that the docs show works, on few pictures. A command that the docs do not show is no loss here."""
 
+import json
 import shlex
 import shutil
 from importlib import import_module
 
 import pandas as pd
 import pytest
-from helpers.project import ROOT, TINY
+from helpers.project import ROOT, TINY, squeeze
 from helpers.real_study import run_study
 from PIL import Image
 
 # docs/ferplus.md needs the real votes (tests/data/test_ferplus.py), docs/loggers.md a server (tests/loggers/test_wandb_offline.py),
-# docs/distributed.md # processes of its own (tests/training/test_processes.py).
+# docs/distributed.md processes of its own (tests/training/test_processes.py).
 PAGES = ["README.md", *(f"docs/{name}.md" for name in ("studies", "audit", "compare", "report", "search", "stability", "status"))]
 FEW = ["data=synthetic", "data.train=64", "data.val=14", "data.test=14", "trainer=smoke", "logger=csv"]
 
@@ -52,8 +53,31 @@ def test_the_docs_show_commands():
     assert len(list(shown())) > 20
 
 
+# What a command must have printed, and which files it must have left, by its first words; the first entry that fits counts.
+PROMISES = {
+    "fer_lightning --cfg job": (["batch_size: 128", "_target_: lightning.Trainer"], []),
+    "fer_lightning -m": (["Report:"], ["multirun/*/study.json", "multirun/*/report.html", "multirun/*/results.csv"]),
+    "fer_lightning near_twins": (["test accuracy"], ["outputs/*/*/result.json"]),
+    "fer_lightning": (["test accuracy"], ["outputs/*/*/result.json", "outputs/*/*/predictions.parquet"]),
+    "audit data --json": (["PrivateTest"], ["audit.json", "audit.png"]),
+    "audit": (["Fingerprint of Training", "PrivateTest"], []),
+    "compare RUN RUN --split val --json": (["Paired test, val"], ["both.json", "changed.csv"]),
+    "compare": (["Paired test, test", "Scores"], []),
+    "ensemble RUN RUN --average logits": (["2 runs, mean of their logits"], ["outputs/ensembles/both/result.json"]),
+    "ensemble multirun/NAME --cell": (["2 runs, mean of their probabilities"], ["outputs/ensembles/*/predictions.parquet"]),
+    "ensemble": (["mean of their probabilities"], ["outputs/ensembles/*/result.json"]),
+    "plan": (["jobs", "in all on this machine"], []),
+    "predict": (["face.jpg"], []),
+    "report multirun/NAME --figures": (["Report:"], ["multirun/NAME/figures/*.pdf", "multirun/NAME/latex/*.tex"]),
+    "report": (["Report:"], ["multirun/NAME/report.html", "multirun/NAME/report.md", "multirun/NAME/results.csv"]),
+    "saliency": (["saliency.png"], ["multirun/NAME/*/saliency.png"]),
+    "status multirun/NAME --json": (['"done": 8', '"over": true'], []),
+    "status": (["8 of 8 jobs done"], []),
+}
+
+
 @pytest.mark.parametrize("line", sorted(set(shown())))
-def test_a_shown_command_works(command, monkeypatch, request, line):
+def test_a_shown_command_works(command, monkeypatch, request, tmp_path, line):
     _, _, module, *args = shlex.split(line.replace("study=NAME", "study=augmentation_ladder").replace("recipe=NAME", "recipe=uniform_50"))
     if module == "fer_lightning":
         done = command(*args, *([] if "--cfg" in args else arguments(line)))
@@ -62,7 +86,22 @@ def test_a_shown_command_works(command, monkeypatch, request, line):
             args += arguments(line)
         else:
             request.getfixturevalue("finished")
+            for name in ("report.html", "report.md", "results.csv"):
+                (tmp_path / "multirun" / "NAME" / name).unlink(missing_ok=True)  # so that what is there was made by this command
         runs = iter(f"multirun/NAME/{name}" for name in ("gelu-bn-s0", "gelu-bn-s1", "relu-bn-s0"))
         done = command(*(next(runs) if arg == "RUN" else arg for arg in args), main=import_module(module).main)
     assert done.code == 0, done.text
     assert "Traceback" not in done.text
+    shown_as = line.removeprefix("python -m ").removeprefix("fer_lightning.")
+    words, files = next(promise for start, promise in PROMISES.items() if shown_as.startswith(start))
+    text = squeeze(done.text)
+    assert not [word for word in words if word not in text], done.text
+    assert not [file for file in files if not [path for path in tmp_path.glob(file) if path.stat().st_size]]
+    if "near_twins" in line:
+        (result,) = tmp_path.glob("outputs/*/*/result.json")
+        assert "accuracy_clean_near" in result.read_text()
+    if "fer_lightning -m " in line:
+        (study,) = tmp_path.glob("multirun/*/study.json")
+        planned = json.loads(study.read_text())["jobs"]
+        results = [json.loads(path.read_text()) for path in study.parent.glob("*/result.json")]
+        assert len(results) == (2 if planned is None else len(planned)) and {result["status"] for result in results} == {"done"}
