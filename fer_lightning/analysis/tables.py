@@ -1,4 +1,4 @@
-"""The tables of a report as a reader sees them: percentages with two decimals, a deviation where there are several seeds."""
+"""The tables of a report as a reader sees them: percentages with two decimals, with a standard deviation for several seeds."""
 
 import json
 from functools import partial

@@ -13,20 +13,20 @@ from fer_lightning.runs.metrics_csv import read_metrics
 from fer_lightning.runs.result import read_result
 from fer_lightning.runs.study_file import LEDGER, read_ledger
 
-# A job is silent after so many of its epochs without a new row, ten minutes at least: the pass over the test part writes none.
+# A job is silent after so many of its epochs without a new row, and at least ten minutes: testing writes no row.
 SILENT_EPOCHS = 5
 SILENT_S = 600
-# Before the first row: data are read, weights may be fetched, and how long an epoch takes is not known.
+# Before the first row: data are read, weights may be fetched, and the time of an epoch is not known.
 SILENT_START_S = 3600
 
 
 @dataclass(frozen=True)
 class Job:
     """name:         of its folder
-    status:       as in result.json; silent: says that it runs, shows no sign of life; unreadable: its result.json is damaged
-    since:        when it came into this status; of a silent one, its last sign of life
-    cell:         {swept key: value} without the seed; None for a run of its own, and where nothing is recorded yet
-    epoch:        how many epochs it has done, of `epochs`; None where not known
+    status:       as in result.json; silent: recorded as running, but shows no sign of life; unreadable: its result.json is damaged
+    since:        when this status began; of a silent job, its last sign of life
+    cell:         {swept key: value} without the seed; None for a single run, and before anything is recorded
+    epoch:        how many epochs it has done, of `epochs`; None if not known
     val_accuracy: of the last epoch; of a done job, of the selected one
     epoch_s:      mean seconds an epoch; total_s: seconds that a done job took
     message:      what went wrong, in one line
@@ -48,7 +48,7 @@ class Job:
 @dataclass(frozen=True)
 class Study:
     """jobs:      a Job for each run folder in `folder`
-    to_do:     overrides of the jobs that have none yet
+    to_do:     overrides of the jobs that have no run folder yet
     undecided: whether more may come, because the sweeper chooses its jobs as it goes
     """
 
@@ -64,9 +64,9 @@ def is_run(folder):
 
 
 def find_studies(folder):
-    """[folder] where it is a study (it has study.json, or run folders gathered by hand), else the studies right below it.
+    """[folder] if it is a study (it has study.json, or run folders gathered by hand), else the studies directly below it.
 
-    UserError where there is none.
+    UserError if there is none.
     """
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}. Name the folder of a study, such as multirun/NAME, of several, or of one run.")
@@ -77,7 +77,7 @@ def find_studies(folder):
 
 
 def read_study(folder, now):
-    """The Study in a folder. now: seconds since the epoch. DataError where study.json is damaged."""
+    """The Study in a folder. now: seconds since the epoch. DataError if study.json is damaged."""
     jobs = [read_job(path, now) for path in _folders(folder) if is_run(path)]
     ledger = read_ledger(folder)
     if ledger is None:
@@ -92,7 +92,7 @@ def read_study(folder, now):
 
 
 def read_job(folder, now):
-    """The Job of a run folder at any moment of its life, however much of its files is there. now: seconds since the epoch."""
+    """The Job of a run folder at any moment, even if files are missing or unfinished. now: seconds since the epoch."""
     begun, written = _changed(folder / OVERRIDES), _changed(folder / RESULT)
     try:
         result = read_result(folder)
@@ -102,17 +102,18 @@ def read_job(folder, now):
     except (ValueError, TypeError, KeyError) as error:
         message = f"{RESULT} is damaged: {type(error).__name__}, {error}"
         return Job(folder.name, "unreadable", _time(written), _overrides(folder), message=message)
-    # Another try may have begun and not have cleared the folder yet. A second at least: the files of a copied folder are all new.
+    # Another try may have begun and not yet cleared the folder. One second or more: the files of a copied folder are all new.
     if status is None or (status != "done" and begun > written + 1):
         overrides = _overrides(folder) or about.get("overrides", ())
-        return Job(folder.name, overrides=overrides, epochs=_epochs(folder), **_life({}, begun, begun, None, now))
+        return Job(folder.name, overrides=overrides, epochs=_epochs(folder), **_life({}, started=begun, seen=begun, epoch_s=None, now=now))
     if status == "running":
         epoch, accuracy = _last_row(folder)
         # Both times are of files, by one clock, which may be another machine's.
         seen = _changed(folder / METRICS) if epoch else written
         epoch_s = max(0.0, seen - written) / epoch if epoch else None
         progress = {"epoch": epoch, "epochs": _epochs(folder), "val_accuracy": accuracy, "epoch_s": epoch_s}
-        return Job(folder.name, **about, **progress, **_life(result.get("environment") or {}, written, seen, epoch_s, now))
+        life = _life(result.get("environment") or {}, started=written, seen=seen, epoch_s=epoch_s, now=now)
+        return Job(folder.name, **about, **progress, **life)
     return Job(
         folder.name,
         status,
@@ -125,18 +126,18 @@ def read_job(folder, now):
 
 
 def _about(job):
-    """What is kept of the job of a result.json. A single run has an empty cell, which says nothing of how it differs from others."""
+    """Overrides and cell of the job of a result.json. The cell of a single run is empty and tells it from no other, so it is None."""
     return {"overrides": tuple(job["overrides"]), "cell": job["cell"] if job["study"] else None}
 
 
-def _life(environment, started, seen, epoch_s, now):
-    """Status, since when and why of a job that says it runs. started, seen: when it began and when it last wrote."""
+def _life(environment, *, started, seen, epoch_s, now):
+    """Status, since when and why of a job that is recorded as running. started, seen: when it began and when it last wrote."""
     why = _silence(environment, now - seen, epoch_s)
     return {"status": "silent" if why else "running", "since": _time(seen if why else started), "message": why}
 
 
 def _silence(environment, quiet_s, epoch_s):
-    """Why a job that says it runs is taken to have stopped; None for a job that is alive as far as one can see."""
+    """Why a job that is recorded as running has probably stopped; None for a job that shows signs of life."""
     here = "pid" in environment and environment.get("host") == socket.gethostname()
     if here and not _lives(environment["pid"]):
         return f"its process ({environment['pid']}) is gone"
@@ -183,7 +184,7 @@ def _if_readable(read, folder):
 
 
 def _place(overrides, axes):
-    """What tells a job from the others of its study: how the swept keys and the seed are written. Constants may differ between tries."""
+    """What identifies a job within its study: the swept keys and the seed, as written. Other keys may differ between tries."""
     written = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
     return tuple(written.get(key) for key in (*axes, "seed"))
 
@@ -197,7 +198,7 @@ def _folders(folder):
 
 
 def _changed(path):
-    """When a file was last written, in seconds since the epoch; 0 where there is none."""
+    """When a file was last written, in seconds since the epoch; 0 if there is none."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:

@@ -17,6 +17,8 @@ from fer_lightning.safety.untrusted_files import read_json
 
 SCHEMA = 1
 
+COUNTS = ("n", "n_clean", "n_clean_near")
+
 _NUMBERS = {score.name: NUMBER for score in SCORES}
 SHAPE = RESULT_SHAPE | {"metrics": {part: shape | _NUMBERS for part, shape in RESULT_SHAPE["metrics"].items()}}
 
@@ -28,7 +30,20 @@ def read_result(folder):
         return None
     result = read_json(path)
     check_shape(result, SHAPE)
+    metrics = result.get("metrics") or {}
+    for part in RESULT_SHAPE["metrics"]:
+        _check_scores(part, metrics.get(part) or {})
     return result
+
+
+def _check_scores(part, metrics):
+    """ValueError unless shares lie between 0 and 1 and counts are whole: intervals are computed from them."""
+    shares = [score.name for score in SCORES if score.percent]
+    for name, value in metrics.items():
+        share_is_wrong = name in shares and value is not None and not 0 <= value <= 1
+        count_is_wrong = name in COUNTS and value is not None and (value < 0 or value != int(value))
+        if share_is_wrong or count_is_wrong:
+            raise ValueError(f"metrics.{part}.{name} is {value}")
 
 
 def read_results(folder):

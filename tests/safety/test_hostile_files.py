@@ -209,6 +209,8 @@ RESULTS = {
     "no job": lambda path: path.write_text('{"status": "done"}'),
     "job is text": lambda path: path.write_text('{"status": "done", "job": "x"}'),
     "scores are text": lambda path: path.write_text(DONE + ', "metrics": {"val": {"accuracy": "x"}}}'),
+    "an accuracy of 5": lambda path: path.write_text(DONE + ', "metrics": {"test": {"accuracy": 5}}}'),
+    "half an image": lambda path: path.write_text(DONE + ', "metrics": {"test": {"accuracy": 0.5, "n": 0.5}}}'),
     "a huge number": lambda path: path.write_text(DONE.replace("0", "1" + "0" * 5000) + "}"),
     "infinite": lambda path: path.write_text(DONE + ', "time": {"total_s": 1e999}}'),
     "bytes": lambda path: path.write_bytes(b"\xff\xfe\0"),
