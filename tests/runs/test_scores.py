@@ -8,11 +8,11 @@ import torch
 from fer_lightning.analysis import report, tables
 from fer_lightning.analysis.study_record import gather
 from fer_lightning.model import metrics
-from fer_lightning.model.agreement import agreement
 from fer_lightning.process.errors import ConfigError
 from fer_lightning.runs import scores
 from fer_lightning.runs.result import write_result
 from fer_lightning.runs.scores import SCORES, Score, direction, is_percent
+from fer_lightning.training.evaluate import agreement
 
 
 def some_predictions(seed, n=70):
