@@ -8,6 +8,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from fer_lightning.process.command_line import silent_pipe
 from fer_lightning.process.errors import near
 
 
@@ -26,13 +27,19 @@ def main():
         import_module(f"fer_lightning.{first}").main(sys.argv[2:])
         return
     if first in ("-h", "--help"):
-        width = max(map(len, commands()))
-        print("Commands: fer_lightning COMMAND --help, or python -m fer_lightning.COMMAND --help\n")
-        print("\n".join(f"  {name:{width}}  {line}" for name, line in commands().items()))
-        print("\nWithout a command: train one job, or with --multirun a sweep.\n")
+        with silent_pipe():
+            _list(commands())
     from fer_lightning.sweep.command import main as train
 
     train()
+
+
+def _list(commands):
+    width = max(map(len, commands))
+    print("Commands: fer_lightning COMMAND --help, or python -m fer_lightning.COMMAND --help\n")
+    for name, line in commands.items():
+        print(f"  {name:{width}}  {line}")
+    print("\nWithout a command: train one job, or with --multirun a sweep.\n")
 
 
 if __name__ == "__main__":
