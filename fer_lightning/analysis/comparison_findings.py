@@ -7,14 +7,12 @@ import pandas as pd
 from fer_lightning.analysis.finding import Finding
 from fer_lightning.process.terminal import as_table, console
 from fer_lightning.runs.finished_run import CLEAN_UNKNOWN
+from fer_lightning.runs.scores import is_percent
 
 CAUTION = (
     "The test compares these two trained networks, not two methods: each is one training, and another seed alone moves an accuracy by half "
     "a point. To compare methods, train each with several seeds and use python -m fer_lightning.report."
 )
-
-# Scores that are fractions of 1 and shown as percentages; losses and calibration errors are shown as they are.
-SHARES = ("accuracy", "macro_f1", "weighted_f1", "top2", "recall", "ferplus_agreement")
 
 # The JSON file has all.
 SHOWN_FLOWS = 10
@@ -55,7 +53,7 @@ def _scores(metrics):
     names = list(dict.fromkeys(name for part in parts.values() for name in part))
     rows = {}
     for name in names:
-        share = name.startswith(SHARES)
+        share = is_percent(name)
         values = [part.get(name, {}).get(key) for part in parts.values() for key in ("a", "b", "difference")]
         signs = ["", "", "+"] * len(parts)
         rows[f"{name} %" if share else name] = [

@@ -1,73 +1,57 @@
 """The jobs of a study as one table, a row each, and their cells as another, a row each."""
 
-from pathlib import Path
-
-import numpy as np
 import pandas as pd
 
-from fer_lightning.process.errors import UserError
-from fer_lightning.runs.layout import RESULT
-from fer_lightning.runs.result import read_result
+from fer_lightning.config.cell_names import level_text
+from fer_lightning.runs import scores
+from fer_lightning.runs.result import read_results
 from fer_lightning.stability.measures import MEASURES
-
-SCORES = (
-    *("accuracy", "accuracy_clean", "accuracy_clean_near", "macro_f1", "weighted_f1", "loss", "top2", "ece", "brier"),
-    *("ferplus_agreement", "ferplus_kl"),
-)
 
 
 def read_jobs(folder):
-    """All run folders below a study folder. Returns a frame, one row a job; unfinished jobs have a status and no scores.
+    """The table of all readable run folders below a study folder. UserError if there is none."""
+    return make_jobs(read_results(folder)[0])
 
-    A damaged result.json is left out. UserError where there is no run folder.
+
+def make_jobs(results):
+    """A row a job, from {run: its result.json}. Columns: name, the swept keys, seed, status, ...; unfinished jobs have no scores.
+
+    The values of swept keys are texts, as `level_text` writes them.
     """
-    folder = Path(folder)
-    paths = sorted(folder.glob(f"*/{RESULT}"))
-    if not paths:
-        raise UserError(f"{folder} holds no run: no */{RESULT} below it. Name the folder of a study, such as multirun/NAME.")
-    rows = [row for path in paths if (row := _readable(path.parent))]
-    if not rows:
-        raise UserError(f"{folder}: no {RESULT} below it can be read. Run the jobs again.")
+    rows = [_row(name, result) for name, result in results.items()]
     jobs = pd.DataFrame(rows)
     # Folders gathered by hand need not vary in the same keys, and all that vary come between name and seed.
     axes = list(dict.fromkeys(axis for row in rows for axis in _axes(row)))
+    jobs[axes] = jobs[axes].fillna("None")
     return jobs[["name", *axes, *jobs.columns.drop(["name", *axes])]]
 
 
-def _readable(folder):
-    """The row of a run; None where its result.json is damaged, which only a copy or a full disk can do."""
-    try:
-        return _row(folder)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _row(folder):
-    result = read_result(folder)
-    job = result["job"]
-    row = {"name": folder.name, **job["cell"], "seed": job["seed"], "status": result["status"], "protocol": result.get("protocol")}
-    row |= {name: result.get("data", {}).get(name) for name in ("verdict", "labels")}
-    selected, metrics = result.get("selected") or {}, result.get("metrics") or {}
-    row["epoch"] = selected.get("epoch")
-    row |= {f"val_{name}": (metrics.get("val") or {}).get(name) for name in SCORES if not name.startswith("accuracy_clean")}
-    row |= {f"test_{name}": (metrics.get("test") or {}).get(name) for name in SCORES}
-    row |= {f"{part}_{name}": value for part in ("val", "test") for name, value in (metrics.get(part) or {}).items() if _is_view(name)}
-    row["test_n"] = (metrics.get("test") or {}).get("n")
-    row["train_accuracy"] = (metrics.get("train") or {}).get("accuracy")
-    row |= {name: result.get("model", {}).get(name) for name in ("parameters", "trainable", "flops")}
-    row |= {name: result.get("time", {}).get(name) for name in ("fit_s", "test_s", "total_s", "images_per_s", "test_pass_ms")}
-    row |= {f"stability_{name}": (result.get("stability") or {}).get(name) for name in (*MEASURES, "label")}
+def _row(name, result):
+    job, data, model, time = result["job"], *(result.get(key) or {} for key in ("data", "model", "time"))
+    metrics = {part: (result.get("metrics") or {}).get(part) or {} for part in ("train", "val", "test")}
+    cell = {axis: level_text(value) for axis, value in (job["cell"] or {}).items()}
+    row = {"name": name, **cell, "seed": job["seed"], "status": result["status"], "protocol": result.get("protocol")}
+    row |= {key: data.get(key) for key in ("verdict", "labels")}
+    row["epoch"] = (result.get("selected") or {}).get("epoch")
+    row |= {f"val_{score.name}": metrics["val"].get(score.name) for score in scores.SCORES if score.of != "test"}
+    row |= {f"test_{score.name}": metrics["test"].get(score.name) for score in scores.SCORES}
+    row |= {f"{part}_{key}": value for part in ("val", "test") for key, value in metrics[part].items() if _is_view(key)}
+    row["test_n"] = metrics["test"].get("n")
+    row["train_accuracy"] = metrics["train"].get("accuracy")
+    row |= {key: model.get(key) for key in ("parameters", "trainable", "flops")}
+    row |= {key: time.get(key) for key in ("fit_s", "test_s", "total_s", "images_per_s", "test_pass_ms")}
+    row |= {f"stability_{key}": (result.get("stability") or {}).get(key) for key in (*MEASURES, "label")}
     row["error"] = (result.get("error") or {}).get("message")
     return row
 
 
 def _is_view(name):
-    """accuracy_ten_crop and the like: scores from several views of each picture, where a run was asked for them."""
-    return name.startswith("accuracy_") and not name.startswith("accuracy_clean")
+    """accuracy_ten_crop and the like: the accuracy from several views of each image, if the run computed it."""
+    return name.startswith("accuracy_") and name not in {score.name for score in scores.SCORES}
 
 
 def axes_of(jobs):
-    """The swept keys of a frame of jobs, the seed aside: what lies between `name` and `seed`."""
+    """The swept keys of a frame of jobs, without the seed: the columns between `name` and `seed`."""
     return _axes(jobs.columns)
 
 
@@ -76,22 +60,14 @@ def _axes(columns):
     return columns[1 : columns.index("seed")]
 
 
-def level_text(value):
-    """A level as its run folders name it. A column with a null in it holds its whole numbers as floats, and the null as NaN."""
-    if isinstance(value, float):
-        return "None" if np.isnan(value) else f"{value:.0f}" if value.is_integer() else str(value)
-    return str(value)
-
-
 def rank_cells(jobs):
     """Done jobs grouped by cell: n seeds, mean and standard deviation of the scores, the best validation accuracy first.
 
-    Validation ranks because the test part must not choose (where there is no validation part, the test accuracy does).
+    Validation ranks because the test part must not choose; without a validation part the test accuracy ranks.
     """
     done = jobs[jobs["status"] == "done"]
-    axes = axes_of(jobs)
-    keys = [done[axis].map(level_text) for axis in axes] or [pd.Series("single cell", index=done.index, name="cell")]
-    shown = ("val_accuracy", "test_accuracy", "test_accuracy_clean", "test_accuracy_clean_near", "test_macro_f1", "total_s")
+    keys = [done[axis] for axis in axes_of(jobs)] or [pd.Series("single cell", index=done.index, name="cell")]
+    shown = ("val_accuracy", *(f"test_{score.name}" for score in scores.ranked()), "total_s")
     columns = [c for c in shown if done[c].notna().any()]
     table = done.groupby(keys, sort=False)[columns].agg(["mean", "std"])
     table.columns = [name if kind == "mean" else f"{name}_sd" for name, kind in table.columns]

@@ -5,20 +5,20 @@ import re
 from fer_lightning.process.files import replace_file
 
 
-def to_markdown(heading, remarks, findings, pictures=()):
-    """A page: remarks are its first paragraphs; pictures: (title, path from the page) of figures at its end."""
+def to_markdown(heading, remarks, findings, figures=()):
+    """A page: remarks are its first paragraphs; figures: (title, path from the page) of those at its end."""
     parts = [f"# {_plain(heading)}", *map(_plain, remarks)]
     for finding in findings:
         parts.append(f"## {_plain(finding.title)}")
         parts += map(_plain, finding.text)
         if finding.table is not None and len(finding.table):
             parts.append(_table(finding.table))
-    parts += [f"![{title}]({path})" for title, path in pictures]
+    parts += [f"![{title}]({path})" for title, path in figures]
     return "\n\n".join(parts) + "\n"
 
 
 def _plain(text):
-    """One line that no renderer takes for a tag, a link or a picture: names and error messages may say anything."""
+    """One line that no renderer takes for a tag, a link or an image: names and error messages may hold anything."""
     return " ".join(text.splitlines()).replace("&", "&amp;").replace("<", "&lt;").replace("](", "]\\(")
 
 

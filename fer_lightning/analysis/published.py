@@ -5,12 +5,9 @@ import math
 import pandas as pd
 from scipy import stats
 
-from fer_lightning.analysis.job_table import level_text
-
-METRICS = ("test_accuracy", "val_accuracy", "train_accuracy", "macro_f1", "weighted_f1")
-
-# Where a result of ours is kept under another name than the paper's number.
-MEASURED = {"macro_f1": "test_macro_f1", "weighted_f1": "test_weighted_f1"}
+from fer_lightning.analysis.statistics.descriptive import classical_interval
+from fer_lightning.config.cell_names import level_text
+from fer_lightning.runs import scores
 
 
 def attainable(printed, images):
@@ -20,21 +17,6 @@ def attainable(printed, images):
     decimals = len(printed.partition(".")[2])
     count = float(printed) / 100 * images
     return any(f"{100 * k / images:.{decimals}f}" == printed for k in (math.floor(count), math.ceil(count)))
-
-
-def interval(values, images, level=0.95):
-    """An interval for the mean of a score over seeds, as fractions: Student's over the seeds; with one seed Wilson's over the images.
-
-    values: one a seed. images: how many pictures each is a share of. (low, high), or None where one seed is all and images unknown.
-    """
-    n, mean = len(values), sum(values) / len(values)
-    if n > 1:
-        spread = stats.sem(values)
-        return (mean, mean) if spread == 0 else tuple(float(x) for x in stats.t.interval(level, n - 1, loc=mean, scale=spread))
-    if not images:
-        return None
-    wilson = stats.binomtest(round(mean * images), images).proportion_ci(level, method="wilson")
-    return wilson.low, wilson.high
 
 
 def compare(jobs, study):
@@ -49,29 +31,52 @@ def compare(jobs, study):
         runs = done
         for key, value in entry["cell"].items():
             runs = runs[runs[key].map(level_text) == level_text(value)] if key in runs else runs[:0]
-        for metric in METRICS:
-            column = _column(metric, runs)
-            if not entry.get(metric) or column not in runs or not runs[column].notna().any():
+        for metric, score, column in _printed(entry):
+            column = _with_views(column, runs)
+            if column not in runs or not runs[column].notna().any():
                 continue
             values = [float(v) for v in runs[column].dropna()]
-            paper = float(entry[metric]) / (1 if metric.endswith("f1") and float(entry[metric]) <= 1 else 100)
             # An F1 is no share of the images, so one seed gives it no interval.
             images = int(runs["test_n"].iloc[0]) if metric == "test_accuracy" and runs["test_n"].notna().all() else None
-            bounds = interval(values, images)
+            bounds = classical_interval(values, images)
             rows.append(
                 entry["cell"]
-                | {"row": entry["row"], "metric": metric, "published": entry[metric]}
+                | {"row": entry["row"], "metric": metric, "published": str(entry[metric])}
                 | {"measured": sum(values) / len(values), "sd": stats.tstd(values) if len(values) > 1 else None, "n": len(values)}
                 | {"low": bounds and bounds[0], "high": bounds and bounds[1]}
-                | {"verdict": _verdict(paper, bounds, runs, study)}
+                | {"verdict": _verdict(_as_measured(score, entry[metric]), bounds, runs, study)}
             )
     return pd.DataFrame(rows)
 
 
-def _column(metric, runs):
-    """Where runs keep what the paper calls `metric`: if they were asked for several views, as the paper's were, the score from these."""
-    views = [c for c in runs if c.startswith(f"{metric}_") and "_clean" not in c and runs[c].notna().any()]
-    return views[0] if views else MEASURED.get(metric, metric)
+def _printed(entry):
+    """(name, score, column of the jobs) of each number in an entry. Without a part in its name, a score is of the test part."""
+    for score in scores.SCORES:
+        for part in ("test", "val", "train", None):
+            metric = f"{part}_{score.name}" if part else score.name
+            if entry.get(metric) and _is_number(entry[metric]):
+                yield metric, score, metric if part else f"test_{score.name}"
+
+
+def _is_number(printed):
+    try:
+        return math.isfinite(float(printed))
+    except (ValueError, TypeError):
+        return False
+
+
+def _as_measured(score, printed):
+    """A printed number on the scale of ours. Papers print accuracies in percent, but an F1 either way."""
+    value = float(printed)
+    fraction = not score.percent or (value <= 1 and not score.name.startswith("accuracy"))
+    return value if fraction else value / 100
+
+
+def _with_views(column, runs):
+    """The score from several views of each image if the runs computed it, as the paper then did; else `column`."""
+    known = {score.name for score in scores.SCORES}
+    views = [c for c in runs if c.startswith(f"{column}_") and c.partition("_")[2] not in known and "_clean" not in c]
+    return next((view for view in views if runs[view].notna().any()), column)
 
 
 def _verdict(paper, bounds, runs, study):
@@ -91,6 +96,7 @@ def audit(study):
     sentences = []
     for entry in study["published"]:
         for metric in ("test_accuracy", "val_accuracy"):
-            if entry.get(metric) and not attainable(entry[metric], study["images"]):
-                sentences.append(f"{entry['row']}: {metric} {entry[metric]} % is not a share of {study['images']:,} images.")
+            printed = str(entry.get(metric) or "")
+            if _is_number(printed) and not attainable(printed, study["images"]):
+                sentences.append(f"{entry['row']}: {metric} {printed} % is not a share of {study['images']:,} images.")
     return sentences

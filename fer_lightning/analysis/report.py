@@ -5,7 +5,7 @@ from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.markdown import to_markdown, write_latex
 from fer_lightning.analysis.page.html import render
 from fer_lightning.analysis.page.study_figures import draw_figures
-from fer_lightning.analysis.stability_of_cells import stability_findings
+from fer_lightning.analysis.stability_findings import stability_findings
 from fer_lightning.analysis.statistics.findings import study_findings
 from fer_lightning.analysis.study_record import gather, read_curves
 from fer_lightning.process.files import replace_file
@@ -25,7 +25,7 @@ def report(folder, figures=None, latex=False, images=True):
     statistics = study_findings(study.folder, study.jobs, about)
     stability = stability_findings(study.folder, study.jobs, about)
     drawn = draw_figures(study, curves := read_curves(study), statistics.contrasts)
-    page = render(study, curves, drawn, statistics, stability, images)
+    page = render(study, curves=curves, figures=drawn, statistics=statistics, stability=stability, images=images)
 
     conclusion, *tested = statistics.findings
     ranking = Finding("Ranking by validation accuracy", (), tables.ranking(study))
@@ -43,7 +43,7 @@ def report(folder, figures=None, latex=False, images=True):
     replace_file(study.folder / "results.csv", to_csv(study.jobs))
     replace_file(study.folder / "report.md", to_markdown(tables.heading(study), [*conclusion.text, *remarks], findings, shown))
     replace_file(study.folder / "report.html", page)
-    _show(study, ranking.table, [statistics.verdict.sentence, *remarks])
+    _show(study, ranking.table, [statistics.verdict.paragraph, *remarks])
     return len(study.unfinished)
 
 
@@ -51,7 +51,7 @@ def _show(study, ranking, remarks):
     screen = console()
     screen.rule(tables.heading(study))
     if len(ranking):
-        screen.print(as_table(ranking, right=("rank", *tables.TITLES.values())))
+        screen.print(as_table(ranking, right=("rank", *tables.titles().values())))
     for remark in remarks:
         screen.print(remark, highlight=False, markup=False)
     for job in study.unfinished.fillna({"error": ""}).itertuples():

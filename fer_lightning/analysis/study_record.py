@@ -1,42 +1,70 @@
-"""Everything that a report shows of a study, gathered from its files. What cannot be read is named and left out."""
+"""All that a report shows of a study, gathered from its files. What cannot be read is named and left out."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from fer_lightning.analysis.job_table import axes_of, level_text, rank_cells, read_jobs
-from fer_lightning.analysis.statistics.layout import level_name
+from fer_lightning.analysis.job_table import axes_of, make_jobs, rank_cells
+from fer_lightning.analysis.published import compare
+from fer_lightning.config.cell_names import cell_name
 from fer_lightning.runs.layout import METRICS, PREDICTIONS, RESULT
-from fer_lightning.runs.predictions import read_predictions as read_table
-from fer_lightning.runs.result import read_result
-from fer_lightning.runs.study_file import read_ledger
-from fer_lightning.safety.untrusted_files import check_file
+from fer_lightning.runs.metrics_csv import read_metrics
+from fer_lightning.runs.predictions import part_of, read_predictions
+from fer_lightning.runs.result import read_results
+from fer_lightning.runs.study_file import read_ledger, with_defaults
 
 
 @dataclass
 class StudyRecord:
     """A study folder as frames.
 
-    ledger:  study.json; None for the jobs of run folders gathered by hand
-    axes:    the swept keys, the seed aside
-    jobs:    a row a run, as `read_jobs` gives them
-    cells:   a row a cell with a finished run, the best first, as `rank_cells` gives them
-    labels:  what the cell of each run is called, in the order of `jobs`; `cells` has the same names in its index
+    ledger:  study.json, with defaults for what it lacks
     results: {run: its result.json}
     missing: sentences on files that could not be read
     """
 
     folder: Path
     ledger: dict
-    axes: list
-    jobs: pd.DataFrame
-    cells: pd.DataFrame
-    labels: np.ndarray
     results: dict
-    missing: list = field(default_factory=list)
+    missing: list
+
+    @cached_property
+    def jobs(self):
+        """A row a run, see `make_jobs`."""
+        return make_jobs(self.results)
+
+    @cached_property
+    def axes(self):
+        """The swept keys, without the seed."""
+        return axes_of(self.jobs)
+
+    @cached_property
+    def labels(self):
+        """The name of each run's cell, in the order of `jobs`: that of its folder without the seed ("gelu-lr0.1")."""
+        cells = [result["job"]["cell"] or {} for result in self.results.values()]
+        return np.array([cell_name({axis: cell.get(axis) for axis in self.axes}) or "single cell" for cell in cells], dtype=object)
+
+    @cached_property
+    def cells(self):
+        """A row a cell with a finished run, the best first, see `rank_cells`. The index has their labels."""
+        cells = rank_cells(self.jobs) if len(self.done) else pd.DataFrame({axis: [] for axis in self.axes})
+        labels = dict(zip(map(tuple, self.jobs[self.axes].to_numpy()), self.labels, strict=True))
+        return cells.set_axis(pd.Index([labels[tuple(levels)] for levels in cells[self.axes].to_numpy()], dtype=object))
+
+    @cached_property
+    def runs(self):
+        """{cell: its finished runs in the order of their seeds}, a frame of jobs each, the best cell first."""
+        done = self.done.sort_values("seed", kind="stable", key=lambda seeds: pd.to_numeric(seeds, errors="coerce"))
+        frames = dict(list(done.groupby(pd.Series(self.labels, self.jobs.index).loc[done.index], sort=False)))
+        return {label: frames[label] for label in self.cells.index}
+
+    @cached_property
+    def published(self):
+        """The paper's numbers beside those measured, a row each, see `compare`."""
+        return compare(self.jobs, self.ledger["study"])
 
     @property
     def done(self):
@@ -51,80 +79,45 @@ class StudyRecord:
         """How many jobs there are to be, as far as that is known."""
         return max(len(self.ledger["jobs"] or []), len(self.jobs))
 
+    def test_scores(self, label):
+        """The scores of the test part of each finished run of a cell, for those that have one."""
+        metrics = [self.results[name].get("metrics") or {} for name in self.runs[label]["name"]]
+        return [part["test"] for part in metrics if part.get("test")]
+
     def lacks(self, name, file, error):
-        """Note that a file of a run could not be read, unless it is not there because the job is not done."""
+        """Note that a file of a run could not be read; of a run that is not done the file need not be there."""
         if (self.folder / name / file).exists():
             self.missing.append(f"{name}/{file} is damaged ({' '.join(str(error).split())}).")
         elif self.results[name]["status"] == "done":
             self.missing.append(f"{name}/{file} is missing.")
 
-    @cached_property
-    def runs(self):
-        """{cell: its finished runs in the order of their seeds}, a frame of jobs each, the best cell first."""
-        done = self.done.sort_values("seed", kind="stable")
-        groups = done.groupby(pd.Series(self.labels, self.jobs.index).loc[done.index], sort=False)
-        frames = dict(list(groups))
-        return {label: frames[label] for label in self.cells.index}
-
 
 def gather(folder):
-    """Read a study folder. UserError where there is no run folder."""
+    """Read a study folder. UserError if it has no run folder."""
     folder = Path(folder)
-    jobs = read_jobs(folder)
-    axes = axes_of(jobs)
-    jobs[axes] = jobs[axes].map(level_text)
-    cells = rank_cells(jobs) if (jobs["status"] == "done").any() else pd.DataFrame({axis: [] for axis in axes})
-    cells.index = _labels(cells, axes)
-    results = {name: read_result(folder / name) for name in jobs["name"]}
-    damaged = sorted({path.parent.name for path in folder.glob(f"*/{RESULT}")} - set(results))
+    results, damaged = read_results(folder)
     missing = [f"{name}/{RESULT} is damaged." for name in damaged]
-    return StudyRecord(folder, _read_ledger(folder), axes, jobs, cells, _labels(jobs, axes), results, missing)
-
-
-def _read_ledger(folder):
-    return read_ledger(folder) or {"jobs": None, "command": None, "study": {"published": [], "doubts": [], "question": "", "paper": None}}
-
-
-def _labels(frame, axes):
-    """One name a row, as its run folders have it: the values of its axes ("gelu-lr0.1")."""
-    if not axes:
-        return np.array(["single cell"] * len(frame), dtype=object)
-    columns = [[level_name(axis, value) for value in frame[axis]] for axis in axes]
-    return np.array(["-".join(values) for values in zip(*columns)], dtype=object)
-
-
-def level_order(study, axis):
-    """The values of an axis as text: numbers ascending, words in the order of the command, those that it does not name after them."""
-    present = list(dict.fromkeys(study.jobs[axis]))
-    try:
-        return sorted(present, key=float)
-    except ValueError:
-        pass
-    planned = [text.removeprefix(f"{axis}=") for job in study.ledger["jobs"] or [] for text in job if text.startswith(f"{axis}=")]
-    order = {value: place for place, value in enumerate(dict.fromkeys(planned))}
-    return sorted(present, key=lambda value: order.get(value, len(order)))
+    return StudyRecord(folder, read_ledger(folder) or with_defaults({}), results, missing)
 
 
 def read_curves(study):
-    """{run: frame of metrics.csv}, a row an epoch, its columns numbers; runs without a whole epoch are left out."""
+    """{run: frame of metrics.csv}, a row an epoch; runs that have not finished an epoch are left out."""
     curves = {}
     for name in study.jobs["name"]:
         try:
-            check_file(study.folder / name / METRICS)
-            curve = pd.read_csv(study.folder / name / METRICS).select_dtypes("number")
+            rows = read_metrics(study.folder / name)
         except (OSError, ValueError) as error:
             study.lacks(name, METRICS, error)
             continue
-        if len(curve) and "epoch" in curve:
-            curves[name] = curve
+        if rows:
+            curves[name] = pd.DataFrame(rows)
     return curves
 
 
-def read_predictions(study, name):
-    """A run's predictions of the test part, a row a picture, its row in the data as index; None, and a sentence in `missing`, for none."""
+def read_test_part(study, name):
+    """A run's predictions of the test part, ordered by row, which is the index; None, and a sentence in `missing`, if there are none."""
     try:
-        frame = read_table(study.folder / name / PREDICTIONS)
-        return frame[frame["split"] == "test"].set_index("row").sort_index()
+        return part_of(read_predictions(study.folder / name), "test")
     except (OSError, ValueError) as error:
         study.lacks(name, PREDICTIONS, error)
         return None

@@ -1,29 +1,27 @@
-"""The tables of a report as a reader sees them: percentages with two decimals, a deviation where there are several seeds."""
+"""The tables of a report as a reader sees them: percentages with two decimals, with a standard deviation for several seeds."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from fer_lightning.analysis.finding import Finding
-from fer_lightning.analysis.published import audit, compare
-from fer_lightning.analysis.wording import percent
+from fer_lightning.analysis.published import audit
+from fer_lightning.analysis.wording import number, percent
 from fer_lightning.data.faces import CLASSES
-
-TITLES = {
-    "n": "seeds",
-    "val_accuracy": "val %",
-    "test_accuracy": "test %",
-    "test_accuracy_clean": "test clean %",
-    "test_accuracy_clean_near": "test near-clean %",
-    "test_macro_f1": "macro F1 %",
-    "total_s": "s",
-}
+from fer_lightning.runs import scores
 
 RANKED = (
     "Ranked by validation accuracy, mean over seeds; the test part never chooses. "
-    "Test clean leaves out test pictures with a pixel-identical twin among those trained or selected on."
+    "Test clean leaves out test images with a pixel-identical twin among those trained or selected on."
 )
+
+
+def titles():
+    """{column of the jobs or the cells: its heading} of the numbers in a ranking."""
+    tested = {f"test_{score.name}": f"{score.ranked} %" if score.percent else score.ranked for score in scores.ranked()}
+    return {"n": "seeds", "val_accuracy": "val %", **tested, "total_s": "s"}
 
 
 def heading(study):
@@ -31,7 +29,7 @@ def heading(study):
 
 
 def remarks(study):
-    """What the numbers are of, and how they are ordered."""
+    """On which data and under which protocol the scores were measured, and how cells are ordered."""
     return [f"Data: {_distinct(study, 'verdict')}. Protocol: {_distinct(study, 'protocol')}.", RANKED]
 
 
@@ -41,7 +39,7 @@ def _distinct(study, column):
 
 def ranking(study):
     """A row a cell, the best first."""
-    cells = study.cells
+    cells, headings = study.cells, titles()
     shown = pd.DataFrame({"rank": range(1, len(cells) + 1)})
     for column in cells:
         if column.endswith("_sd"):
@@ -49,27 +47,28 @@ def ranking(study):
         values = cells[column].reset_index(drop=True)
         if column == "total_s":
             shown["s"] = values.map("{:.0f}".format)
-        elif column in TITLES and column != "n":
-            shown[TITLES[column]] = [_with_sd(mean, sd) for mean, sd in zip(values, cells[f"{column}_sd"], strict=True)]
+        elif column in headings and column != "n":
+            shown[headings[column]] = [_with_sd(mean, sd, _unit(column)) for mean, sd in zip(values, cells[f"{column}_sd"], strict=True)]
         else:
-            shown[TITLES.get(column, column)] = values.astype(str)
+            shown[headings.get(column, column)] = values.astype(str)
     return shown
 
 
 def published(study):
-    """The paper's numbers beside ours, and what is wrong with them. A Finding, None where the study has no paper."""
+    """The paper's numbers beside ours, and what is wrong with them. A Finding, None if the study repeats no paper."""
     about = study.ledger["study"]
     if not about["published"]:
         return None
-    table = compare(study.jobs, about)
+    table = study.published.copy()
     text = [f"{about['paper']}, protocol of the paper: {about['protocol']}."]
     if len(table):
+        units = [_unit(metric) for metric in table["metric"]]
         for column in ("measured", "sd", "low", "high"):
-            table[column] = [percent(value) for value in table[column]]
+            table[column] = [unit(value) for unit, value in zip(units, table[column], strict=True)]
         table["95 % interval"] = [f"{low} to {high}" if low else "" for low, high in zip(table.pop("low"), table.pop("high"))]
         table = table.rename(columns={"verdict": "measured is"}).astype(str)
         text.append(
-            "The interval is Student's for the mean over seeds; with one seed it is Wilson's over the test pictures. "
+            "The interval is Student's for the mean over seeds; with one seed it is Wilson's over the test images. "
             "Above and below: the whole interval lies on that side of the paper's number."
         )
     else:
@@ -79,7 +78,7 @@ def published(study):
 
 
 def unfinished(study):
-    """The jobs that are not done, each with its error. A Finding, None where all are done."""
+    """The jobs that are not done, each with its error. A Finding, None if all are done."""
     table = study.unfinished[["name", "status", "error"]].fillna("").astype(str)
     return Finding("Not done", (), table) if len(table) else None
 
@@ -88,16 +87,16 @@ def runs(study):
     """A row a run, whatever became of it."""
     jobs = study.jobs
     shown = pd.DataFrame({"run": jobs["name"], "status": jobs["status"], "seed": jobs["seed"].astype(str)})
-    for column, title in TITLES.items():
-        if column in jobs and column not in ("n", "total_s") and jobs[column].notna().any():
-            shown[title] = [percent(value) for value in jobs[column]]
+    for column, title in titles().items():
+        if column in jobs and column != "total_s" and jobs[column].notna().any():
+            shown[title] = [_unit(column)(value) for value in jobs[column]]
     shown["epoch"] = ["" if pd.isna(epoch) else str(int(epoch) + 1) for epoch in jobs["epoch"]]
     return shown
 
 
 def costs(study):
     """A row a cell: what it takes to train and to use."""
-    columns = {"total_s": ("s a run", 1, ".0f"), "images_per_s": ("pictures/s", 1, ".0f"), "parameters": ("parameters, M", 1e6, ".3f")}
+    columns = {"total_s": ("s a run", 1, ".0f"), "images_per_s": ("images/s", 1, ".0f"), "parameters": ("parameters, M", 1e6, ".3f")}
     columns |= {"trainable": ("trainable, M", 1e6, ".3f"), "flops": ("GFLOPs", 1e9, ".3f"), "test_pass_ms": ("test pass, ms", 1, ".1f")}
     shown = pd.DataFrame({"cell": study.cells.index})
     means = [study.runs[label][list(columns)].astype(float).mean() for label in study.cells.index]
@@ -112,8 +111,7 @@ def per_class(study):
     """Three rows a cell: recall, precision and F1 of each class on the test part, in percent, over the seeds."""
     rows = []
     for label in study.cells.index:
-        parts = [study.results[name]["metrics"]["test"] for name in study.runs[label]["name"]]
-        tables = [part["per_class"] for part in parts if part and set(CLASSES) <= set(part.get("per_class") or ())]
+        tables = [part["per_class"] for part in study.test_scores(label) if set(CLASSES) <= set(part.get("per_class") or ())]
         for measure in ("recall", "precision", "f1") if tables else ():
             values = np.array([[table[c][measure] for c in CLASSES] for table in tables])
             sd = values.std(0, ddof=1) if len(values) > 1 else [None] * len(CLASSES)
@@ -129,12 +127,12 @@ def data(study):
         about = result.get("data")
         if not about:
             continue
-        kind = {"source": about.get("source"), "verdict": about["verdict"], "protocol": result["protocol"]}
+        kind = {"source": about.get("source"), "verdict": about.get("verdict"), "protocol": result.get("protocol")}
         row = rows.setdefault(json.dumps([*kind.values(), about.get("fingerprint")]), kind | {"runs": 0})
         row["runs"] += 1
-        row |= {part: sum(counts.values()) for part, counts in about.get("counts", {}).items()}
+        row |= {part: sum(counts.values()) for part, counts in _counts(result).items()}
         row |= _leaks((result.get("metrics") or {}).get("test") or {})
-    text = ["A test picture leaks where the same picture was trained or selected on; the clean ones are the rest."] if rows else []
+    text = ["A test image leaks if the same image was trained or selected on; the other test images are clean."] if rows else []
     if len(rows) > 1:
         text.append(f"The runs are of {len(rows)} kinds of data or protocol: scores are not comparable between them.")
     return Finding("Data and leakage", tuple(text), pd.DataFrame(rows.values()).fillna("").astype(str))
@@ -148,15 +146,27 @@ def _leaks(test):
 
 
 def class_counts(study):
-    """How many pictures of every class each part has, a row for each part and protocol."""
+    """How many images of every class each part has, a row for each part and protocol."""
     rows = [
-        {"protocol": result["protocol"], "part": part} | counts
+        {"protocol": result.get("protocol"), "part": part} | counts
         for result in study.results.values()
-        for part, counts in result.get("data", {}).get("counts", {}).items()
+        for part, counts in _counts(result).items()
     ]
     return pd.DataFrame(rows, dtype=object).drop_duplicates().fillna("").astype(str)
 
 
-def _with_sd(mean, sd):
-    """73.28 ± 0.31; without the deviation where there is one seed."""
-    return percent(mean) + (f" ± {percent(sd)}" if percent(sd) else "")
+def _counts(result):
+    """{part: {class: images}} of a run."""
+    counts = (result.get("data") or {}).get("counts") or {}
+    return {part: classes or {} for part, classes in counts.items()}
+
+
+def _unit(column):
+    """How to write the values of a score: as percentages, or as they are."""
+    score = column.removeprefix("test_").removeprefix("val_").removeprefix("train_")
+    return percent if scores.is_percent(score) else partial(number, digits=4)
+
+
+def _with_sd(mean, sd, unit=percent):
+    """73.28 ± 0.31; without the deviation for one seed."""
+    return unit(mean) + (f" ± {unit(sd)}" if unit(sd) else "")

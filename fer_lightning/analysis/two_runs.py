@@ -1,7 +1,7 @@
-"""Two trained nets on the same pictures: whether they differ, by how much, and where.
+"""Two trained networks on the same images: whether they differ, by how much, and where.
 
-Tests and intervals here speak of these two nets and of other pictures like these; of other trainings of the same methods they say nothing.
-Fagerland, Lydersen, Laake (2014), Recommended tests and confidence intervals for paired binomial proportions, is the source of the choice.
+Tests and intervals hold for these two networks and for other images like these, not for other trainings of the same methods.
+They follow Fagerland, Lydersen, Laake (2014), Recommended tests and confidence intervals for paired binomial proportions.
 """
 
 from math import sqrt
@@ -19,26 +19,26 @@ KINDS = ("right -> wrong", "wrong -> right", "wrong -> other wrong")
 
 
 def mcnemar(only_first, only_second):
-    """Two-sided mid-p value of McNemar's exact test, from the two counts of pictures that only one of the nets has right."""
+    """Two-sided mid-p value of McNemar's exact test, from the two counts of images that only one network has right."""
     n, fewer = only_first + only_second, min(only_first, only_second)
     return float(min(1.0, 2 * stats.binom.cdf(fewer, n, 0.5) - stats.binom.pmf(fewer, n, 0.5)))
 
 
 def score_interval(only_first, only_second, n):
-    """Tango's (1998) 95 % score interval for the difference second - first of two paired shares of n pictures. (low, high), fractions.
+    """Tango's (1998) 95 % score interval for the difference second - first of two paired shares of n images. (low, high), fractions.
 
-    It inverts McNemar's test: it holds exactly the differences that a score test does not reject.
+    It inverts McNemar's test: it contains exactly the differences that a score test does not reject.
     """
     gap = only_second - only_first
 
     def distance(difference, sign):
-        # The share of pictures that only the first has right, most likely under this difference: the root of a quadratic.
+        # The share of images that only the first has right, most likely under this difference: the root of a quadratic.
         b = (2 * n - gap) * difference - only_first - only_second
         c = -only_first * difference * (1 - difference)
         share = (sqrt(max(0.0, b * b - 8 * n * c)) - b) / (4 * n)
         return gap - n * difference - sign * Z * sqrt(max(0.0, n * (2 * share + difference * (1 - difference))))
 
-    # With no discordant picture the estimate itself is a root of both sides, and the wrong one.
+    # With no discordant image the estimate itself is a root of both sides, and the wrong one.
     low, high = gap / n - 1e-9, gap / n + 1e-9
     return (
         -1.0 if low <= -1 else optimize.brentq(distance, -1, low, args=(1,)),
@@ -49,19 +49,19 @@ def score_interval(only_first, only_second, n):
 def detectable(discordant, n):
     """(least difference that McNemar's test would call significant, the one it would find with a power of 80 %), fractions.
 
-    discordant: the share of the n pictures that exactly one of the nets has right.
+    discordant: the share of the n images that exactly one of the networks has right.
     """
     error = sqrt(discordant / n)
     return float(Z * error), float((Z + Z_POWER) * error)
 
 
 def bootstrap(outcomes, statistic):
-    """95 % percentile interval of a statistic over redrawn pictures. (low, high)
+    """95 % percentile interval of a statistic over resampled images. (low, high)
 
-    outcomes:  (N, ...) what is known of each picture
-    statistic: of the distinct outcomes (K, ...) and how often each was drawn (R, K), to (R,)
+    outcomes:  (N, ...) what is known of each image
+    statistic: from the distinct outcomes (K, ...) and how often each was drawn (R, K) to (R,)
 
-    Pictures with the same outcome are exchangeable, so the counts of the outcomes are drawn rather than pictures.
+    Images with the same outcome are exchangeable, so the counts of the outcomes are drawn rather than images.
     """
     distinct, counts = np.unique(outcomes, axis=0, return_counts=True)
     drawn = np.random.default_rng(0).multinomial(len(outcomes), counts / len(outcomes), size=RESAMPLES)
@@ -69,7 +69,7 @@ def bootstrap(outcomes, statistic):
 
 
 def mean_interval(values):
-    """Bootstrap interval of a mean over pictures; values: (N,)."""
+    """Bootstrap interval of a mean over images; values: (N,)."""
     return bootstrap(values, lambda distinct, drawn: drawn @ distinct / len(values))
 
 
@@ -84,7 +84,7 @@ def macro_f1(labels, predicted, counts):
 
 
 def judge(labels, first, second):
-    """What can be said of two nets from their predicted classes (N,) on the same pictures. Fractions; differences are second - first."""
+    """What can be said of two networks from their predicted classes (N,) on the same images. Fractions; differences are second - first."""
     n = len(labels)
     right = first == labels, second == labels
     only_first, only_second = int(np.sum(right[0] & ~right[1])), int(np.sum(right[1] & ~right[0]))
@@ -118,14 +118,14 @@ def judge(labels, first, second):
 
 
 def kinds(labels, first, second):
-    """(N,) one of KINDS for each picture, None where both nets say the same class."""
+    """(N,) one of KINDS for each image, None if both networks predict the same class."""
     right, wrong, other = KINDS
     choices = [first == second, first == labels, second == labels]
     return np.select(choices, np.array([None, right, wrong], dtype=object), default=other)
 
 
 def changes_by_class(labels, first, second, names):
-    """A row a class: its pictures, how many changed in which way, and what that leaves; the last row is their sum."""
+    """A row a class: its images, how many changed in which way, and the net change; the last row is their sum."""
     kind = kinds(labels, first, second)
     table = pd.DataFrame({"class": names, "pictures": [int(np.sum(labels == c)) for c in range(len(names))]})
     for name in KINDS:
@@ -136,7 +136,7 @@ def changes_by_class(labels, first, second, names):
 
 
 def flows(labels, first, second, names):
-    """Where changed pictures went: a row for every label with the classes that the two nets gave it, the most frequent first."""
+    """How predictions changed: a row for every label and pair of predicted classes, the most frequent first."""
     moved = first != second
     table = pd.DataFrame({"label": labels[moved], "a": first[moved], "b": second[moved]})
     table = table.groupby(["label", "a", "b"]).size().rename("pictures").reset_index()

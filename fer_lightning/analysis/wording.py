@@ -1,6 +1,9 @@
-"""Numbers as a reader sees them. NaN, what is not known, is an empty cell."""
+"""Numbers and names as a reader sees them. NaN, an unknown value, is an empty string."""
 
 import math
+
+# The last word of an axis that is an abbreviation.
+AXIS_WORDS = {"act": "activation", "norm": "normalization", "lr": "learning rate"}
 
 
 def percent(value, digits=2):
@@ -21,6 +24,11 @@ def points_interval(low, high):
     return "" if _unknown(low) else f"{points(low)} to {points(high)}"
 
 
+def points_intervals(frame):
+    """The intervals of a frame with the columns low and high, one text a row."""
+    return [points_interval(*bounds) for bounds in frame[["low", "high"]].to_numpy()]
+
+
 def number(value, digits=2):
     return "" if _unknown(value) else f"{value:.{digits}f}"
 
@@ -35,11 +43,22 @@ def equals(p):
 
 
 def listed(words, most=12):
-    """a, b and c; of many the first, and how many more."""
+    """a, b and c; of more than `most` words the first ones, and how many more."""
     words = list(words)
     if len(words) > most:
         return f"{', '.join(words[:most])} and {len(words) - most} more"
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def seeds_text(n):
+    """1 seed, 5 seeds"""
+    return f"{int(n):,} {'seed' if n == 1 else 'seeds'}"
+
+
+def axis_word(axis):
+    """An axis in a sentence: head.act -> activation, optimizer.weight_decay -> weight decay"""
+    last = axis.rsplit(".", 1)[-1]
+    return AXIS_WORDS.get(last, last.replace("_", " "))
 
 
 def _unknown(value):

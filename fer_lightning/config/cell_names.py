@@ -1,31 +1,48 @@
-"""The name of a cell: the values of the swept keys, as run folders, W&B and reports show them."""
+"""The name of a cell: the values of its swept keys. Run folders, W&B and reports call a cell by the same name."""
 
 import hashlib
+import math
 import re
+
+from fer_lightning.config.groups import is_group
 
 LONGEST_NAME = 120
 
 
-def cell_name(values, groups=()):
-    """A folder and run name from the swept keys: options as they are, numbers with their key, the seed last (`relu-bn-lr0.1-s0`).
+def level_text(value):
+    """The value of a swept key as text. Whole numbers have no point: 1 and 1.0 are one level. NaN is how pandas stores a null."""
+    if isinstance(value, float):
+        return "None" if math.isnan(value) else f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else str(value)
+    return str(value)
 
-    values: {key: value}; groups: the keys that are config groups.
+
+def level_name(key, value, keys=()):
+    """A level as part of a name: the option of a config group as it is ("relu"), any other value after the last word of its key ("lr0.1").
+
+    keys: all swept keys. If two of them end in the same word, the whole key is written.
     """
-    parts = []
-    for key, value in values.items():
-        if key == "seed":
-            parts.append(f"s{value}")
-        else:
-            parts.append(str(value) if key in groups else f"{_short(key, values)}{value}")
-    name = "-".join(parts) or "default"
+    return level_text(value) if is_group(key) else f"{_short(key, keys)}{level_text(value)}"
+
+
+def cell_name(cell):
+    """The name of a cell in a report ("gelu-lr0.1"), empty if no key is swept. cell: {swept key: value}, without the seed."""
+    return "-".join(level_name(key, value, cell) for key, value in cell.items())
+
+
+def folder_name(cell, seed=None):
+    """The name of a run's folder: that of its cell and its seed ("gelu-lr0.1-s0"), safe on any file system, of limited length."""
+    return safe_name("-".join(filter(None, [cell_name(cell), "" if seed is None else f"s{seed}"])) or "default")
+
+
+def safe_name(name):
+    """A name as the name of a folder."""
     safe = re.sub(r"[^A-Za-z0-9.+_-]", "_", name).lstrip(".")[:LONGEST_NAME]
     if safe == name:
         return name
-    # Two names must not become one by what was replaced or cut off.
+    # The hash keeps two names apart that became the same by what was replaced or cut off.
     return f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
 def _short(key, keys):
-    """The last word of a key, or all of it where two swept keys end in the same word."""
     last = key.rsplit(".", 1)[-1]
     return key if sum(other.rsplit(".", 1)[-1] == last for other in keys) > 1 else last

@@ -45,7 +45,7 @@ def check_sweep(config, jobs):
     _check_hydra(config.hydra)
     _check_folder("hydra.sweep.dir", _resolved(config, "hydra.sweep.dir"))
     written = OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"]
-    if written == "${sweep_cell:}":  # cell_name makes one safe name of whatever is swept
+    if written == "${sweep_cell:}":  # folder_name makes one safe name of whatever is swept
         return
     if jobs is None and "${" in written:
         raise ConfigError(f"hydra.sweep.subdir={written}: this sweeper chooses its jobs as it goes, so where they lead cannot be checked.")

@@ -1,4 +1,4 @@
-"""What a figure is, before anything draws it: what lies where and what it is called."""
+"""The description of a figure, which plotly draws on a page and matplotlib in a file."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Axis:
-    """ticks: names of the places 0, 1, 2, ...; without them the axis is a scale of numbers."""
+    """ticks: names of the places 0, 1, 2, ...; without them the axis is a scale of numbers; downwards: whether 0 is at the top"""
 
     title: str
     ticks: tuple = ()
@@ -18,11 +18,11 @@ class Axis:
 class Series:
     """Points or a line.
 
-    x, y:      places, equally many
-    style:     points | faint | hollow | line | step (a line that goes right, then up; a file writes each text beside its point)
+    x, y:      coordinates, equally many
+    style:     points | faint | hollow | line | step (a line that goes right, then up; in a file each point has its text beside it)
     colour:    number of the colour and the marker
-    low, high: the ends of an interval about each point, along x where `across`, else along y
-    text:      what each point is, a string a point
+    low, high: the ends of an interval about each point, along x if `across`, else along y
+    text:      a string for each point
     """
 
     name: str
@@ -38,7 +38,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Chart:
-    """name: of the file and of the place on the page; at: a value of x that a line marks, such as no difference."""
+    """name: of the file, and of its id on the page; at: a value of x that a line marks, such as no difference"""
 
     name: str
     title: str

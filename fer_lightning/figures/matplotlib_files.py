@@ -1,6 +1,5 @@
 """Figures as files for a paper, drawn by matplotlib."""
 
-
 import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -79,7 +78,7 @@ def _draw_chart(chart):
 def _add(axes, series):
     colour, marker, dash = look(series.colour, "matplotlib")
     x, y = np.array(series.x, float), np.array(series.y, float)
-    label = series.name or "_"  # matplotlib lists no name that begins so
+    label = series.name or "_"  # matplotlib leaves names with an underscore out of the legend
     match series.style:
         case "line":
             axes.plot(x, y, color=colour, linestyle=dash, marker=marker if len(x) < 6 else None, markersize=4, label=label)
@@ -101,7 +100,7 @@ def _add(axes, series):
 
 def _draw_matrix(matrix):
     figure = Figure(figsize=(4.2, 3.8))
-    # The labels are the classes: margins that fit them, because finding them takes as long as drawing, after every job with W&B.
+    # Fixed margins that fit the classes: finding them takes as long as drawing, and W&B gets this figure after every job.
     axes = figure.add_axes((0.18, 0.18, 0.75, 0.75))
     axes.imshow(matrix.values, cmap="cividis", vmin=0, vmax=1)
     places = range(len(matrix.labels))

@@ -1,4 +1,4 @@
-"""The same figures for the page, as plotly's own description of them in JSON; plotly.js draws them in the browser."""
+"""Figures for a page, as plotly describes them in JSON; plotly.js draws them in the browser."""
 
 import html
 import textwrap
@@ -15,7 +15,7 @@ FONT = "system-ui, sans-serif"
 
 
 def themes():
-    """{light, dark}: plotly templates on a transparent ground, so that the page's own colours show."""
+    """{light, dark}: plotly templates on a transparent background, so that the page's own colours show."""
     return {"light": _theme("#1b1f24", "#d9dde3"), "dark": _theme("#e6e8eb", "#3a4048")}
 
 
@@ -51,7 +51,7 @@ def _chart(chart):
         height=120 + row * rows if rows else 380,
         xaxis=_axis(chart.x),
         yaxis=_axis(chart.y),
-        showlegend=True,  # also of a single series, which plotly would leave out
+        showlegend=True,  # plotly leaves it out for a single series
     )
     if chart.at is not None:
         drawn.add_vline(chart.at, line={"color": "#888888", "width": 1})
@@ -122,7 +122,7 @@ def _matrix(matrix):
 
 
 def _literal(text):
-    """As plotly must be given a text to show it as it is: it reads tags, and TeX between dollar signs."""
+    """A text that plotly shows as it is: it would read tags, and TeX between dollar signs."""
     return html.escape(str(text), quote=False).replace("$", "&#36;")
 
 

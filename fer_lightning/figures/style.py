@@ -1,4 +1,4 @@
-"""How figures look, on the page and in files: colours that people with any colour vision tell apart, and a marker for each as well."""
+"""How figures look, on the page and in files: colours that people with any colour vision can tell apart, each with a marker."""
 
 # Okabe and Ito (2008), without black and yellow, which vanish on a dark and on a white page, and their blue a little lighter.
 COLOURS = ("#1A80C2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")

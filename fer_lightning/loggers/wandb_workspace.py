@@ -1,17 +1,16 @@
 """The W&B workspace in which the runs of a study are compared, grouped by cell."""
 
 import json
-from pathlib import Path
 
 from fer_lightning.loggers.mirrors import cell_key, summary
 from fer_lightning.process.errors import UserError
 from fer_lightning.runs.config_files import read_config
-from fer_lightning.runs.layout import RESULT
+from fer_lightning.runs.layout import run_folders
 from fer_lightning.runs.metrics_csv import read_metrics
 from fer_lightning.runs.result import read_result
+from fer_lightning.runs.scores import ranked
 from fer_lightning.runs.study_file import read_ledger
 
-ACCURACY = ("best/val_accuracy", "test/accuracy", "test/accuracy_clean", "test/macro_f1")
 CURVES = ("val/accuracy", "train/accuracy", "val/loss", "train/loss", "lr")
 
 
@@ -29,6 +28,7 @@ def board(folder, entity="", project=""):
     scores = dict.fromkeys(key for run in runs for key in summary(read_result(run)))
     history = dict.fromkeys(key for run in runs for key in read_metrics(run)[0])
     axes = [axis for axis in ledger["axes"] if axis != "seed"]
+    ranking = ["best/val_accuracy", *(f"test/{score.name}" for score in ranked())]
 
     def bars(keys, by="cell"):
         about = {"groupby": panels.Config(by), "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev", "orientation": "v"}
@@ -39,8 +39,8 @@ def board(folder, entity="", project=""):
         return [panels.LinePlot(title=key, x="epoch", y=[key], **about) for key in keys if key in history]
 
     sections = {
-        "Accuracy by cell, mean and sd over seeds": bars(ACCURACY),
-        "Accuracy by axis": [bar for axis in axes if len(axes) > 1 for bar in bars(ACCURACY[:2], cell_key(axis))],
+        "Scores by cell, mean and sd over seeds": bars(ranking),
+        "Accuracy by axis": [bar for axis in axes if len(axes) > 1 for bar in bars(ranking[:2], cell_key(axis))],
         "Learning curves": curves(CURVES),
         "Stability by cell": bars(key for key in scores if key.startswith("stability/run_")),
         "Stability while training": curves(key for key in history if key.startswith("stability/")),
@@ -76,7 +76,7 @@ def specification(workspace):
 def _read(folder):
     """(study.json, the folders of the done runs)."""
     ledger = read_ledger(folder)
-    runs = [path.parent for path in sorted(Path(folder).glob(f"*/{RESULT}")) if read_result(path.parent)["status"] == "done"]
+    runs = [run for run in run_folders(folder) if read_result(run)["status"] == "done"]
     if ledger is None or not runs:
         raise UserError(f"{folder} is no study with a finished job. Name the folder of a study, such as multirun/NAME.")
     return ledger, runs

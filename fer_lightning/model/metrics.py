@@ -8,20 +8,8 @@ from torchmetrics import Metric
 from torchmetrics.functional import classification as tm
 
 from fer_lightning.data.faces import CLASSES
-from fer_lightning.process.errors import ConfigError, near
 
 C = len(CLASSES)
-
-# What `score` computes, and whether more is better.
-DIRECTIONS = {
-    "loss": "min",
-    "accuracy": "max",
-    "macro_f1": "max",
-    "weighted_f1": "max",
-    "top2": "max",
-    "ece": "min",
-    "brier": "min",
-}
 
 
 class Predictions(Metric):
@@ -47,17 +35,6 @@ class Predictions(Metric):
         return tuple(torch.cat(state) for state in (self.logits, self.labels, self.rows))
 
 
-def direction(key, monitor):
-    """min or max, for a monitored score such as val/accuracy. Only validation scores may select an epoch.
-
-    key: the config key that names the monitor, for the ConfigError about an unknown score
-    """
-    known = [f"val/{name}" for name in DIRECTIONS]
-    if monitor not in known:
-        raise ConfigError(f"{key}={monitor}: there is no such score. {near(monitor, known)}")
-    return DIRECTIONS[monitor.removeprefix("val/")]
-
-
 def count_as_wrong(logits, labels):
     """Logits (N, 7) in which an image whose logits are NaN or infinite counts as wrong: its true class (N,) comes last."""
     finite = logits.isfinite().all(1, keepdim=True)
@@ -65,7 +42,7 @@ def count_as_wrong(logits, labels):
 
 
 def score(logits, labels):
-    """The scores of any part. logits (N, 7), labels (N,). Returns {name: float}, fractions of 1.
+    """The scores of any part, by their names in `fer_lightning.runs.scores`. logits (N, 7), labels (N,). Returns {name: float}.
 
     accuracy is over all images (micro); macro_f1 gives each class the same weight, weighted_f1 its share of the images.
     ece: 15 bins of equal width of the top probability. brier: mean over images of sum over classes of (p - y)^2.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from torch.optim import lr_scheduler as torch_schedulers
 
-from fer_lightning.model.metrics import direction
 from fer_lightning.process.errors import ConfigError
+from fer_lightning.runs.scores import direction
 
 
 @dataclass(frozen=True)

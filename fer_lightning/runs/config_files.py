@@ -1,4 +1,4 @@
-"""The config of a run in .hydra/, written as Hydra would, read with the guards that a stranger's folder needs."""
+"""The config of a run, in .hydra/: written as Hydra would, read with the guards that a stranger's folder needs."""
 
 from pathlib import Path
 
@@ -11,10 +11,11 @@ from fer_lightning.safety.secrets import check_secrets
 from fer_lightning.safety.untrusted_files import read_yaml
 
 CONFIG = Path(".hydra", "config.yaml")
+OVERRIDES = Path(".hydra", "overrides.yaml")
 
 
 def write_config(folder, cfg, context, overrides):
-    """Write .hydra as Hydra would, but each file at once: Hydra writes it before a job can say that it is done, and in parts.
+    """Write .hydra as Hydra would, but each file atomically: Hydra writes them early and in pieces.
 
     cfg: of the job; context: Hydra's own config; overrides: of the job, as typed
     """
@@ -23,12 +24,27 @@ def write_config(folder, cfg, context, overrides):
         replace_file(Path(folder) / ".hydra" / f"{name}.yaml", OmegaConf.to_yaml(OmegaConf.create(node)))
 
 
+def read_settings(folder):
+    """The config as plain containers, references as they are written. OSError if there is no such file; ValueError if it is damaged."""
+    settings = read_yaml(Path(folder) / CONFIG)
+    if not isinstance(settings, dict):
+        raise ValueError("it is no mapping")
+    return settings
+
+
 def read_config(folder):
-    """The config of a run folder. UserError where it cannot be read, or would show what is in the environment of who reads it."""
-    path = Path(folder) / CONFIG
+    """The config with its references. UserError if it cannot be read, or if it would show secrets of the reader's own environment."""
     try:
-        settings = read_yaml(path)
+        settings = read_settings(folder)
         check_secrets(settings)
         return OmegaConf.create(settings)
     except (OSError, ValueError, UserError, OmegaConfBaseException) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+        raise UserError(f"{Path(folder) / CONFIG} cannot be read: {error}") from error
+
+
+def read_overrides(folder):
+    """The overrides of a job as typed, a tuple of strings. OSError if there is no such file; ValueError if it is damaged or empty."""
+    overrides = read_yaml(Path(folder) / OVERRIDES)
+    if not isinstance(overrides, list) or not all(isinstance(override, str) for override in overrides):
+        raise ValueError("it is no list of overrides")
+    return tuple(overrides)

@@ -1,4 +1,4 @@
-"""A finished run as read from its folder, and whether two of them speak of the same pictures."""
+"""A finished run as read from its folder, and whether the predictions of two runs are of the same images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,17 +9,17 @@ from omegaconf.errors import OmegaConfBaseException
 from fer_lightning.config.identity import training_config
 from fer_lightning.process.errors import UserError
 from fer_lightning.runs.config_files import CONFIG, read_config
-from fer_lightning.runs.layout import METRICS, PREDICTIONS, RESULT
+from fer_lightning.runs.layout import METRICS, PREDICTIONS, RESULT, run_folders
 from fer_lightning.runs.metrics_csv import read_metrics
-from fer_lightning.runs.predictions import read_predictions
+from fer_lightning.runs.predictions import class_columns, part_of, read_predictions
 from fer_lightning.runs.result import read_result
 
-CLEAN_UNKNOWN = "Clean pictures are left out: none is known. Runs from before predictions.parquet had the column `clean` do not say."
+CLEAN_UNKNOWN = "Clean images are left out, because none is known: older runs have no column `clean` in predictions.parquet."
 
 
 @dataclass(frozen=True)
 class Run:
-    """folder; what its result.json holds; its predictions.parquet"""
+    """folder; result: its result.json; table: its predictions.parquet"""
 
     folder: Path
     result: dict
@@ -32,14 +32,14 @@ class Run:
     @property
     def probabilities(self):
         """The names of the columns with the probabilities, one a class."""
-        return [column for column in self.table if column[0] == "p" and column[1:].isdigit()]
+        return class_columns(self.table)
 
     def part(self, split):
-        """The predictions of val or test, a row a picture, in the order of the pictures' rows in the data, which are the index."""
-        return self.table[self.table["split"] == split].set_index("row").sort_index()
+        """The predictions of val or test, one row an image, ordered by the images' rows in the data, which are the index."""
+        return part_of(self.table, split)
 
     def settings(self):
-        """What its training depends on, with dotted keys, paths left out; None where it kept no config, as an ensemble."""
+        """What its training depends on, with dotted keys, without paths; None if it has no config, as an ensemble."""
         if not (self.folder / CONFIG).exists():
             return None
         try:
@@ -48,17 +48,17 @@ class Run:
             raise UserError(f"{self.folder / CONFIG} cannot be read: {error}") from error
 
     def epochs(self):
-        """How many epochs it trained; None where it has no metrics.csv, as an ensemble."""
+        """How many epochs it trained; None if it has no metrics.csv, as an ensemble."""
         if not (self.folder / METRICS).exists():
             return None
         try:
             return len(read_metrics(self.folder))
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError) as error:
             raise UserError(f"{self.folder / METRICS} is damaged: {error}") from error
 
 
 def read_run(folder):
-    """The Run in a folder. UserError where there is none, or no finished one."""
+    """The Run in a folder. UserError if there is none, or no finished one."""
     folder = Path(folder)
     result = read_record(folder)
     if result is None:
@@ -69,7 +69,7 @@ def read_run(folder):
     if missing:
         raise UserError(f"{folder / RESULT} is damaged: it says nothing of {', '.join(sorted(missing))}. Run the job again.")
     try:
-        return Run(folder, result, read_predictions(folder / PREDICTIONS))
+        return Run(folder, result, read_predictions(folder))
     except OSError as error:
         raise UserError(f"{folder / PREDICTIONS} is missing ({error}). Run the job again.") from error
     except ValueError as error:
@@ -77,16 +77,11 @@ def read_run(folder):
 
 
 def read_record(folder):
-    """The result.json of a folder, None where it has none. UserError where it is damaged."""
+    """The result.json of a folder, None if it has none. UserError if it is damaged."""
     try:
         return read_result(folder)
     except (OSError, ValueError) as error:
         raise UserError(f"{Path(folder) / RESULT} cannot be read: {error}") from error
-
-
-def run_folders(folder):
-    """The run folders right below a folder, such as those of a study."""
-    return sorted(path.parent for path in Path(folder).glob(f"*/{RESULT}"))
 
 
 def _runs_below(folder):
@@ -99,9 +94,9 @@ def _runs_below(folder):
 
 
 def difference(first, second):
-    """Why the predictions of two runs cannot be set side by side, as a sentence; None where they can.
+    """Why the predictions of two runs cannot be paired, as a sentence; None if they can.
 
-    That is so under one protocol, on data of one fingerprint, with the same classes, and the same label on every picture that both scored.
+    They can if protocol, fingerprint of the data and classes are the same, and the label of every image that both scored.
     """
     protocols = [run.result["protocol"] for run in (first, second)]
     if protocols[0] != protocols[1]:
@@ -117,22 +112,22 @@ def difference(first, second):
     both = first.table.merge(second.table, on=["split", "row"])
     unlike = int((both["label_x"] != both["label_y"]).sum())
     if unlike:
-        return f"{unlike:,} of {len(both):,} pictures have another label: other labels, or copies of the data in another order."
+        return f"{unlike:,} of {len(both):,} images have another label: other labels, or copies of the data in another order."
     return None
 
 
 def on_both(first, second, split):
-    """The pictures of a part that both runs scored: row, label, prediction and probability of each run (_a, _b), clean if both know it.
+    """The images of a part that both runs scored: row, label, prediction and probability of each run (_a, _b), clean if both know it.
 
-    Clean is here a picture without an identical twin among those that either run was trained or selected on.
+    Clean: no identical twin is among the images that either run was trained or selected on.
     """
     parts = first.part(split), second.part(split)
     rows = parts[0].index.intersection(parts[1].index)
-    pictures = pd.DataFrame({"label": parts[0].loc[rows, "label"]})
+    images = pd.DataFrame({"label": parts[0].loc[rows, "label"]})
     for side, run, part in zip("ab", (first, second), parts):
         probabilities = part.loc[rows, run.probabilities].to_numpy()
-        pictures[f"prediction_{side}"] = probabilities.argmax(1)
-        pictures[f"probability_{side}"] = probabilities.max(1)
+        images[f"prediction_{side}"] = probabilities.argmax(1)
+        images[f"probability_{side}"] = probabilities.max(1)
     if all("clean" in part and part["clean"].notna().all() for part in parts):
-        pictures["clean"] = (parts[0].loc[rows, "clean"] & parts[1].loc[rows, "clean"]).astype(bool)
-    return pictures.reset_index()
+        images["clean"] = (parts[0].loc[rows, "clean"] & parts[1].loc[rows, "clean"]).astype(bool)
+    return images.reset_index()

@@ -1,6 +1,5 @@
 """Where the jobs of a study stand, from the files that they write while they run; whatever launches them."""
 
-import csv
 import os
 import socket
 from dataclasses import dataclass
@@ -8,27 +7,26 @@ from datetime import datetime
 from pathlib import Path
 
 from fer_lightning.process.errors import UserError
+from fer_lightning.runs.config_files import OVERRIDES, read_overrides, read_settings
 from fer_lightning.runs.layout import METRICS, RESULT
+from fer_lightning.runs.metrics_csv import read_metrics
 from fer_lightning.runs.result import read_result
 from fer_lightning.runs.study_file import LEDGER, read_ledger
-from fer_lightning.safety.untrusted_files import read_text, read_yaml
 
-OVERRIDES = Path(".hydra", "overrides.yaml")
-
-# A job is silent after so many of its epochs without a new row, ten minutes at least: the pass over the test part writes none.
+# A job is silent after so many of its epochs without a new row, and at least ten minutes: testing writes no row.
 SILENT_EPOCHS = 5
 SILENT_S = 600
-# Before the first row: data are read, weights may be fetched, and how long an epoch takes is not known.
+# Before the first row: data are read, weights may be fetched, and the time of an epoch is not known.
 SILENT_START_S = 3600
 
 
 @dataclass(frozen=True)
 class Job:
     """name:         of its folder
-    status:       as in result.json; silent: says that it runs, shows no sign of life; unreadable: its result.json is damaged
-    since:        when it came into this status; of a silent one, its last sign of life
-    cell:         {swept key: value} without the seed; None for a run of its own, and where nothing is recorded yet
-    epoch:        how many epochs it has done, of `epochs`; None where not known
+    status:       as in result.json; silent: recorded as running, but shows no sign of life; unreadable: its result.json is damaged
+    since:        when this status began; of a silent job, its last sign of life
+    cell:         {swept key: value} without the seed; None for a single run, and before anything is recorded
+    epoch:        how many epochs it has done, of `epochs`; None if not known
     val_accuracy: of the last epoch; of a done job, of the selected one
     epoch_s:      mean seconds an epoch; total_s: seconds that a done job took
     message:      what went wrong, in one line
@@ -50,7 +48,7 @@ class Job:
 @dataclass(frozen=True)
 class Study:
     """jobs:      a Job for each run folder in `folder`
-    to_do:     overrides of the jobs that have none yet
+    to_do:     overrides of the jobs that have no run folder yet
     undecided: whether more may come, because the sweeper chooses its jobs as it goes
     """
 
@@ -61,14 +59,14 @@ class Study:
 
 
 def is_run(folder):
-    """Whether a folder is that of a job, be it one that has only just begun. While Hydra writes, its files are empty."""
-    return (folder / RESULT).exists() or bool(_text(folder / OVERRIDES))
+    """Whether a folder is that of a job, even one that has only just begun. While Hydra writes, its files are empty."""
+    return (folder / RESULT).exists() or _if_readable(read_overrides, folder) is not None
 
 
 def find_studies(folder):
-    """[folder] where it is a study (it has study.json, or run folders gathered by hand), else the studies right below it.
+    """[folder] if it is a study (it has study.json, or run folders gathered by hand), else the studies directly below it.
 
-    UserError where there is none.
+    UserError if there is none.
     """
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}. Name the folder of a study, such as multirun/NAME, of several, or of one run.")
@@ -79,7 +77,7 @@ def find_studies(folder):
 
 
 def read_study(folder, now):
-    """The Study in a folder. now: seconds since the epoch. DataError where study.json is damaged."""
+    """The Study in a folder. now: seconds since the epoch. DataError if study.json is damaged."""
     jobs = [read_job(path, now) for path in _folders(folder) if is_run(path)]
     ledger = read_ledger(folder)
     if ledger is None:
@@ -94,7 +92,7 @@ def read_study(folder, now):
 
 
 def read_job(folder, now):
-    """The Job of a run folder at any moment of its life, however much of its files is there. now: seconds since the epoch."""
+    """The Job of a run folder at any moment, even if files are missing or unfinished. now: seconds since the epoch."""
     begun, written = _changed(folder / OVERRIDES), _changed(folder / RESULT)
     try:
         result = read_result(folder)
@@ -104,17 +102,18 @@ def read_job(folder, now):
     except (ValueError, TypeError, KeyError) as error:
         message = f"{RESULT} is damaged: {type(error).__name__}, {error}"
         return Job(folder.name, "unreadable", _time(written), _overrides(folder), message=message)
-    # Another try may have begun and not have cleared the folder yet. A second at least: the files of a copied folder are all new.
+    # Another try may have begun and not yet cleared the folder. One second or more: the files of a copied folder are all new.
     if status is None or (status != "done" and begun > written + 1):
         overrides = _overrides(folder) or about.get("overrides", ())
-        return Job(folder.name, overrides=overrides, epochs=_epochs(folder), **_life({}, begun, begun, None, now))
+        return Job(folder.name, overrides=overrides, epochs=_epochs(folder), **_life({}, started=begun, seen=begun, epoch_s=None, now=now))
     if status == "running":
-        epoch, accuracy = _last_row(folder / METRICS)
+        epoch, accuracy = _last_row(folder)
         # Both times are of files, by one clock, which may be another machine's.
         seen = _changed(folder / METRICS) if epoch else written
         epoch_s = max(0.0, seen - written) / epoch if epoch else None
         progress = {"epoch": epoch, "epochs": _epochs(folder), "val_accuracy": accuracy, "epoch_s": epoch_s}
-        return Job(folder.name, **about, **progress, **_life(result.get("environment") or {}, written, seen, epoch_s, now))
+        life = _life(result.get("environment") or {}, started=written, seen=seen, epoch_s=epoch_s, now=now)
+        return Job(folder.name, **about, **progress, **life)
     return Job(
         folder.name,
         status,
@@ -127,18 +126,18 @@ def read_job(folder, now):
 
 
 def _about(job):
-    """What is kept of the job of a result.json. A single run has an empty cell, which says nothing of how it differs from others."""
+    """Overrides and cell of the job of a result.json. The cell of a single run is empty and tells it from no other, so it is None."""
     return {"overrides": tuple(job["overrides"]), "cell": job["cell"] if job["study"] else None}
 
 
-def _life(environment, started, seen, epoch_s, now):
-    """Status, since when and why of a job that says it runs. started, seen: when it began and when it last wrote."""
+def _life(environment, *, started, seen, epoch_s, now):
+    """Status, since when and why of a job that is recorded as running. started, seen: when it began and when it last wrote."""
     why = _silence(environment, now - seen, epoch_s)
     return {"status": "silent" if why else "running", "since": _time(seen if why else started), "message": why}
 
 
 def _silence(environment, quiet_s, epoch_s):
-    """Why a job that says it runs is taken to have stopped; None for a job that is alive as far as one can see."""
+    """Why a job that is recorded as running has probably stopped; None for a job that shows signs of life."""
     here = "pid" in environment and environment.get("host") == socket.gethostname()
     if here and not _lives(environment["pid"]):
         return f"its process ({environment['pid']}) is gone"
@@ -157,44 +156,35 @@ def _lives(pid):
     return True
 
 
-def _last_row(path):
-    """(epochs done, validation accuracy or None) by the last whole row of metrics.csv; (None, None) before the first."""
-    text = _text(path)
-    rows = list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))  # the last line may be only half there
-    if not rows:
-        return None, None
-    accuracy = rows[-1].get("val/accuracy")
-    return int(rows[-1]["epoch"]) + 1, float(accuracy) if accuracy else None
+def _last_row(folder):
+    """(epochs done, validation accuracy or None) by the last row of metrics.csv; (None, None) before the first."""
+    *_, last = _if_readable(read_metrics, folder) or [None]
+    return (None, None) if last is None else (int(last["epoch"]) + 1, last.get("val/accuracy"))
 
 
 def _overrides(folder):
-    return tuple(_yaml(folder / OVERRIDES) or ())
+    return _if_readable(read_overrides, folder) or ()
 
 
 def _epochs(folder):
-    config = _yaml(folder / ".hydra" / "config.yaml") or {}
-    epochs = (config.get("trainer") or {}).get("max_epochs")
-    return epochs if isinstance(epochs, int) else config.get("epochs")  # the trainer's is a reference to the root's
+    """How many epochs a job trains by its config; None if it does not say."""
+    config = _if_readable(read_settings, folder) or {}
+    trainer = config.get("trainer")
+    # The trainer's number is usually a reference to the root's.
+    known = (trainer.get("max_epochs") if isinstance(trainer, dict) else None, config.get("epochs"))
+    return next((epochs for epochs in known if isinstance(epochs, int)), None)
 
 
-def _yaml(path):
-    """What Hydra wrote; None where it has not, or is at it, or it is no file of ours."""
+def _if_readable(read, folder):
+    """What a reader of runs/ gives; None if the file is not there yet, is still being written, or is damaged."""
     try:
-        return read_yaml(path)
+        return read(folder)
     except (OSError, ValueError):
         return None
 
 
-def _text(path):
-    """Empty where there is no such file, or none of ours."""
-    try:
-        return read_text(path)
-    except (OSError, ValueError):
-        return ""
-
-
 def _place(overrides, axes):
-    """What tells a job from the others of its study: how the swept keys and the seed are written. Constants may differ between tries."""
+    """What identifies a job within its study: the swept keys and the seed, as written. Other keys may differ between tries."""
     written = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
     return tuple(written.get(key) for key in (*axes, "seed"))
 
@@ -208,7 +198,7 @@ def _folders(folder):
 
 
 def _changed(path):
-    """When a file was last written, in seconds since the epoch; 0 where there is none."""
+    """When a file was last written, in seconds since the epoch; 0 if there is none."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:

@@ -4,8 +4,10 @@
     metrics.csv           one row an epoch, appended as the epoch ends (metrics_csv.py)
     predictions.parquet   one row an image of val and test: row, split, label, clean, p0..p6 (predictions.py)
     steps.parquet         one row a training step: step, epoch, loss, grad_norm, lr; replaced as an epoch ends (steps.py)
-    checkpoints/          best.ckpt (weights of the selected epoch); until the run is done, what it needs to go on
+    checkpoints/          best.ckpt (weights of the selected epoch); until the run is done, what resuming needs
     .hydra/               the config (config_files.py)
+
+A study folder holds the run folders of its jobs and study.json (study_file.py).
 """
 
 import shutil
@@ -22,6 +24,11 @@ BEST = "best.ckpt"
 
 def checkpoints_of(folder):
     return Path(folder) / "checkpoints"
+
+
+def run_folders(folder):
+    """The run folders directly below a folder, such as those of a study."""
+    return sorted(path.parent for path in Path(folder).glob(f"*/{RESULT}"))
 
 
 @first_only

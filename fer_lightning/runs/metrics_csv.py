@@ -1,12 +1,18 @@
 """metrics.csv: one row an epoch, appended as the epoch ends."""
 
 import csv
+import io
+from math import nan
 from pathlib import Path
 
 from fer_lightning.process.files import replace_file
 from fer_lightning.process.first_process import first_only
 from fer_lightning.runs.layout import METRICS
-from fer_lightning.safety.untrusted_files import check_file
+from fer_lightning.safety.untrusted_files import read_text
+
+# An epoch takes 300 bytes. A file of this size takes half a gigabyte in memory.
+LARGEST = 10_000_000
+MOST_EPOCHS = 1_000_000
 
 
 @first_only
@@ -28,7 +34,7 @@ def append_metrics(folder, row):
 
 @first_only
 def cut_metrics(folder, epochs):
-    """Leave the first so many epochs in metrics.csv: a run that goes on from a checkpoint writes the later ones again."""
+    """Keep the first so many epochs of metrics.csv: a run resumed from a checkpoint writes the later ones again."""
     path = Path(folder) / METRICS
     if path.exists():
         with open(path, newline="") as file:
@@ -37,7 +43,18 @@ def cut_metrics(folder, epochs):
 
 
 def read_metrics(folder):
-    """The rows of metrics.csv as a list of {name: float}."""
-    check_file(Path(folder) / METRICS)
-    with open(Path(folder) / METRICS, newline="") as file:
-        return [{k: float(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
+    """The rows of metrics.csv as a list of {name: float}; a row lacks what its epoch did not measure.
+
+    A last line without its end is left out: the run is still writing it. OSError if there is no such file; ValueError if it is damaged.
+    """
+    text = read_text(Path(folder) / METRICS, LARGEST)
+    try:
+        whole = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
+        rows = [{name: float(value) for name, value in row.items() if value != ""} for row in whole]
+    except (TypeError, csv.Error) as error:  # a row longer or shorter than the header
+        raise ValueError(f"a row does not fit the header ({error})") from error
+    for row in rows:
+        epoch = row.get("epoch", nan)
+        if not (epoch.is_integer() and 0 <= epoch < MOST_EPOCHS):
+            raise ValueError(f"a row has the epoch {epoch}")
+    return rows

@@ -1,94 +1,96 @@
-"""The predictions.parquet of a run, checked: what it says of its columns and of itself may come from anyone."""
+"""predictions.parquet: what the selected weights of a run say of every image of val and test.
+
+Columns: row (of the image in the data), split (val | test), label, clean, and the probability of each class, p0, p1, ...
+clean says which test images have no identical twin among those trained or selected on; it is empty for val and where it is not known.
+"""
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from fer_lightning.process.files import replacing
 from fer_lightning.process.first_process import first_only
 from fer_lightning.runs.layout import PREDICTIONS
-from fer_lightning.safety.untrusted_files import check_file
+from fer_lightning.safety.untrusted_files import only_value_errors, read_parquet
 
-# FER-2013 has 7,178 pictures of val and test, a row each.
+# FER-2013 has 35,887 images, 7,178 of them in val and test. No row number reaches this, and no file has more rows.
 MOST_ROWS = 5_000_000
 MOST_CLASSES = 1000
 
-WANTED = "it wants row, split, label, p0, p1 ... and a picture once"
+WANTED = "it wants row, split, label, p0, p1 ... and each image once"
 
 
 @first_only
 def write_predictions(folder, parts, clean=None):
-    """parts: {split: (logits (N, 7), labels (N,), rows (N,))} of tensors; clean: mask of the test pictures (N,), None: not known.
-
-    The column `clean` is empty for val: it says which test pictures have no identical twin among those trained or selected on.
-    """
+    """parts: {split: (probabilities (N, C), labels (N,), rows (N,))} as arrays; clean: mask of the test images (N,), None: not known."""
     frames = []
-    for split, (logits, labels, rows) in parts.items():
-        frame = pd.DataFrame(logits.softmax(1).cpu().numpy(), columns=[f"p{c}" for c in range(logits.shape[1])])
-        frame.insert(0, "row", rows.cpu().numpy())
+    for split, (probabilities, labels, rows) in parts.items():
+        frame = pd.DataFrame(probabilities, columns=[f"p{c}" for c in range(probabilities.shape[1])])
+        frame.insert(0, "row", rows)
         frame.insert(1, "split", split)
-        frame.insert(2, "label", labels.cpu().numpy())
+        frame.insert(2, "label", labels)
         known = clean is not None and split == "test"
-        frame.insert(3, "clean", pd.array(clean.cpu().numpy() if known else [None] * len(frame), dtype="boolean"))
+        frame.insert(3, "clean", pd.array(clean if known else [None] * len(frame), dtype="boolean"))
         frames.append(frame)
     with replacing(Path(folder) / PREDICTIONS) as part:
         pd.concat(frames).to_parquet(part, index=False)
 
 
-def read_predictions(path):
-    """The table as a frame. OSError where there is no such file; ValueError where it is damaged, or no such table."""
-    frame = read_columns(path).to_pandas()
-    if frame.duplicated(["split", "row"]).any():
-        raise ValueError(WANTED)
+def read_predictions(folder):
+    """The table of a run folder, checked: it may come from anyone. OSError if there is no such file; ValueError if it is damaged."""
+    table = read_parquet(Path(folder) / PREDICTIONS, _known_columns, MOST_ROWS)
+    with only_value_errors():
+        _check_values(table)
+        frame = table.to_pandas()
     if "clean" in frame:
         frame["clean"] = frame["clean"].astype("boolean")
     return frame
 
 
-def read_columns(path):
-    """The table with the columns that we know: row, split, label, clean where it is there, and the probabilities of all classes."""
-    from pyarrow import parquet
-
-    check_file(path)
-    try:
-        with parquet.ParquetFile(path) as file:
-            if file.metadata.num_rows > MOST_ROWS:
-                raise ValueError(f"it says it has {file.metadata.num_rows:,} rows")
-            kinds = {field.name: field.type for field in file.schema_arrow}
-            classes = sorted((name for name in kinds if name[:1] == "p" and name[1:].isdecimal()), key=lambda name: int(name[1:]))
-            _check_kinds(kinds, classes)
-            known = [name for name in ("row", "split", "label", "clean") if name in kinds]
-            # What the file says of pandas names the classes that it is to build.
-            table = file.read([*known, *classes]).replace_schema_metadata(None)
-        _check_values(table, classes)
-    except Exception as error:  # there is no end to what a damaged file can raise
-        raise ValueError(" ".join(str(error).split())[:300] or type(error).__name__) from error
-    return table
+def part_of(table, split):
+    """The images of val or test, ordered by their rows in the data, which are the index."""
+    return table[table["split"] == split].set_index("row").sort_index()
 
 
-def _check_kinds(kinds, classes):
+def probabilities(table):
+    """(N, C) of a table of predictions."""
+    return table[class_columns(table)].to_numpy()
+
+
+def class_columns(names):
+    """The names of the columns with the probabilities, in the order of the classes."""
+    return sorted((name for name in names if name[:1] == "p" and name[1:].isdecimal()), key=lambda name: int(name[1:]))
+
+
+def _known_columns(kinds):
+    """The columns to read. kinds: {name: pyarrow type}. ValueError if one is missing or of another type."""
     from pyarrow import types
 
+    classes = class_columns(kinds)
     whole = all(name in kinds and types.is_integer(kinds[name]) for name in ("row", "label"))
     text = "split" in kinds and (types.is_string(kinds["split"]) or types.is_large_string(kinds["split"]))
     clean = "clean" not in kinds or types.is_boolean(kinds["clean"]) or types.is_null(kinds["clean"])
     numbers = 0 < len(classes) <= MOST_CLASSES and all(types.is_floating(kinds[name]) for name in classes)
     if not (whole and text and clean and numbers):
         raise ValueError(WANTED)
+    return [*(name for name in ("row", "split", "label", "clean") if name in kinds), *classes]
 
 
-def _check_values(table, classes):
+def _check_values(table):
+    """ValueError unless rows are those of images, each once, labels those of classes, and probabilities between 0 and 1."""
     from pyarrow import compute
 
     if any(table[name].null_count for name in ("row", "split", "label")):
         raise ValueError("it has empty cells")
     if not len(table):
         return
-    for name, most in (("row", np.iinfo(np.int64).max), ("label", len(classes) - 1)):
+    classes = class_columns(table.column_names)
+    for name, most in (("row", MOST_ROWS - 1), ("label", len(classes) - 1)):
         span = compute.min_max(table[name]).as_py()
         if span["min"] < 0 or span["max"] > most:
             raise ValueError(f"{name} is {span['min']} to {span['max']}")
+    if len(table.group_by(["split", "row"]).aggregate([])) < len(table):
+        raise ValueError(WANTED)
     for name in classes:
         values = table[name].to_numpy()
         if ((values < 0) | (values > 1.001)).any():  # those of a run that diverged are NaN

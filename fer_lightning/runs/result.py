@@ -6,24 +6,65 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import replace_file
 from fer_lightning.process.first_process import first_only
-from fer_lightning.runs.layout import RESULT
-from fer_lightning.safety.json_shape import RESULT_SHAPE, check_shape
+from fer_lightning.runs.layout import RESULT, run_folders
+from fer_lightning.runs.scores import SCORES
+from fer_lightning.safety.json_shape import NUMBER, RESULT_SHAPE, check_shape
 from fer_lightning.safety.secrets import mask
 from fer_lightning.safety.untrusted_files import read_json
 
 SCHEMA = 1
 
+COUNTS = ("n", "n_clean", "n_clean_near")
+
+_NUMBERS = {score.name: NUMBER for score in SCORES}
+SHAPE = RESULT_SHAPE | {"metrics": {part: shape | _NUMBERS for part, shape in RESULT_SHAPE["metrics"].items()}}
+
 
 def read_result(folder):
-    """The result.json of a run folder, or None where there is none yet. ValueError where it is damaged, or no file of its own."""
+    """The result.json of a run folder, None if there is none yet. ValueError if it is damaged, or a link."""
     path = Path(folder) / RESULT
     if not os.path.lexists(path):
         return None
     result = read_json(path)
-    check_shape(result, RESULT_SHAPE)
+    check_shape(result, SHAPE)
+    metrics = result.get("metrics") or {}
+    for part in RESULT_SHAPE["metrics"]:
+        _check_scores(part, metrics.get(part) or {})
     return result
+
+
+def _check_scores(part, metrics):
+    """ValueError unless shares lie between 0 and 1 and counts are whole: intervals are computed from them."""
+    shares = [score.name for score in SCORES if score.percent]
+    for name, value in metrics.items():
+        share_is_wrong = name in shares and value is not None and not 0 <= value <= 1
+        count_is_wrong = name in COUNTS and value is not None and (value < 0 or value != int(value))
+        if share_is_wrong or count_is_wrong:
+            raise ValueError(f"metrics.{part}.{name} is {value}")
+
+
+def read_results(folder):
+    """({run: its result.json}, [runs whose result.json is damaged]) of the run folders directly below a folder.
+
+    UserError if there is none, or none that can be read.
+    """
+    results, damaged = {}, []
+    for run in run_folders(folder):
+        try:
+            result = read_result(run)
+            result["status"], result["job"]["cell"], result["job"]["seed"]
+        except (OSError, ValueError, KeyError, TypeError):
+            damaged.append(run.name)
+        else:
+            results[run.name] = result
+    if not results and not damaged:
+        raise UserError(f"{folder} holds no run: no */{RESULT} below it. Name the folder of a study, such as multirun/NAME.")
+    if not results:
+        raise UserError(f"{folder}: no {RESULT} below it can be read. Run the jobs again.")
+    return results, damaged
 
 
 @first_only

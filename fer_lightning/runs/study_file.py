@@ -1,23 +1,55 @@
 """study.json: the command of a study, its axes, its jobs, the settings they share; written before the first job."""
 
+import json
 from pathlib import Path
 
 from fer_lightning.process.errors import DataError
+from fer_lightning.process.files import replace_file
 from fer_lightning.safety.json_shape import STUDY_SHAPE, check_shape
 from fer_lightning.safety.untrusted_files import read_json
 
 LEDGER = "study.json"
 
+SCHEMA = 1
+
+# What holds if the file says nothing of it. Null in the file is the same.
+DEFAULTS = {"axes": [], "jobs": None, "base": {}, "command": None, "study": {}}
+STUDY_DEFAULTS = {
+    **{"name": "", "question": "", "paper": None, "protocol": None, "images": None},
+    **{"published": [], "doubts": [], "analysis": {}},
+}
+PUBLISHED_DEFAULTS = {"cell": {}, "row": ""}
+
+
+def write_ledger(folder, ledger):
+    """Replace study.json. ledger: {study, axes, jobs, base, command}"""
+    replace_file(Path(folder) / LEDGER, json.dumps({"schema": SCHEMA} | ledger, indent=1) + "\n")
+
 
 def read_ledger(folder):
-    """What study.json holds; None where there is none, as for run folders gathered by hand. DataError where it is damaged."""
+    """What study.json holds, with defaults for what it lacks. None if there is none, as for run folders gathered by hand.
+
+    DataError if it is damaged.
+    """
     path = Path(folder) / LEDGER
     try:
         ledger = read_json(path)
         check_shape(ledger, STUDY_SHAPE)
         ledger["jobs"], ledger["axes"]
+        return with_defaults(ledger)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(f"{path} is damaged ({error}). Remove it: the command of the sweep, given again, writes it anew.") from error
-    return ledger
+
+
+def with_defaults(ledger):
+    """A ledger with defaults for what it lacks; of {} all of them."""
+    ledger = _filled(ledger, DEFAULTS)
+    study = _filled(ledger["study"], STUDY_DEFAULTS)
+    published = [_filled(entry, PUBLISHED_DEFAULTS) for entry in study["published"]]
+    return ledger | {"study": study | {"published": published}}
+
+
+def _filled(node, defaults):
+    return defaults | {key: value for key, value in node.items() if value is not None or key not in defaults}

@@ -6,6 +6,7 @@ Everything here raises ValueError with the reason. A damaged file of one's own l
 import json
 import os
 import stat
+from contextlib import contextmanager
 
 import yaml
 
@@ -64,3 +65,25 @@ def read_yaml(path):
         if "nesting depth" in str(error):  # its own limit, from 6.0.4
             raise ValueError("it is nested too deeply") from None
         raise ValueError(" ".join(str(error).split())) from error
+
+
+def read_parquet(path, choose, most_rows):
+    """A pyarrow Table. choose: from {column: type} to the names of the columns to read; what it raises is the reason."""
+    from pyarrow import parquet
+
+    check_file(path)
+    with only_value_errors(), parquet.ParquetFile(path) as file:
+        if file.metadata.num_rows > most_rows:
+            raise ValueError(f"it says it has {file.metadata.num_rows:,} rows")
+        names = choose({field.name: field.type for field in file.schema_arrow})
+        # What the file says of pandas names the classes that pandas is to build.
+        return file.read(names).replace_schema_metadata(None)
+
+
+@contextmanager
+def only_value_errors():
+    """Whatever a damaged file makes a library raise, and there is no end to it, becomes a ValueError of one line."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(" ".join(str(error).split())[:300] or type(error).__name__) from error

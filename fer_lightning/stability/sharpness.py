@@ -1,6 +1,7 @@
-"""How near the edge of stability an optimizer works (Cohen et al. 2021, 2022), and how far its gradient holds (Santurkar et al. 2018).
+"""How close an optimizer works to the edge of stability (Cohen et al. 2021, 2022), and how much its gradient changes over one step
+(Santurkar et al. 2018).
 
-losses: a function without arguments that yields the loss in parts whose sum it is, so that the graph of one part at a time is held
+losses: a function without arguments that yields the parts of which the loss is the sum, so that only one part's graph is in memory
 rates:  the learning rate of each of the optimizer's parameter groups
 """
 
@@ -17,15 +18,15 @@ STEPS = 15
 
 
 def edge_ratio(losses, optimizer, rates):
-    """The largest curvature that the optimizer meets over the largest at which its steps stay stable: 1 is the edge.
+    """The largest curvature of the loss over the largest at which the optimizer's steps are stable: 1 is the edge of stability.
 
-    NaN for an optimizer whose edge is not known here (it is for SGD, Adam and AdamW), and, with a remark, for a network with a function
-    that torch has no second derivative of, such as the gates of MobileNetV3.
+    NaN for an optimizer whose edge is not known here (SGD, Adam and AdamW are), and, with a warning, for a network with a function that
+    has no second derivative in torch, such as the gates of MobileNetV3.
 
     The curvature is the largest eigenvalue of D^1/2 H D^1/2 by 15 steps of power iteration, where H is the Hessian of the loss and D
     holds the rate of each parameter, for Adam divided by its sqrt(v) + eps.
     """
-    if type(optimizer) not in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW):  # Muon is an SGD, but does not take its steps
+    if type(optimizer) not in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW):  # Muon is a subclass of SGD with other steps
         return float("nan")
     try:
         return _curvature(losses, optimizer, rates) / edge(optimizer.param_groups[0])
@@ -52,7 +53,7 @@ def _curvature(losses, optimizer, rates):
 
 
 def edge(group):
-    """Rate times curvature beyond which the steps of a parameter group grow: (2 + 2 mu) / (1 - d), with Nesterov (2 + 2 mu) / (1 + 2 mu).
+    """Learning rate times curvature above which steps of a parameter group grow: (2 + 2 mu) / (1 - d); Nesterov: (2 + 2 mu) / (1 + 2 mu).
 
     mu: the momentum; d: its dampening. Adam's first moment is a momentum beta_1 with the dampening beta_1.
     """
@@ -61,7 +62,7 @@ def edge(group):
 
 
 def predictiveness(losses, optimizer, rates):
-    """|g' - g| / |g|, where g' is the gradient after a plain gradient step at the optimizer's rates. The parameters stay as they were."""
+    """|g' - g| / |g|, where g' is the gradient after one plain gradient step at the optimizer's rates. The parameters are restored."""
     parameters, rate, _ = zip(*_stepped(optimizer, rates))
     kept = [p.detach().clone() for p in parameters]
     before = _gradient(losses, parameters)
@@ -84,7 +85,7 @@ def hessian_vector(losses, parameters, vector):
         gradient = torch.autograd.grad(loss, parameters, create_graph=True, materialize_grads=True)
         return torch.autograd.grad(sum((g * v).sum() for g, v in zip(gradient, vector)), parameters, materialize_grads=True)
 
-    with sdpa_kernel(SDPBackend.MATH):  # the faster kernels of attention have no second derivative
+    with sdpa_kernel(SDPBackend.MATH):  # the faster attention kernels have no second derivative
         return _sum(product(loss) for loss in losses())
 
 
@@ -97,11 +98,11 @@ def _sum(parts):
 
 
 def _stepped(optimizer, rates):
-    """Each parameter that the optimizer steps, its rate, and what its step is divided by: 1, for Adam sqrt(v) + eps with unbiased v."""
+    """Each parameter that the optimizer updates, its rate, and the divisor of its step: 1, for Adam sqrt(v) + eps with unbiased v."""
     for group, rate in zip(optimizer.param_groups, rates):
         for p in group["params"]:
             if "amsgrad" not in group:  # no Adam
                 yield p, rate, 1.0
-            elif state := optimizer.state[p]:  # none where no gradient ever came: the network does not use it
+            elif state := optimizer.state[p]:  # empty if it never had a gradient: the network does not use it
                 square = state["max_exp_avg_sq" if group["amsgrad"] else "exp_avg_sq"]
                 yield p, rate, (square / (1 - group["betas"][1] ** float(state["step"]))).sqrt() + group["eps"]

@@ -15,8 +15,7 @@ from fer_lightning.config.identity import digest, training_config
 from fer_lightning.config.registered_analysis import registered
 from fer_lightning.config.targets import check_targets
 from fer_lightning.process.errors import ConfigError, UserError
-from fer_lightning.process.files import replace_file
-from fer_lightning.runs.study_file import LEDGER, read_ledger
+from fer_lightning.runs.study_file import LEDGER, read_ledger, write_ledger
 from fer_lightning.safety.secrets import check_secrets
 from fer_lightning.sweep.announcement import BEHIND, Sweep, announce
 from fer_lightning.sweep.overrides import refuse_merged_options, span
@@ -92,7 +91,7 @@ def _write_ledger(folder, ledger):
                 "Choose another folder with hydra.sweep.dir=multirun/NAME, or remove that one."
             )
     folder.mkdir(parents=True, exist_ok=True)
-    replace_file(path, json.dumps({"schema": 1} | ledger, indent=1) + "\n")
+    write_ledger(folder, ledger)
 
 
 def _settled(ledger):

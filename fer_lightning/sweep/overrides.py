@@ -5,7 +5,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from fer_lightning.config.cell_names import cell_name
+from fer_lightning.config.cell_names import folder_name
 from fer_lightning.process.errors import ConfigError
 
 # The only group of which several options may be chosen at once: they mirror the same record.
@@ -78,9 +78,10 @@ def cell_values(cfg, choices, axes):
 
     choices: of Hydra's groups, {group: option}
     """
-    return {key: choices[key] if key in choices else OmegaConf.select(cfg, key) for key in axes if key != "seed"}
+    values = {key: choices[key] if key in choices else OmegaConf.select(cfg, key) for key in axes if key != "seed"}
+    return {key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value for key, value in values.items()}
 
 
 def job_name(cfg, choices, axes):
     """The name of a job and of its run folder: its cell and its seed. choices: of Hydra's groups, {group: option}"""
-    return cell_name(cell_values(cfg, choices, axes) | {"seed": cfg.seed}, groups=choices)
+    return folder_name(cell_values(cfg, choices, axes), cfg.seed)

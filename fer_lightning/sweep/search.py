@@ -4,14 +4,13 @@ from statistics import mean
 
 import numpy as np
 import optuna
-import pandas as pd
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from fer_lightning.model.metrics import direction
 from fer_lightning.process.errors import ConfigError
-from fer_lightning.runs.layout import STEPS
 from fer_lightning.runs.result import read_result
+from fer_lightning.runs.scores import direction
+from fer_lightning.runs.steps import read_steps
 from fer_lightning.sweep.overrides import parse
 
 STORAGE = "search.db"
@@ -89,7 +88,7 @@ class Search:
 
 def diverged(folder):
     """Whether the loss or the gradient of a run became NaN or infinite. A run that only ends badly has a score to learn from."""
-    return not np.isfinite(pd.read_parquet(folder / STEPS, columns=["loss", "grad_norm"])).all(axis=None)
+    return not np.isfinite(read_steps(folder)[["loss", "grad_norm"]]).all(axis=None)
 
 
 def distribution(override):

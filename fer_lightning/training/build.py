@@ -12,8 +12,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.model.head import make_head
 from fer_lightning.model.losses import prior_bias
-from fer_lightning.model.metrics import direction
 from fer_lightning.process.errors import ConfigError
+from fer_lightning.runs.scores import direction
 from fer_lightning.training.averaging import TrainedAveraging
 from fer_lightning.training.checkpoints import AtomicCheckpoints
 from fer_lightning.training.module import FERModule

@@ -15,8 +15,8 @@ from fer_lightning.config.identity import digest
 from fer_lightning.model.metrics import score_parts
 from fer_lightning.process.errors import UserError, near
 from fer_lightning.process.terminal import console
-from fer_lightning.runs.finished_run import CLEAN_UNKNOWN, difference, read_record, read_run, run_folders
-from fer_lightning.runs.layout import RESULT
+from fer_lightning.runs.finished_run import CLEAN_UNKNOWN, difference, read_record, read_run
+from fer_lightning.runs.layout import RESULT, run_folders
 from fer_lightning.runs.predictions import write_predictions
 from fer_lightning.runs.result import write_result
 from fer_lightning.runs.study_file import LEDGER
@@ -131,7 +131,8 @@ def ensemble(runs, of="probabilities", out=None):
         "time": {name: sum(result["time"][name] for result in results) for name in ("fit_s", "test_s", "total_s")},
     }
     out.mkdir(parents=True, exist_ok=True)
-    write_predictions(out, parts, clean)
+    arrays = {part: (logits.softmax(1).numpy(), labels.numpy(), rows.numpy()) for part, (logits, labels, rows) in parts.items()}
+    write_predictions(out, arrays, None if clean is None else clean.numpy())
     write_result(out, record)
     return out, record
 

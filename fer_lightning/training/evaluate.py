@@ -19,8 +19,10 @@ def evaluate(trainer, module, data, faces, *, views, folder, photos=None):
     """
     parts = logits_of_parts(trainer, module, data)
     masks = _clean_masks(faces, data.split, parts["test"][2], photos) if "test" in parts else {}
-    write_predictions(folder, parts, masks.get("clean"))
-    metrics = score_parts(parts, masks.get("clean"))
+    clean = masks.get("clean")
+    arrays = {part: tuple(values.cpu().numpy() for values in (logits.softmax(1), *rest)) for part, (logits, *rest) in parts.items()}
+    write_predictions(folder, arrays, None if clean is None else clean.cpu().numpy())
+    metrics = score_parts(parts, clean)
     if faces.votes is not None:
         for part, (logits, _, rows) in parts.items():
             metrics[part] |= agreement(logits, torch.from_numpy(distribution(faces.votes[rows.cpu().numpy()])).to(logits.device))

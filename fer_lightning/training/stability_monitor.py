@@ -12,6 +12,7 @@ from torch.nn.utils import get_total_norm
 from fer_lightning.runs.steps import write_steps
 from fer_lightning.stability import measures as stability
 from fer_lightning.stability.sharpness import edge_ratio, predictiveness
+from fer_lightning.stability.spikes import counted_steps, find_spikes
 from fer_lightning.stability.units import inactive_units
 
 SHARPNESS = {"eos": edge_ratio, "pred": predictiveness}
@@ -129,7 +130,7 @@ class StabilityMonitor(Callback):
         self.epochs.append(epoch)
         write_steps(self.folder, self.steps)
 
-        count = stability.counted(self.steps["phase"].to_numpy(), self.steps["lr"].to_numpy())
+        count = counted_steps(self.steps["phase"].to_numpy(), self.steps["lr"].to_numpy())
         so_far = {
             "spk": stability.spike_rate(self.steps["spike"].to_numpy()[count]),
             "gnv": stability.gradient_volatility(self.steps["residual"].to_numpy()[count]),
@@ -143,8 +144,8 @@ class StabilityMonitor(Callback):
         module.log_dict({f"stability/{name}": math.nan if value is None else value for name, value in so_far.items()})
 
     def summary(self):
-        """All measures of the run so far and its label; see `fer_lightning.stability.measures.summary`."""
-        return stability.summary(self.steps, pd.DataFrame(self.epochs), self._clip_at)
+        """All measures of the run so far and their label; see `fer_lightning.stability.measures.run_stability`."""
+        return stability.run_stability(self.steps, pd.DataFrame(self.epochs), self._clip_at)
 
     def _gather(self, trainer):
         """The steps of this epoch with their spikes and residuals, as a frame; they are added to the steps of the run."""
@@ -156,7 +157,7 @@ class StabilityMonitor(Callback):
         self._losses, self._norms, self._lrs = [], [], []
         before = self.steps[self.steps["phase"] == self._phase] if len(self.steps) else self.steps
         phase = pd.concat([before, new])
-        new["spike"], new["residual"] = stability.judge(phase["loss"], phase["grad_norm"], since=len(before))
+        new["spike"], new["residual"] = find_spikes(phase["loss"], phase["grad_norm"], since=len(before))
         self.steps = pd.concat([self.steps, new], ignore_index=True)
         return new
 

@@ -49,10 +49,10 @@ def grid(tmp_path_factory):
 
 def test_a_planted_synergy(grid):
     found = analyse(grid[0], reference=REFERENCE, tuned_per_cell=True)
-    assert found.verdict.word == "synergy" and "bn over none: gelu against relu" in found.verdict.sentence
+    assert found.verdict.word == "synergy" and found.verdict.conclusion == "Synergy: bn instead of none helps gelu more than relu."
     assert titles(found) == [
-        *("Conclusion", "Runs", "Cells", "Analysis of variance", "Does the interaction test hold", "Synergy contrasts"),
-        *("Gain of head.norm", "What this study can see", "Against the reference cell", "Secondary outcomes"),
+        *("Conclusion", "Runs", "Cells", "Analysis of variance", "Checks of the interaction test", "Differences of gains"),
+        *("Gain of head.norm", "Power of this study", "Against the reference cell", "Secondary outcomes"),
     ]
     assert text(found, "Conclusion").startswith("Synergy: ") and "First by validation is gelu-bn" in text(found, "Conclusion")
     assert text(found, "Runs") == "40 of 40 runs are done: 8 of 8 cells, 5 seeds. Outcome: test_accuracy."
@@ -60,7 +60,8 @@ def test_a_planted_synergy(grid):
 
 def test_without_a_rate_of_its_own_for_each_cell_nothing_is_synergy(grid):
     found = analyse(grid[0], reference=REFERENCE)
-    assert found.verdict.word == "inconclusive" and "study.analysis.tuned_per_cell" in found.verdict.sentence
+    assert found.verdict.word == "inconclusive" and "study.analysis.tuned_per_cell" in found.verdict.conclusion
+    assert found.verdict.conclusion.startswith("Inconclusive: bn instead of none helps gelu more than relu, but the learning rate was not")
 
 
 def test_the_numbers_are_those_of_the_right_answers(grid):
@@ -97,14 +98,14 @@ def test_a_report_made_again_says_the_same(grid):
 def test_equal_gains_are_additive(tmp_path):
     write_grid(tmp_path, np.random.default_rng(1), pictures=2000, seeds=8)
     found = analyse(tmp_path, reference=REFERENCE, sesoi=0.05)
-    assert found.verdict.word == "additive" and "±5.00 points" in found.verdict.sentence
+    assert found.verdict.word == "additive" and "±5.00 points" in found.verdict.conclusion
 
 
 def test_one_seed_is_described_and_not_tested(tmp_path):
     write_grid(tmp_path, np.random.default_rng(2), pictures=200, seeds=1)
     found = analyse(tmp_path, reference=REFERENCE)
-    assert found.verdict.word == "inconclusive" and "no test is possible" in found.verdict.sentence
-    assert "seeds would show synergy" in found.verdict.sentence
+    assert found.verdict.word == "inconclusive" and "no test is possible" in found.verdict.conclusion
+    assert "7 to 19 seeds to show that one activation gains 1.00 points more" in found.verdict.settle
     assert "descriptive: F(1, 2)" in text(found, "Interaction, descriptive") and "Analysis of variance" not in titles(found)
     assert found.contrasts["p"].isna().all() and found.contrasts["estimate"].notna().all()
     assert found.cells["low"].notna().all() and found.cells["sd"].isna().all()
@@ -123,8 +124,8 @@ def test_runs_that_are_missing_failed_or_diverged_are_named(tmp_path):
     found = study_findings(tmp_path, jobs, {"analysis": FEW | {"reference": REFERENCE}})
     said = text(found, "Runs")
     assert "38 of 39 runs are done" in said and "Failed: gelu-none-s4." in said
-    assert "Incomplete, some cell having no score: seed 1 and seed 4." in said
-    assert "Diverged, and in the tests as they were trained: relu-bn-s0." in said
+    assert "Incomplete, without a score in some cell: seed 1 and seed 4." in said
+    assert "Diverged, and in the tests with the scores they have: relu-bn-s0." in said
     # The analysis of variance has the three seeds that are whole; a contrast has those that it needs.
     table = finding(found, "Analysis of variance").table.set_index("source")
     assert table.loc["residual", "degrees of freedom"] == 14
@@ -132,7 +133,7 @@ def test_runs_that_are_missing_failed_or_diverged_are_named(tmp_path):
     contrasts = found.contrasts.set_index(["kind", "name"])["n"]
     assert contrasts["gain", "bn over none with mish"] == 4 and contrasts["gain", "bn over none with swish"] == 5
     assert found.cells.set_index(["head.act", "head.norm"])["n"].to_dict()[("mish", "bn")] == 4
-    assert finding(found, "Does the interaction test hold").table.set_index("test of the interaction")["p"].ne("").all()
+    assert finding(found, "Checks of the interaction test").table.set_index("test of the interaction")["p"].ne("").all()
 
 
 def test_a_grid_with_an_empty_cell_is_inconclusive_and_ranked(tmp_path):
@@ -140,7 +141,7 @@ def test_a_grid_with_an_empty_cell_is_inconclusive_and_ranked(tmp_path):
     for seed in range(3):
         (tmp_path / f"swish-bn-s{seed}" / "result.json").unlink()
     found = analyse(tmp_path, reference=REFERENCE)
-    assert found.verdict == ("inconclusive", "Inconclusive: the interaction needs a run in every cell, and there is none in swish-bn.")
+    assert found.verdict.word == "inconclusive" and "a run in every cell, and there is none in swish-bn" in found.verdict.conclusion
     assert "Cells without a score: swish-bn." in text(found, "Runs") and "Ranking" in titles(found)
     assert found.cells["n"].tolist().count(0) == 1
 
@@ -159,13 +160,15 @@ def test_one_axis_is_ranked(tmp_path):
     accuracy = right.mean(2)
     first = "bc"[int(accuracy[:, 2].mean() > accuracy[:, 1].mean())]
     other = "cb"["bc".index(first)]
-    assert found.verdict == (None, f"Not told apart from {first}, the first: {other}. Lower than {first}: a and d.")
-    assert "Of all 6 pairs, 5 differ" in text(found, "Ranking") and f"b above {'d'}" in text(found, "Ranking")
+    doubt = f"but the data do not show that it differs from {other}"
+    assert found.verdict.word is None and found.verdict.conclusion == f"{first} (first by validation) is better than a and d, {doubt}."
+    assert f"{other} " in found.verdict.seen and "seeds to show a difference of 0.50 points from the first cell" in found.verdict.settle
+    assert "Of all 6 pairs of cells, 5 differ" in text(found, "Ranking") and f"b above {'d'}" in text(found, "Ranking")
     friedman = stats.friedmanchisquare(*accuracy.T)
     assert f"chi² = {friedman.statistic:.2f}" in text(found, "Ranking")
     table = finding(found, "Ranking").table.set_index("cell")
     assert table.loc["a", "average rank"] == f"{stats.rankdata(-accuracy, axis=1)[:, 0].mean():.2f}"
-    assert table.index[-1] == "d" and table.loc[first, "p (Holm)"] == "" and float(table.loc["d", "over the first (points)"]) < -10
+    assert table.index[-1] == "d" and table.loc[first, "p (Holm)"] == "" and float(table.loc["d", "minus the first (points)"]) < -10
 
 
 def test_numbers_as_levels_are_in_their_order(tmp_path):
@@ -179,8 +182,8 @@ def test_three_axes_are_one_factor(tmp_path):
         for cell in ({"x": x, "y": y, "optimizer.lr": lr} for x in "ab" for y in "cd" for lr in (0.1, 0.2)):
             write_run(tmp_path, cell, seed, rng.random(200) < 0.6)
     found = analyse(tmp_path)
-    assert found.verdict.word is None and "3 axes vary and do not make a two-way grid" in text(found, "Runs")
-    assert len(found.cells) == 8 and "a-c-lr0.1" in finding(found, "Ranking").table["cell"].tolist()
+    assert found.verdict.word is None and "3 axes vary and do not form a two-way grid" in text(found, "Runs")
+    assert len(found.cells) == 8 and "xa-yc-lr0.1" in finding(found, "Ranking").table["cell"].tolist()
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -188,7 +191,7 @@ def test_no_axis(tmp_path, seeds):
     for seed in range(seeds):
         write_run(tmp_path, {}, seed, np.random.default_rng(seed).random(200) < 0.6)
     found = analyse(tmp_path)
-    assert found.verdict == (None, "One cell: there is nothing to compare it with.")
+    assert found.verdict == (None, "Only one cell has a score, so there is nothing to compare it with.", "", "")
     assert titles(found) == ["Conclusion", "Runs", "Cells"] and found.cells["n"].tolist() == [seeds]
 
 
@@ -208,7 +211,7 @@ def test_without_a_test_part_validation_is_the_outcome(tmp_path):
     found = analyse(tmp_path)
     assert "Outcome: val_accuracy." in text(found, "Runs") and "No run has a test_accuracy" in text(found, "Runs")
     assert len(found.contrasts) == 6 and found.contrasts["low"].notna().all()
-    assert "on 300 pictures" in text(found, "Cells")
+    assert "on 300 images" in text(found, "Cells")
 
 
 def test_runs_on_other_pictures_have_intervals_over_seeds_alone(tmp_path):
@@ -222,7 +225,7 @@ def test_runs_on_other_pictures_have_intervals_over_seeds_alone(tmp_path):
                 write_run(tmp_path, {"protocol.fold": fold, "head.norm": norm}, seed, right[norm, fold, seed], rows=rows)
     found = analyse(tmp_path)
     said = text(found, "Runs")
-    assert "was scored on other pictures" in said and "Each combination of seed and protocol.fold counts as a seed" in said
+    assert "was scored on other" in said and "Each combination of seed and protocol.fold counts as a seed" in said
     row = found.contrasts.set_index(["kind", "name"]).loc[("reference", "bn")]
     gain = [right["bn", *key].mean() - right["none", *key].mean() for key in ((f, s) for f in range(3) for s in range(2))]
     expected = stats.ttest_1samp(gain, 0)
@@ -258,7 +261,7 @@ def test_the_same_run_twice_counts_once(tmp_path):
     (tmp_path / "a-s1").rename(tmp_path / "copy")
     write_run(tmp_path, {"backbone": "a"}, 1, np.ones(100, bool))
     found = analyse(tmp_path)
-    assert "Left out, because another run has the same cell and seed: copy." in text(found, "Runs")
+    assert "Left out because another run has the same cell and seed: copy." in text(found, "Runs")
     assert found.cells["n"].tolist() == [2, 2] and found.cells["max"][0] == 1
 
 
@@ -268,7 +271,7 @@ def test_runs_that_all_score_the_same_are_not_told_apart(tmp_path):
             for norm in NORMS:
                 write_run(tmp_path, {"head.act": act, "head.norm": norm}, seed, np.arange(100) % 4 == 0)
     found = analyse(tmp_path, reference=REFERENCE)
-    assert found.verdict.word == "inconclusive" and "scored the same" in found.verdict.sentence
+    assert found.verdict.word == "inconclusive" and "scored the same" in found.verdict.conclusion
 
 
 def test_a_random_search_is_one_factor(tmp_path):
@@ -277,7 +280,7 @@ def test_a_random_search_is_one_factor(tmp_path):
         cell = {"optimizer.lr": round(float(rng.random()), 6), "optimizer.weight_decay": round(float(rng.random()), 6)}
         write_run(tmp_path, cell, 0, rng.random(100) < 0.5)
     found = analyse(tmp_path)
-    assert found.verdict.word is None and "no test" in found.verdict.sentence and len(found.cells) == 12
+    assert found.verdict.word is None and "no test" in found.verdict.conclusion and len(found.cells) == 12
 
 
 def jobs_of(**axes):
@@ -309,7 +312,7 @@ def any_jobs(draw):
 @given(any_jobs(), st.sampled_from([{}, {"head.norm": "bn"}, {"head.norm": "gone", "optimizer.lr": 0.1}]))
 def test_no_study_is_too_odd(tmp_path, jobs, reference):
     found = study_findings(tmp_path, jobs, {"analysis": {"resamples": 100, "reference": reference}})
-    assert found.verdict.word in (None, "additive", "inconclusive", "synergy") and found.verdict.sentence
+    assert found.verdict.word in (None, "additive", "inconclusive", "synergy") and found.verdict.conclusion
     for entry in found.findings:
         assert entry.title and all(isinstance(paragraph, str) and "nan" not in paragraph for paragraph in entry.text)
         assert entry.table is None or not entry.table.astype(str).isin(["nan", "NaN"]).any(axis=None)

@@ -1,33 +1,37 @@
-"""The one word about an interaction: each condition of the registered rule, and how often the rule cries wolf."""
+"""The verdict on an interaction: each condition of the registered rule, what its paragraph says, and how often the rule is wrong."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
+from fer_lightning.analysis.statistics.contrasts import Roles
 from fer_lightning.analysis.statistics.descriptive import logit
 from fer_lightning.analysis.statistics.factorial import two_way
 from fer_lightning.analysis.statistics.interaction_verdict import decide
 from fer_lightning.analysis.statistics.layout import layout
-from fer_lightning.analysis.statistics.seeds_needed import Ability
+from fer_lightning.analysis.statistics.seeds_needed import StudyPower
 from fer_lightning.analysis.statistics.two_axes import crossed_findings
-from fer_lightning.analysis.statistics.two_way_bootstrap import draw_pictures
+from fer_lightning.analysis.statistics.two_way_bootstrap import draw_images
 from fer_lightning.config.registered_analysis import Analysis
 
 TUNED = Analysis(tuned_per_cell=True, reference={"head.act": "relu", "head.norm": "bn"})
+ROLES = Roles("head.norm", "none", "head.act", "relu")
 
 
 def gains(**changes):
-    """One difference of gains that has all that synergy asks for, and one that has nothing."""
-    row = {"name": "gelu", "estimate": 0.01, "p_holm": 0.004, "low": 0.004, "high": 0.016, "equivalence_p": 0.9}
+    """One difference of gains that meets all conditions of synergy, and one that meets none."""
+    both = {"treatment": "bn instead of none", "gain": 0.03, "reference_gain": 0.02}
+    row = both | {"level": "gelu", "estimate": 0.01, "p_holm": 0.004, "low": 0.004, "high": 0.016, "equivalence_p": 0.9}
     row |= {"clean": 0.02, "logit": 0.1} | changes
-    other = {"name": "mish", "estimate": 0.0, "p_holm": 1.0, "low": -0.01, "high": 0.01, "equivalence_p": 0.2}
+    other = both | {"level": "mish", "estimate": 0.0, "p_holm": 1.0, "low": -0.01, "high": 0.01, "equivalence_p": 0.2}
     return pd.DataFrame([row, other | {"clean": 0.0, "logit": 0.0}])
 
 
 def test_synergy():
-    word, sentence = decide(0.01, gains(), TUNED, "More seeds.")
-    assert word == "synergy" and "gelu +1.00 points" in sentence and "More seeds" not in sentence
+    verdict = decide(0.01, gains(), ROLES, TUNED, remedy="More seeds.")
+    assert verdict.word == "synergy" and verdict.conclusion == "Synergy: bn instead of none helps gelu more than relu."
+    assert "+1.00 points with gelu (+0.40 to +1.60)" in verdict.seen and not verdict.settle
 
 
 @pytest.mark.parametrize(
@@ -35,37 +39,53 @@ def test_synergy():
     [
         (0.06, {}, TUNED, "F test of the interaction has p = 0.060"),
         (np.nan, {}, TUNED, "p not defined"),
-        (0.01, {"p_holm": 0.06}, TUNED, "no difference of gains has an interval without 0"),
-        (0.01, {"low": -0.001}, TUNED, "no difference of gains has an interval without 0"),
+        (0.01, {"p_holm": 0.06}, TUNED, "do not show that bn instead of none helps one activation more than another"),
+        (0.01, {"low": -0.001}, TUNED, "Every 95 % interval of a difference of gains includes 0."),
         (0.01, {"estimate": 0.0049}, TUNED, "reaches 0.50 points"),
-        (0.01, {"clean": -0.001}, TUNED, "same sign on clean pictures"),
-        (0.01, {"clean": np.nan}, TUNED, "same sign on clean pictures"),
-        (0.01, {"logit": -0.1}, TUNED, "same sign on clean pictures"),
+        (0.01, {"clean": -0.001}, TUNED, "same sign on clean images"),
+        (0.01, {"clean": np.nan}, TUNED, "same sign on clean images"),
+        (0.01, {"logit": -0.1}, TUNED, "same sign on clean images"),
         (0.01, {}, Analysis(), "learning rate was not tuned in every cell"),
     ],
 )
 def test_synergy_takes_all_of_its_conditions(p, changes, analysis, said):
-    word, sentence = decide(p, gains(**changes), analysis)
-    assert word == "inconclusive" and said in sentence
+    verdict = decide(p, gains(**changes), ROLES, analysis)
+    assert verdict.word == "inconclusive" and said in verdict.paragraph and verdict.conclusion.startswith("Inconclusive: ")
 
 
 def test_a_negative_synergy_is_one_too():
-    assert decide(0.01, gains(estimate=-0.01, low=-0.016, high=-0.004, clean=-0.02, logit=-0.1), TUNED).word == "synergy"
+    less = {"estimate": -0.01, "low": -0.016, "high": -0.004, "clean": -0.02, "logit": -0.1}
+    verdict = decide(0.01, gains(**less), ROLES, TUNED)
+    assert verdict.word == "synergy" and "bn instead of none helps gelu less than relu" in verdict.conclusion
+
+
+def test_a_treatment_that_harms_is_said_to_harm():
+    verdict = decide(0.01, gains(gain=-0.01, reference_gain=-0.02), ROLES, TUNED)
+    assert "bn instead of none harms gelu less than relu" in verdict.conclusion
+
+
+def test_several_treatments_are_named_in_each_difference():
+    two = pd.concat([gains(), gains(treatment="ln instead of none")], ignore_index=True)
+    verdict = decide(0.01, two, ROLES, TUNED)
+    assert verdict.conclusion == "Synergy: bn instead of none helps gelu more than relu and ln instead of none helps gelu more than relu."
+    assert "+1.00 points with gelu (ln instead of none) (+0.40 to +1.60)" in verdict.seen
+    assert "normalization helps one activation more" in decide(0.4, two, ROLES, TUNED).conclusion
 
 
 def test_additive_takes_all_differences():
     small = gains(estimate=0.001, equivalence_p=0.01, p_holm=0.01, low=0.0005)
-    assert decide(0.4, small, TUNED).word == "inconclusive"
+    assert decide(0.4, small, ROLES, TUNED).word == "inconclusive"
     small["equivalence_p"] = [0.01, 0.04]
     # A difference that is shown and too small to matter is additive, whatever F says; so is one whose rate was not tuned.
     for p, analysis in ((0.4, TUNED), (0.001, TUNED), (0.4, Analysis())):
-        word, sentence = decide(p, small, analysis)
-        assert word == "additive" and "±0.50 points" in sentence and "0.040" in sentence
+        verdict = decide(p, small, ROLES, analysis)
+        assert verdict.word == "additive" and "equally with every activation, to within ±0.50 points" in verdict.conclusion
+        assert "0.040" in verdict.seen
 
 
 def test_seeds_are_the_remedy_only_where_seeds_are_missing():
-    assert "More seeds." in decide(0.4, gains(), TUNED, "More seeds.").sentence
-    assert "More seeds." not in decide(0.01, gains(), Analysis(), "More seeds.").sentence
+    assert decide(0.4, gains(), ROLES, TUNED, remedy="More seeds.").settle == "More seeds."
+    assert "More seeds." not in decide(0.01, gains(), ROLES, Analysis(), remedy="More seeds.").paragraph
 
 
 @pytest.mark.parametrize(("gain", "seeds"), [(0.010, 6), (0.012, 8), (0.006, 20)])
@@ -83,34 +103,34 @@ def test_the_seeds_that_are_promised(gain, seeds):
     counted = np.logical_and.accumulate(holm_passed, axis=1)
     passed = np.take_along_axis(counted, np.argsort(np.argsort(p, axis=1), axis=1), axis=1)
     synergy = (two_way(y).p["ab"] < alpha) & (passed & (np.abs(d.mean(1)) >= sesoi)).any(1)
-    ability = Ability(sd, {"head.norm": 2, "head.act": 4}, 3, alpha, sesoi)
-    assert ability.synergy(gain, seeds) == pytest.approx(synergy.mean(), abs=0.08)
+    study = StudyPower(sd, {"head.norm": 2, "head.act": 4}, 3, alpha, sesoi)
+    assert study.synergy(gain, seeds) == pytest.approx(synergy.mean(), abs=0.08)
 
 
 ACTS, NORMS = ("gelu", "mish", "relu", "swish"), ("bn", "none")
 
 
-def judge(rng, seeds, synergy, pictures=400, resamples=300):
-    """The verdict on drawn networks: every run gets a picture right with a chance that depends on the picture, the cell and both."""
+def verdict_word(rng, seeds, synergy, images=400, resamples=300):
+    """The word for drawn networks: every run gets an image right with a chance that depends on the image, the cell and both."""
     rows = [{"name": f"{a}-{n}-{s}", "head.act": a, "head.norm": n, "seed": s} for s in range(seeds) for a in ACTS for n in NORMS]
     ability = np.array([0.25 * (n == "bn") + synergy * (n == "bn") * (a == "gelu") for a in ACTS for n in NORMS])
-    score = ability[:, None] + 2.5 + rng.normal(0, 2.5, pictures) + rng.normal(0, 0.4, (8, pictures)) - 0.05
-    right = rng.random((seeds, 8, pictures)) < 1 / (1 + np.exp(-score))
+    score = ability[:, None] + 2.5 + rng.normal(0, 2.5, images) + rng.normal(0, 0.4, (8, images)) - 0.05
+    right = rng.random((seeds, 8, images)) < 1 / (1 + np.exp(-score))
     accuracy = right.mean(2)
     design = layout(pd.DataFrame(rows).assign(status="done", test_accuracy=accuracy.ravel()), "test_accuracy")
-    scores = {"outcome": accuracy, "clean": right[:, :, pictures // 5 :].mean(2), "logit": logit(accuracy, pictures)}
+    scores = {"outcome": accuracy, "clean": right[:, :, images // 5 :].mean(2), "logit": logit(accuracy, images)}
     analysis = Analysis(tuned_per_cell=True, reference=TUNED.reference, resamples=resamples)
-    return crossed_findings(design, scores, analysis, draw_pictures(right, resamples, rng))[0].word
+    return crossed_findings(design, scores, analysis, draw_images(right, resamples, rng))[0].word
 
 
 def test_a_large_synergy_is_found_and_none_is_not():
     rng = np.random.default_rng(0)
-    assert [judge(rng, 10, synergy=2.0) for _ in range(2)] == ["synergy"] * 2
-    assert "synergy" not in [judge(rng, 10, synergy=0.0) for _ in range(3)]
+    assert [verdict_word(rng, 10, synergy=2.0) for _ in range(2)] == ["synergy"] * 2
+    assert "synergy" not in [verdict_word(rng, 10, synergy=0.0) for _ in range(3)]
 
 
 @pytest.mark.slow
 def test_false_alarms_of_the_whole_rule():
     rng = np.random.default_rng(1)
-    words = [judge(rng, 5, synergy=0.0) for _ in range(500)]
+    words = [verdict_word(rng, 5, synergy=0.0) for _ in range(500)]
     assert words.count("synergy") < 0.07 * 500

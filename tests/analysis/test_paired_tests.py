@@ -1,4 +1,4 @@
-"""Comparisons paired by seed: t tests, equivalence, Holm, intervals over seeds and pictures, wins and almost stochastic order."""
+"""Comparisons paired by seed: t tests, equivalence, Holm, intervals over seeds and images, wins and almost stochastic order."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,10 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
+from fer_lightning.analysis.statistics.against_reference import almost_stochastic_order, share_of_wins, violation_ratio
 from fer_lightning.analysis.statistics.contrasts import Contrast, per_block
-from fer_lightning.analysis.statistics.dominance import almost_stochastic_order, share_of_wins, violation_ratio
-from fer_lightning.analysis.statistics.paired_tests import compare, holm, holm_divisors, paired_tests
-from fer_lightning.analysis.statistics.two_way_bootstrap import draw_pictures, shares, two_way_interval, two_way_variance
+from fer_lightning.analysis.statistics.paired_tests import contrast_tests, holm, holm_divisors, paired_tests
+from fer_lightning.analysis.statistics.two_way_bootstrap import draw_images, shares, two_way_interval, two_way_variance
 from fer_lightning.config.registered_analysis import Analysis
 
 
@@ -73,32 +73,32 @@ def test_shares_are_those_of_draws_with_replacement():
     assert drawn.mean(0) == pytest.approx(np.ones(10), abs=0.06) and drawn.var() == pytest.approx(0.9, abs=0.03)
 
 
-def contrast_of(rng, blocks, pictures, by_block, by_picture, rest):
-    """One contrast picture by picture, with known variance components (standard deviations)."""
-    return rng.normal(0, by_block, (blocks, 1)) + rng.normal(0, by_picture, pictures) + rng.normal(0, rest, (blocks, pictures))
+def contrast_of(rng, blocks, images, by_block, by_image, rest):
+    """One contrast image by image, with known variance components (standard deviations)."""
+    return rng.normal(0, by_block, (blocks, 1)) + rng.normal(0, by_image, images) + rng.normal(0, rest, (blocks, images))
 
 
 @pytest.mark.parametrize("parts", [(0.1, 1.0, 1.0), (0.0, 0.0, 1.0), (0.0, 1.0, 0.0)])
 def test_two_way_variance_is_that_of_the_mean(parts):
     rng = np.random.default_rng(1)
-    blocks, pictures = 6, 80
-    by_block, by_picture, rest = parts
-    truth = by_block**2 / blocks + by_picture**2 / pictures + rest**2 / (blocks * pictures)
-    found = np.mean([two_way_variance(contrast_of(rng, blocks, pictures, *parts)) for _ in range(600)])
+    blocks, images = 6, 80
+    by_block, by_image, rest = parts
+    truth = by_block**2 / blocks + by_image**2 / images + rest**2 / (blocks * images)
+    found = np.mean([two_way_variance(contrast_of(rng, blocks, images, *parts)) for _ in range(600)])
     # Never below the variance over blocks alone, so on average a little too large.
     assert truth * 0.97 < found < truth * 1.15
 
 
 def interval(right, rng, stretched=True):
-    pictures = draw_pictures(right[:, None], 400, rng)
-    drawn = pictures.drawn[:, 0]
+    images = draw_images(right[:, None], 400, rng)
+    drawn = images.drawn[:, 0]
     if stretched:
         low, high = two_way_interval(right, drawn, 0.95, rng)
         return right.mean() + low, right.mean() + high
     return np.quantile(np.einsum("bd,db->d", drawn, shares(rng, 400, len(right))), (0.025, 0.975))
 
 
-def test_the_interval_covers_other_seeds_and_pictures():
+def test_the_interval_covers_other_seeds_and_images():
     """As a plain two-way bootstrap does not: it counts three times what varies with both, and here nothing else varies."""
     rng = np.random.default_rng(2)
     held, plain = [], []
@@ -110,13 +110,13 @@ def test_the_interval_covers_other_seeds_and_pictures():
     assert np.mean(plain) > 0.98
 
 
-def test_pictures_widen_an_interval_that_seeds_alone_would_have_narrow():
+def test_images_widen_an_interval_that_seeds_alone_would_have_narrow():
     rng = np.random.default_rng(3)
-    chance = np.array([[0.9, 0.1], [0.2, 0.7]])[:, rng.integers(2, size=300)]  # each cell is sure of other pictures
+    chance = np.array([[0.9, 0.1], [0.2, 0.7]])[:, rng.integers(2, size=300)]  # each cell is sure of other images
     right = rng.random((6, 2, 300)) < chance
     table, contrast = right.mean(2), [Contrast("a over b", np.array([1.0, -1]))]
-    seeds = compare(table, contrast, Analysis()).iloc[0]
-    both = compare(table, contrast, Analysis(resamples=2000), draw_pictures(right, 2000, rng)).iloc[0]
+    seeds = contrast_tests(table, contrast, Analysis()).iloc[0]
+    both = contrast_tests(table, contrast, Analysis(resamples=2000), draw_images(right, 2000, rng)).iloc[0]
     assert both["estimate"] == seeds["estimate"] and both["p"] == seeds["p"]
     assert both["high"] - both["low"] > 1.5 * (seeds["high"] - seeds["low"])
 
@@ -142,8 +142,8 @@ def test_almost_stochastic_order_agrees_with_deepsig():
     """deepsig 1.2.8, two seeds, 4,000 draws: 0.856 and 0.865; 0.324 and 0.326."""
     rng = np.random.default_rng(4)
     a, b = np.array([0.69, 0.70, 0.71, 0.72, 0.73]), np.array([0.70, 0.705, 0.71, 0.712, 0.715])
-    assert almost_stochastic_order(a, b, 0.05, 10000, rng) == pytest.approx(0.86, abs=0.02)
+    assert almost_stochastic_order(a, b, alpha=0.05, resamples=10000, rng=rng) == pytest.approx(0.86, abs=0.02)
     a, b = np.array([0.721, 0.735, 0.728, 0.718, 0.731]), np.array([0.722, 0.719, 0.727, 0.724, 0.716])
-    assert almost_stochastic_order(a, b, 0.05, 10000, rng) == pytest.approx(0.32, abs=0.02)
-    assert almost_stochastic_order(b + 1, b, 0.05, 1000, rng) == 0
-    assert np.isnan(almost_stochastic_order(a[:1], b[:1], 0.05, 100, rng))
+    assert almost_stochastic_order(a, b, alpha=0.05, resamples=10000, rng=rng) == pytest.approx(0.32, abs=0.02)
+    assert almost_stochastic_order(b + 1, b, alpha=0.05, resamples=1000, rng=rng) == 0
+    assert np.isnan(almost_stochastic_order(a[:1], b[:1], alpha=0.05, resamples=100, rng=rng))

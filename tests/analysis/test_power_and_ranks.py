@@ -4,12 +4,23 @@ import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.power import FTestAnovaPower, TTestPower
+from statsmodels.stats.proportion import proportion_confint
 
 from fer_lightning.analysis.statistics import power
 from fer_lightning.analysis.statistics.correctness import discordance
-from fer_lightning.analysis.statistics.descriptive import describe, expected_maximum, interval, least_difference, logit
+from fer_lightning.analysis.statistics.descriptive import (
+    cell_interval,
+    classical_interval,
+    describe,
+    expected_maximum,
+    least_difference,
+    logit,
+    wilson_interval,
+)
 from fer_lightning.analysis.statistics.factorial import two_way
 from fer_lightning.analysis.statistics.rank_tests import friedman, nemenyi_distance, pairwise
+from fer_lightning.analysis.statistics.seeds_needed import seeds_for_pairs
+from fer_lightning.config.registered_analysis import Analysis
 
 # Seeds for 80 % power in a grid of 2 x 4 cells, seeds as blocks, by standard deviation of the residual in points.
 INTERACTION = {0.3: (12, 4, 3, 2), 0.4: (20, 6, 3, 3), 0.5: (30, 8, 4, 3), 0.6: (43, 12, 6, 4)}  # 0.5, 1.0, 1.5, 2.0 points
@@ -20,10 +31,10 @@ S0_PATTERN = {0.3: (0.45, 0.80, 0.99, 1.0), 0.4: (0.26, 0.53, 0.86, 0.97), 0.5: 
 @pytest.mark.parametrize("sd", INTERACTION)
 def test_seeds_of_the_power_table(sd):
     def interaction(gain, seeds):
-        return power.interaction_power(gain, sd, seeds, 2, 4)
+        return power.interaction_power(gain, sd, seeds, a=2, b=4)
 
     def norm(difference, seeds):
-        return power.main_effect_power(difference, sd, seeds, 2, 4)
+        return power.main_effect_power(difference, sd, seeds, a=2, b=4)
 
     assert tuple(power.seeds_needed(interaction, gain) for gain in (0.5, 1.0, 1.5, 2.0)) == INTERACTION[sd]
     assert tuple(power.seeds_needed(norm, difference) for difference in (0.5, 1.0)) == NORM[sd]
@@ -42,7 +53,7 @@ def test_power_is_how_often_the_f_test_finds_it():
     effect = np.zeros((2, 4))
     effect[1, 2] = 1.0
     p = two_way(rng.normal(0, 0.4, (4000, 5, 2, 4)) + rng.normal(0, 0.4, (4000, 5, 1, 1)) + effect).p["ab"]
-    assert np.mean(p < 0.05) == pytest.approx(power.interaction_power(1.0, 0.4, 5, 2, 4), abs=0.02)
+    assert np.mean(p < 0.05) == pytest.approx(power.interaction_power(1.0, 0.4, 5, a=2, b=4), abs=0.02)
 
 
 def test_power_of_a_pair_is_that_of_the_paired_t_test():
@@ -65,16 +76,24 @@ def test_power_of_equivalence_is_how_often_all_tests_show_it():
     d = gains[:, :, 1:] - gains[:, :, :1]
     reach = stats.t.isf(0.05, seeds - 1) * d.std(1, ddof=1) / np.sqrt(seeds)
     shown = (np.abs(d.mean(1)) + reach < margin).all(1).mean()
-    bound = power.equivalence_power(margin, sd, seeds, 3)
+    bound = power.equivalence_power(margin, sd, seeds, contrasts=3)
     assert bound - 0.02 < shown < bound + 0.08
 
 
 def test_what_can_be_detected_is_the_inverse_of_power():
     def of(gain, seeds):
-        return power.interaction_power(gain, 0.4, seeds, 2, 4)
+        return power.interaction_power(gain, 0.4, seeds, a=2, b=4)
 
-    assert of(power.detectable(of, 0.4, 10), 10) == pytest.approx(0.8, abs=1e-4)
+    assert of(power.smallest_effect(of, 0.4, 10), 10) == pytest.approx(0.8, abs=1e-4)
     assert power.seeds_needed(of, 1e-5) is None
+
+
+def test_seeds_that_would_tell_a_cell_from_the_first():
+    """As in the power table: 13 seeds for 0.5 points at a residual of 0.4; without a measured residual a range."""
+    said = seeds_for_pairs(0.004, 1, Analysis())
+    assert "residual standard deviation of 0.40 points" in said and "13 seeds to show a difference of 0.50 points" in said
+    assert "8 to 25 seeds" in seeds_for_pairs(np.nan, 1, Analysis())
+    assert "17 seeds" in seeds_for_pairs(0.004, 3, Analysis())  # Bonferroni over three comparisons
 
 
 # Demsar (2006), table 6: AUC of C4.5, +m, +cf and +m+cf on 14 data sets. The paper ranks "voting" 2 and 3 in the last two columns, where
@@ -128,7 +147,7 @@ def test_expected_maximum_of_draws():
     assert expected_maximum(0.7, np.nan, 1) == 0.7
 
 
-def test_noise_floor_of_3589_pictures():
+def test_noise_floor_of_3589_images():
     assert least_difference(0.16, 3589) == pytest.approx(0.0131, abs=5e-5)
     assert least_difference(0.16, 3589, power=0.8) == pytest.approx(0.0187, abs=5e-5)
     assert least_difference(0.08, 3589) == pytest.approx(0.0093, abs=5e-5)
@@ -152,18 +171,39 @@ def test_description_of_a_cell():
 
 def test_the_interval_of_many_runs_is_bca_and_sees_their_skew():
     values = np.array([0.70, 0.72, 0.73, 0.71, 0.79, 0.70, 0.71, 0.72, 0.71, 0.70])
-    low, high = interval(values)
+    low, high = cell_interval(values)
     assert high - values.mean() > 1.3 * (values.mean() - low) > 0
     expected = stats.bootstrap((values,), np.mean, rng=np.random.default_rng(1)).confidence_interval
     assert (low, high) == pytest.approx((expected.low, expected.high), abs=0.001)
 
 
 def test_intervals_of_few_one_and_equal_runs():
-    assert interval(np.array([0.5]), 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)  # Wilson
+    assert cell_interval(np.array([0.5]), 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)  # Wilson
     expected = stats.ttest_1samp([0.70, 0.72, 0.71], 0).confidence_interval()
-    assert interval(np.array([0.70, 0.72, 0.71])) == pytest.approx((expected.low, expected.high))
-    assert interval(np.full(4, 0.245)) == pytest.approx((0.245, 0.245))
-    assert np.isnan(interval(np.array([0.5]))).all()
+    assert cell_interval(np.array([0.70, 0.72, 0.71])) == pytest.approx((expected.low, expected.high))
+    assert cell_interval(np.full(4, 0.245)) == pytest.approx((0.245, 0.245))
+    assert np.isnan(cell_interval(np.array([0.5]))).all()
+
+
+def test_classical_interval_of_seeds_is_students():
+    values = [0.70, 0.72, 0.71, 0.735]
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert classical_interval(values, 3589) == pytest.approx((expected.low, expected.high))
+    assert classical_interval([0.5, 0.5], None) == (0.5, 0.5)
+
+
+def test_classical_interval_of_one_seed_is_wilsons():
+    assert classical_interval([0.5], 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)  # textbook value
+    assert classical_interval([0.5], None) is None
+
+
+@pytest.mark.parametrize(("count", "n"), [(0, 7), (2, 12), (12, 12), (2620, 3589)])
+def test_wilsons_interval_is_scipys(count, n):
+    assert wilson_interval(count, n) == pytest.approx(tuple(stats.binomtest(count, n).proportion_ci(0.95, "wilson")), abs=1e-15)
+
+
+def test_wilsons_interval_takes_half_counts():
+    assert wilson_interval(2.5, 4) == pytest.approx(proportion_confint(2.5, 4, method="wilson"))
 
 
 def test_logit_is_finite_at_the_ends():

@@ -1,8 +1,7 @@
 import pandas as pd
 import pytest
-from scipy import stats
 
-from fer_lightning.analysis.published import attainable, audit, compare, interval
+from fer_lightning.analysis.published import attainable, audit, compare
 
 
 @pytest.mark.parametrize("printed", ["73.28", "73.06", "73.59", "73.11", "72.64", "73.14"])
@@ -25,19 +24,6 @@ def test_every_attainable_number_is_found():
     for n in (7, 55, 3589):
         for k in range(0, n + 1, max(1, n // 50)):
             assert attainable(f"{100 * k / n:.2f}", n)
-
-
-def test_interval_of_seeds_is_students():
-    values = [0.70, 0.72, 0.71, 0.735]
-    low, high = interval(values, 3589)
-    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    assert (low, high) == pytest.approx((expected.low, expected.high))
-
-
-def test_interval_of_one_seed_is_wilsons():
-    assert interval([0.5], 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)  # textbook value
-    assert interval([0.5], None) is None
-    assert interval([0.5, 0.5], None) == (0.5, 0.5)
 
 
 def make_jobs(accuracies, protocol="official", verdict="official", act="relu"):

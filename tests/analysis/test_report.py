@@ -156,7 +156,7 @@ def test_the_command(study, monkeypatch, capsys):
     main()
     assert "report.html" in capsys.readouterr().out and not Page(study / "report.html").all("img")
     monkeypatch.setattr(sys, "argv", ["report", str(study), "--figures", "bmp"])
-    with pytest.raises(SystemExit, match="2"):
+    with pytest.raises(SystemExit, match="1"):
         main()
     assert "pdf" in capsys.readouterr().err
 
@@ -217,7 +217,7 @@ def test_the_gallery_shows_the_pictures_that_are_wrong(real):
     assert [pair.count for pair in gallery.pairs] == expected.tolist()[: len(gallery.pairs)]
     faces = draw(train=96, val=32, test=32)
     for pair in gallery.pairs:
-        for uri, about in pair.pictures:
+        for uri, about in pair.images:
             row = int(about.split(",")[0].removeprefix("row "))
             assert answers.loc[row].tolist() == [pair.true, pair.taken]
             shown = Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,"))))

@@ -6,13 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
 
 from fer_lightning.analysis.job_table import read_jobs
+from fer_lightning.analysis.stability_findings import stability_findings
 from fer_lightning.analysis.stability_labels import cell_label, run_scores, seed_interval, z_scores
-from fer_lightning.analysis.stability_of_cells import churn, share, spread, stability_findings, stability_table
+from fer_lightning.analysis.stability_of_cells import churn, measured_runs, seed_deviation, stability_table
 from fer_lightning.runs.layout import PREDICTIONS
 from fer_lightning.runs.result import write_result
-from fer_lightning.stability.measures import CUTS, provisional_label
+from fer_lightning.stability.run_label import CUT_OFFS, provisional_label
 
 REFERENCE = {"head.act": "relu", "head.norm": "bn"}
 # What a run of the reference cell measures, and how far its seeds lie apart.
@@ -59,7 +61,7 @@ def test_a_study_with_a_reference(tmp_path):
             ("mish", "none"): {"scatter": 0.03},
         },
     )
-    table = by_axes(stability_table(tmp_path, jobs, REFERENCE))
+    table = by_axes(stability_table(tmp_path, measured_runs(jobs, REFERENCE)))
     assert table["label"].to_dict() == {
         ("relu", "bn"): "High",
         ("gelu", "bn"): "High",
@@ -69,7 +71,8 @@ def test_a_study_with_a_reference(tmp_path):
         ("mish", "none"): "Low",
     }
     assert table.loc[("relu", "none"), "low"] > 3 and table.loc[("gelu", "bn"), "high"] < 1
-    assert table.loc[("gelu", "none"), "failrate"] == pytest.approx(2 / 12)
+    failrate = table.loc[("gelu", "none"), ["failrate", "failrate_low", "failrate_high"]].tolist()
+    assert failrate == pytest.approx([2 / 12, *proportion_confint(2, 12, method="wilson")])
     assert table.loc[("mish", "none"), "score"] < 1 and table.loc[("mish", "none"), "ssd"] > 2 * table.loc[("relu", "bn"), "ssd"]
     assert table["agree"].isna().all() and table["n"].eq(12).all()
 
@@ -78,14 +81,14 @@ def test_without_enough_of_a_reference_the_runs_labels_are_summed_up(tmp_path):
     jobs = simulate(tmp_path, {("relu", "bn"): {}, ("gelu", "bn"): {}}, seeds=3)
     jobs["stability_label"] = ["Moderate", "High", "Moderate", "High", "Moderate", "Low"]  # gelu, then relu
     for reference in (None, {}, REFERENCE, {"head.act": "selu", "head.norm": "bn"}):
-        table = stability_table(tmp_path, jobs, reference)
+        table = stability_table(tmp_path, measured_runs(jobs, reference))
         assert by_axes(table)["label"].to_dict() == {"gelu": "Moderate", "relu": "Low"}  # of equally frequent ones the worst
         assert table["score"].isna().all() and table["agree"].tolist() == [2, 1]
     (finding,) = stability_findings(tmp_path, jobs, {"analysis": {"reference": REFERENCE}})
-    assert "(head.act=relu, head.norm=bn) has 3 sound runs of the 10 that it needs" in finding.text[0]
+    assert "(head.act=relu, head.norm=bn) has 3 complete runs that did not diverge; 10 are needed" in finding.text[0]
     assert finding.table["label"].tolist() == ["Moderate (provisional, 2 of 3)", "Low (provisional, 1 of 3)"]
     (finding,) = stability_findings(tmp_path, jobs, {"analysis": {"reference": {"head.norm": "bn"}}})
-    assert "says nothing of head.act" in finding.text[0]
+    assert "gives no level of head.act" in finding.text[0]
     (finding,) = stability_findings(tmp_path, jobs, {"published": []})
     assert "no reference cell is registered" in finding.text[0]
 
@@ -109,7 +112,7 @@ def test_without_enough_of_a_reference_the_runs_labels_are_summed_up(tmp_path):
     ],
 )
 def test_the_rule(low, high, diverged, runs, ratio, p, label):
-    assert cell_label(low, high, diverged, runs, ratio, p) == label
+    assert cell_label(low, high, diverged=diverged, runs=runs, sd_ratio=ratio, p=p) == label
 
 
 def test_scores_by_hand():
@@ -125,7 +128,7 @@ def test_scores_by_hand():
 
 def test_a_run_that_lacks_a_measure_has_no_score(tmp_path):
     jobs = simulate(tmp_path, {("relu", "bn"): {}, ("gelu", "bn"): {"missing": ("jit",)}})
-    table = by_axes(stability_table(tmp_path, jobs, REFERENCE))
+    table = by_axes(stability_table(tmp_path, measured_runs(jobs, REFERENCE)))
     assert np.isnan(table.loc["gelu", "score"]) and table.loc["gelu", "label"] == "Undetermined"
 
 
@@ -136,18 +139,12 @@ def test_seed_interval_is_a_bootstrap_of_the_mean():
     assert np.isnan(seed_interval(scores[:1])).all()
 
 
-def test_spread_covers_what_it_should():
+def test_the_interval_of_a_seed_deviation_covers_what_it_should():
     """The interval of an SD holds the true one 95 times in 100."""
     draws = np.random.default_rng(0).normal(0, 2, (2000, 5))
-    inside = [low < 2 < high for _, low, high in map(spread, draws)]
+    inside = [low < 2 < high for _, low, high in map(seed_deviation, draws)]
     assert np.mean(inside) == pytest.approx(0.95, abs=0.015)
-    assert spread(draws[0])[0] == pytest.approx(np.std(draws[0], ddof=1)) and np.isnan(spread([1.0])).all()
-
-
-def test_share_is_wilsons():
-    from statsmodels.stats.proportion import proportion_confint
-
-    assert share(2, 12) == pytest.approx((2 / 12, *proportion_confint(2, 12, method="wilson")))
+    assert seed_deviation(draws[0])[0] == pytest.approx(np.std(draws[0], ddof=1)) and np.isnan(seed_deviation([1.0])).all()
 
 
 def write_answers(folder, answers, rows=None, split="test"):
@@ -156,6 +153,7 @@ def write_answers(folder, answers, rows=None, split="test"):
     frame = pd.DataFrame(np.eye(7, dtype=np.float32)[answers], columns=[f"p{c}" for c in range(7)])
     frame.insert(0, "row", range(len(answers)) if rows is None else rows)
     frame.insert(1, "split", split)
+    frame.insert(2, "label", 0)
     frame.to_parquet(folder / PREDICTIONS)
 
 
@@ -184,9 +182,9 @@ def test_findings_of_a_study_that_labels_can_be_judged_by(tmp_path):
     cells = {cell: {"shift": float(shift), "scatter": 0.002 * (1 + 0.1 * shift)} for cell, shift in shifts.items()}
     jobs = simulate(tmp_path, cells)
     first, second = stability_findings(tmp_path, jobs, {"analysis": {"reference": REFERENCE}})
-    assert first.title == "Stability of training" and "12 runs of the reference cell (relu" in first.text[0]
+    assert first.title == "Stability of training" and "the reference cell (relu-bn, 12 runs)" in first.text[0]
     assert len(first.table) == 6 and "S" in first.table and "provisional" not in " ".join(first.table["label"])
-    assert list(second.table) == ["cell", "label", *(f"without {name}" for name in CUTS)]
+    assert list(second.table) == ["cell", "label", *(f"without {name}" for name in CUT_OFFS)]
     assert "changes when one measure is left out" in second.text[0]
     assert "the seed SD" in second.text[1] and "over 6 cells" in second.text[1] and len(second.text) == 2
 
@@ -196,7 +194,7 @@ def test_labels_that_predict_nothing_are_called_so(tmp_path):
     jobs = simulate(tmp_path, cells)
     jobs["test_accuracy"] = [0.70 + 0.01 * (seed % 2) for seed in jobs["seed"]]  # the same in every cell
     text = stability_findings(tmp_path, jobs, {"analysis": {"reference": REFERENCE}})[1].text
-    assert "cannot be told" in text[-1]
+    assert "it is not known whether S predicts" in text[-1]
     rng = np.random.default_rng(3)
     jobs["test_accuracy"] = 0.7 + 0.01 * rng.normal(size=len(jobs))
     text = stability_findings(tmp_path, jobs, {"analysis": {"reference": REFERENCE}})[1].text

@@ -155,9 +155,9 @@ def test_only_pictures_that_both_scored_are_paired(tmp_path, run_main):
 def test_runs_from_before_the_column_clean(tmp_path, run_main):
     folders = make_run(tmp_path / "a", 0, clean=False), make_run(tmp_path / "b", 1)
     sentence, text = run_main(compare, *folders)
-    assert sentence is None and "Clean pictures are left out" in text and "accuracy, all 40" in text
+    assert sentence is None and "Clean images are left out" in text and "accuracy, all 40" in text
     assert pd.read_parquet(folders[0] / "predictions.parquet").drop(columns="clean").to_parquet(folders[0] / "predictions.parquet") is None
-    assert "Clean pictures are left out" in run_main(compare, *folders)[1]
+    assert "Clean images are left out" in run_main(compare, *folders)[1]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_runs_from_before_the_column_clean(tmp_path, run_main):
     [
         ({"protocol": "swapped"}, "a ran under protocol official, b under swapped."),
         ({"fingerprint": "g"}, "Their data are not the same: PrivateTest differ (a: official, b: official)."),
-        ({"labels": torch.zeros(40, dtype=torch.int64)}, "34 of 40 pictures have another label"),
+        ({"labels": torch.zeros(40, dtype=torch.int64)}, "34 of 40 images have another label"),
         ({"rows": range(40, 80)}, "There is no test image that both have scored."),
     ],
 )

@@ -77,7 +77,7 @@ def picture(content, folder):
 
 
 def predictions(content, folder):
-    return _taken(ValueError, read_predictions, _written(folder, "predictions.parquet", content))
+    return _taken(ValueError, read_predictions, _written(folder, "predictions.parquet", content).parent)
 
 
 def result(content, folder):

@@ -209,6 +209,8 @@ RESULTS = {
     "no job": lambda path: path.write_text('{"status": "done"}'),
     "job is text": lambda path: path.write_text('{"status": "done", "job": "x"}'),
     "scores are text": lambda path: path.write_text(DONE + ', "metrics": {"val": {"accuracy": "x"}}}'),
+    "an accuracy of 5": lambda path: path.write_text(DONE + ', "metrics": {"test": {"accuracy": 5}}}'),
+    "half an image": lambda path: path.write_text(DONE + ', "metrics": {"test": {"accuracy": 0.5, "n": 0.5}}}'),
     "a huge number": lambda path: path.write_text(DONE.replace("0", "1" + "0" * 5000) + "}"),
     "infinite": lambda path: path.write_text(DONE + ', "time": {"total_s": 1e999}}'),
     "bytes": lambda path: path.write_bytes(b"\xff\xfe\0"),
@@ -269,6 +271,7 @@ PREDICTIONS = {
     "nested": frame(p3=[[1.0]] * 7),
     "labels beyond": frame(label=[9] * 7),
     "rows below 0": frame(row=[-1] * 7),
+    "a row of 10^12": frame(row=[*range(6), 10**12]),
     "a picture twice": frame(row=[0] * 7),
     "infinite": frame(p0=[np.inf] * 7),
     "negative": frame(p0=[-0.5] * 7),
@@ -280,13 +283,13 @@ PREDICTIONS = {
 def test_hostile_predictions_are_refused(kind, tmp_path):
     pq.write_table(pa.table(PREDICTIONS[kind]), tmp_path / "predictions.parquet")
     with pytest.raises(ValueError):
-        read_predictions(tmp_path / "predictions.parquet")
+        read_predictions(tmp_path)
 
 
 def test_what_a_table_says_of_pandas_is_not_believed(tmp_path):
     table = pa.table(frame()).replace_schema_metadata({"pandas": '{"index_columns": ["x"], "columns": [{"name": {"a": 1}}], "x": 1e999'})
     pq.write_table(table, tmp_path / "predictions.parquet")
-    assert list(read_predictions(tmp_path / "predictions.parquet")) == list(frame())
+    assert list(read_predictions(tmp_path)) == list(frame())
 
 
 def test_a_report_goes_on_without_damaged_tables_and_curves(grid, tmp_path):

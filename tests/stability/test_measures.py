@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fer_lightning.stability import measures as stability
-from fer_lightning.stability.measures import CUTS, judge, provisional_label
+from fer_lightning.stability import spikes
+from fer_lightning.stability.run_label import CUT_OFFS, provisional_label
+from fer_lightning.stability.spikes import find_spikes
 
 STEPS = 1000
 
@@ -28,7 +30,7 @@ def test_planted_spikes_are_found_and_nothing_else():
     loss, norm = calm()
     loss[[300, 301, 700]] += 1.0
     norm[500] *= 20
-    spike, _ = judge(loss, norm)
+    spike, _ = find_spikes(loss, norm)
     assert np.flatnonzero(spike).tolist() == [300, 301, 500, 700]
     assert stability.spike_rate(spike) == 4.0
 
@@ -37,13 +39,13 @@ def test_a_fall_is_no_spike():
     loss, norm = calm()
     loss[400:] -= 1.5
     norm[400:] /= 50
-    assert not judge(loss, norm)[0].any()
+    assert not find_spikes(loss, norm)[0].any()
 
 
 def test_windows_are_the_128_steps_before_from_32_on():
     """Against pandas, step by step."""
     x = noise()
-    median, mad = stability._before(x, 0)
+    median, mad = spikes._before(x, 0)
     rolling = pd.Series(x).shift(1).rolling(128, min_periods=32)
     assert median == pytest.approx(rolling.median().to_numpy(), nan_ok=True)
     assert np.isnan(median[:32]).all() and np.isfinite(median[32:]).all()
@@ -54,26 +56,26 @@ def test_windows_are_the_128_steps_before_from_32_on():
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(40, 400), st.integers(0, 400), st.integers(1, 10**6))
-def test_judging_epoch_by_epoch_is_judging_at_once(n, since, seed):
+def test_epoch_by_epoch_gives_the_same_spikes_as_all_at_once(n, since, seed):
     rng = np.random.default_rng(seed)
     loss, norm = rng.standard_cauchy(n), np.exp(rng.standard_cauchy(n).clip(-9, 9))
-    whole, part = judge(loss, norm), judge(loss, norm, min(since, n))
-    for a, b in zip(whole, part):
+    at_once, part = find_spikes(loss, norm), find_spikes(loss, norm, min(since, n))
+    for a, b in zip(at_once, part):
         np.testing.assert_array_equal(a[min(since, n) :], b)
 
 
 @settings(max_examples=50, deadline=None)
 @given(arrays(float, 200, elements=st.floats(allow_nan=True, allow_infinity=True, width=32)), st.floats(0.01, 100))
-def test_no_series_breaks_the_judge(loss, scale):
-    spike, residual = judge(loss, np.abs(loss) * scale)
+def test_no_series_breaks_the_search_for_spikes(loss, scale):
+    spike, residual = find_spikes(loss, np.abs(loss) * scale)
     assert spike.shape == residual.shape == (200,)
-    assert spike[np.isnan(loss)].all()  # a step that is no number is a spike
+    assert spike[np.isnan(loss)].all()  # a NaN is a spike
 
 
-def test_numbers_that_are_none_do_not_spoil_the_steps_after_them():
+def test_nan_and_infinity_do_not_spoil_the_steps_after_them():
     loss, norm = calm()
     loss[400:420], norm[400:420] = np.nan, np.inf
-    spike, residual = judge(loss, norm)
+    spike, residual = find_spikes(loss, norm)
     assert np.flatnonzero(spike).tolist() == list(range(400, 420))
     assert np.isfinite(residual[420:]).all()
 
@@ -93,15 +95,15 @@ def test_numbers_that_are_none_do_not_spoil_the_steps_after_them():
     ],
 )
 def test_warm_up_ends_where_the_rate_first_peaks(lr, steps):
-    assert stability.warmup_steps(np.asarray(lr)) == steps
+    assert spikes.warmup_steps(np.asarray(lr)) == steps
 
 
 def test_each_phase_has_its_own_warm_up_and_its_own_first_steps():
     rise_and_fall = np.r_[np.linspace(0.1, 1, 40), np.linspace(1, 0, 60)[1:]]
     phase = np.repeat([0, 1, 2], [99, 99, 60])
-    count = stability.counted(phase, np.r_[rise_and_fall, rise_and_fall, np.ones(60)])
+    count = spikes.counted_steps(phase, np.r_[rise_and_fall, rise_and_fall, np.ones(60)])
     assert np.flatnonzero(count).tolist() == [*range(40, 99), *range(139, 198), *range(230, 258)]
-    assert len(stability.counted(np.zeros(0), np.zeros(0))) == 0
+    assert len(spikes.counted_steps(np.zeros(0), np.zeros(0))) == 0
 
 
 @pytest.mark.parametrize(
@@ -122,7 +124,7 @@ def test_diverged(loss, val_loss, val_accuracy, expected):
     assert stability.diverged(np.array(loss), np.ones(2), np.array(val_loss), np.array(val_accuracy)) is expected
 
 
-def test_a_gradient_without_number_is_divergence():
+def test_an_infinite_gradient_is_divergence():
     assert stability.diverged(np.ones(2), np.array([1, np.inf]), np.array([]), np.array([]))
 
 
@@ -158,7 +160,7 @@ def test_jitter_is_the_residual_deviation_of_the_last_fifth():
 
 
 def test_volatility_is_the_robust_deviation_of_the_log_norm():
-    _, residual = judge(np.ones(20000), np.exp(3 + 0.4 * noise(4, 20000)))
+    _, residual = find_spikes(np.ones(20000), np.exp(3 + 0.4 * noise(4, 20000)))
     assert stability.gradient_volatility(residual) == pytest.approx(0.4, rel=0.03)
     assert stability.gradient_volatility(residual[:360]) is None  # 328 numbers
 
@@ -183,14 +185,14 @@ def make_run(steps=STEPS, epochs=20, spikes=(), **changed):
     loss, norm = calm(steps)
     loss[list(spikes)] += 2
     table = {"phase": np.zeros(steps), "loss": loss, "grad_norm": norm, "lr": np.linspace(1, 0, steps)}
-    table["spike"], table["residual"] = judge(loss, norm)
+    table["spike"], table["residual"] = find_spikes(loss, norm)
     accuracy = np.linspace(40, 70, epochs)
     per_epoch = {"val_loss": np.linspace(1.8, 0.9, epochs), "val_accuracy": accuracy, "train_accuracy": accuracy + 4}
     return table, per_epoch | {"dead": np.full(epochs, 0.01), "dormant": np.zeros(epochs)} | changed
 
 
 def test_summary_of_a_calm_run():
-    measures = stability.summary(*make_run(), clip_at=1.0)
+    measures = stability.run_stability(*make_run(), clip_at=1.0)
     assert measures["label"] == "High" and measures["provisional"] is True and measures["div"] is False
     assert measures["spk"] == measures["osc"] == 0 and measures["gap"] == pytest.approx(4) and measures["dead"] == 0.01
     assert 0.4 < measures["clip"] < 0.6 and measures["drift"] == 0
@@ -198,26 +200,26 @@ def test_summary_of_a_calm_run():
 
 
 def test_summary_of_a_short_run_says_what_it_does_not_know():
-    measures = stability.summary(*make_run(steps=100, epochs=2))
+    measures = stability.run_stability(*make_run(steps=100, epochs=2))
     assert {name for name, value in measures.items() if value is None} == {"spk", "osc", "jit", "gnv", "clip", "gtrend", "drift"}
     assert measures["label"] == "Undetermined"
 
 
 def test_summary_of_a_run_without_validation():
     nothing = np.full(20, np.nan)
-    measures = stability.summary(*make_run(val_loss=nothing, val_accuracy=nothing, train_accuracy=nothing))
+    measures = stability.run_stability(*make_run(val_loss=nothing, val_accuracy=nothing, train_accuracy=nothing))
     assert [measures[name] for name in ("osc", "jit", "gap", "drift")] == [None] * 4 and measures["spk"] == 0
 
 
 def test_sharpness_is_the_median_of_the_later_half():
     eos = np.full(20, np.nan)
     eos[[4, 9, 14, 19]] = 9.0, 8.0, 0.5, 0.7
-    measures = stability.summary(*make_run(eos=eos, pred=np.full(20, np.nan)))
+    measures = stability.run_stability(*make_run(eos=eos, pred=np.full(20, np.nan)))
     assert measures["eos"] == pytest.approx(0.6) and measures["pred"] is None
 
 
-BEST = {name: high for name, (high, _) in CUTS.items()}
-WORST = {name: low + 0.01 for name, (_, low) in CUTS.items()}
+BEST = {name: high for name, (high, _) in CUT_OFFS.items()}
+WORST = {name: low + 0.01 for name, (_, low) in CUT_OFFS.items()}
 
 
 @pytest.mark.parametrize(
@@ -229,20 +231,23 @@ WORST = {name: low + 0.01 for name, (_, low) in CUTS.items()}
         ({"spk": WORST["spk"]}, "Moderate"),
         ({"spk": WORST["spk"], "dead": WORST["dead"]}, "Low"),
         ({"osc": WORST["osc"], "jit": WORST["jit"]}, "Low"),
-        ({"gnv": CUTS["gnv"][1], "jit": WORST["jit"]}, "Moderate"),  # at the cut is not above it
+        ({"gnv": CUT_OFFS["gnv"][1], "jit": WORST["jit"]}, "Moderate"),  # at the cut is not above it
         ({"div": True}, "Low"),
         ({"jit": None}, "Undetermined"),
         ({"jit": None, "spk": WORST["spk"]}, "Undetermined"),
         ({"jit": None, "spk": WORST["spk"], "gnv": WORST["gnv"]}, "Low"),
-        (dict.fromkeys(CUTS), "Undetermined"),
-        (dict.fromkeys(CUTS) | {"div": True}, "Low"),
+        (dict.fromkeys(CUT_OFFS), "Undetermined"),
+        (dict.fromkeys(CUT_OFFS) | {"div": True}, "Low"),
     ],
 )
 def test_provisional_label(changed, label):
     assert provisional_label({"div": False} | BEST | changed) == label
 
 
-@given(st.fixed_dictionaries({name: st.none() | st.floats(0, 5) for name in CUTS} | {"div": st.booleans()}), st.sampled_from(list(CUTS)))
+ANY_MEASURES = st.fixed_dictionaries({name: st.none() | st.floats(0, 5) for name in CUT_OFFS} | {"div": st.booleans()})
+
+
+@given(ANY_MEASURES, st.sampled_from(list(CUT_OFFS)))
 def test_a_worse_measure_never_makes_a_better_label(measures, name):
     order = ["Low", "Moderate", "High"]
     before = provisional_label(measures)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fer_lightning.analysis.job_table import rank_cells, read_jobs
 from fer_lightning.analysis.report import report
-from fer_lightning.config.cell_names import LONGEST_NAME, cell_name
+from fer_lightning.config.cell_names import LONGEST_NAME, folder_name
 from fer_lightning.config.identity import job_id
 from fer_lightning.process.errors import UserError
 from fer_lightning.runs.metrics_csv import append_metrics, read_metrics
@@ -18,16 +18,15 @@ from fer_lightning.runs.result import read_result, write_result
 
 
 def test_names_say_what_varies():
-    groups = {"head.act": "", "head.norm": "", "backbone": ""}
-    assert cell_name({"head.act": "relu", "head.norm": "bn", "seed": 0}, groups) == "relu-bn-s0"
-    assert cell_name({"optimizer.lr": 0.1, "seed": 3}) == "lr0.1-s3"
-    assert cell_name({"optimizer.lr": 0.1, "x.lr": 2, "seed": 3}) == "optimizer.lr0.1-x.lr2-s3"
-    assert cell_name({}) == "default"
+    assert folder_name({"head.act": "relu", "head.norm": "bn"}, 0) == "relu-bn-s0"
+    assert folder_name({"optimizer.lr": 0.1}, 3) == "lr0.1-s3"
+    assert folder_name({"optimizer.lr": 0.1, "x.lr": 2}, 3) == "optimizer.lr0.1-x.lr2-s3"
+    assert folder_name({}, 0) == "s0" and folder_name({}) == "default"
 
 
 @given(st.text(), st.text())
 def test_names_are_safe_and_tell_cells_apart(first, second):
-    names = [cell_name({"backbone.name": value, "seed": 0}) for value in (first, second)]
+    names = [folder_name({"backbone.name": value}, 0) for value in (first, second)]
     assert (names[0] == names[1]) == (first == second)
     for name in names:
         assert "/" not in name and "\0" not in name and not name.startswith(".") and len(name.encode()) <= LONGEST_NAME + 7

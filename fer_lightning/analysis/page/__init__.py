@@ -1,1 +1,1 @@
-"""The page and the figures of a report. `figures.py` says what is drawn, `charts.py` and `files.py` draw it."""
+"""The page of a report: `html` builds it, `study_figures` says what is drawn; the room figures/ draws it."""

@@ -2,10 +2,9 @@
 
 import pandas as pd
 
-from fer_lightning.runs.config_files import CONFIG
-from fer_lightning.safety.untrusted_files import read_yaml
+from fer_lightning.runs.config_files import CONFIG, read_settings
 
-# Where things go and what is said of them, not what runs; the seed repeats a cell.
+# Where results go and how the study is described, not what is trained; the seed repeats a cell.
 LEFT_OUT = ("study", "logger", "seed")
 
 
@@ -14,11 +13,11 @@ def read_configs(study):
     rows = {}
     for name, label in zip(study.jobs["name"], study.labels):
         try:
-            config = read_yaml(study.folder / name / CONFIG)
-            flat = {key: _text(value) for key, value in _leaves(config) if key.split(".")[0] not in LEFT_OUT}
-        except (OSError, ValueError, AttributeError) as error:
+            settings = read_settings(study.folder / name)
+        except (OSError, ValueError) as error:
             study.lacks(name, CONFIG, error)
             continue
+        flat = {key: _text(value) for key, value in _leaves(settings) if key.split(".")[0] not in LEFT_OUT}
         rows.setdefault(label, []).append(flat)
     return pd.DataFrame.from_dict({label: _joined(flats) for label, flats in rows.items()}, orient="index").fillna("")
 
@@ -31,7 +30,7 @@ def split_common(configs):
 
 
 def _joined(flats):
-    """One config for the runs of a cell; where they differ, all their values."""
+    """One config for the runs of a cell, with all values of a key in which they differ."""
     keys = dict.fromkeys(key for flat in flats for key in flat)
     return {key: " / ".join(dict.fromkeys(flat.get(key, "") for flat in flats)) for key in keys}
 

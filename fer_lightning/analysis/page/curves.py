@@ -11,8 +11,8 @@ FIRST = ("val/accuracy", "val/loss", "train/loss", "train/accuracy")
 def curves_payload(study, curves):
     """All runs' curves as plain containers: {scores: [name], cells: [label, the best first], step, runs: [...]}.
 
-    A run is {name, cell: its place in cells, epochs: [1, ...], scores: {name: [...]}}. Where there would be too many numbers, only every
-    step-th epoch and the last one are kept.
+    A run is {name, cell: its index in cells, epochs: [1, ...], scores: {name: [...]}}. If there are too many numbers, only every step-th
+    epoch is kept, counted from the last.
     """
     scores = dict.fromkeys(column for curve in curves.values() for column in curve if column not in ("epoch", "step"))
     scores = sorted(scores, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))

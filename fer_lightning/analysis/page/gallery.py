@@ -1,4 +1,4 @@
-"""Pictures of what a study gets wrong, and of where its runs look."""
+"""Images that a study classifies wrongly, and sheets that show where its runs look."""
 
 import base64
 import io
@@ -7,15 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from fer_lightning.analysis.study_record import read_predictions
+from fer_lightning.analysis.study_record import read_test_part
 from fer_lightning.data import fer2013, synthetic
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.process.errors import UserError
-from fer_lightning.runs.config_files import CONFIG
-from fer_lightning.safety.untrusted_files import check_file, read_yaml
+from fer_lightning.runs.config_files import CONFIG, read_settings
+from fer_lightning.runs.predictions import probabilities
+from fer_lightning.safety.untrusted_files import check_file
 
+# How many of each are shown.
 PAIRS = 10
-PICTURES = 6
+IMAGES = 6
 SHEETS = 4
 
 SALIENCY = "saliency.png"
@@ -23,17 +25,17 @@ SALIENCY = "saliency.png"
 
 @dataclass(frozen=True)
 class Pair:
-    """A true class and the one it is taken for. count: pictures; pictures: the surest mistakes, as (PNG as a data URI, what it is)"""
+    """A true class and the one it is taken for. count: of the images; images: the surest mistakes, as (PNG as a data URI, what it is)"""
 
     true: str
     taken: str
     count: int
-    pictures: list
+    images: list
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """title says of which runs; pairs, the most frequent first; why: a sentence where there are no pictures"""
+    """title: of which runs; pairs: the most frequent first; why: a sentence if there are no images"""
 
     title: str = ""
     pairs: tuple = ()
@@ -43,41 +45,45 @@ class Gallery:
 def error_gallery(study):
     """The mistakes of the best cell, by the mean of its seeds' probabilities. Returns a Gallery."""
     for label in study.cells.index:
-        tests = {name: read_predictions(study, name) for name in study.runs[label]["name"]}
+        tests = {name: read_test_part(study, name) for name in study.runs[label]["name"]}
         tests = {name: test for name, test in tests.items() if test is not None and len(test)}
         if not tests:
             continue
         name, first = next(iter(tests.items()))
-        tests = [test for test in tests.values() if test.index.equals(first.index)]
+        tests = [test for test in tests.values() if test.index.equals(first.index) and list(test) == list(first)]
         try:
             pixels = read_pixels(study.folder / name, study.results[name])
         except UserError as error:
-            return Gallery(why=f"The pictures cannot be shown: {str(error).splitlines()[0]}")
-        probabilities = np.mean([test[[f"p{c}" for c in range(len(CLASSES))]] for test in tests], axis=0)
+            return Gallery(why=f"The images cannot be shown: {str(error).splitlines()[0]}")
+        means = np.mean([probabilities(test) for test in tests], axis=0)
+        rows, labels = first.index.to_numpy(), first["label"].to_numpy()
+        if rows.max() >= len(pixels) or means.shape[1] != len(CLASSES):
+            return Gallery(why="The images cannot be shown: the predictions are of other data.")
         seeds = f"{len(tests)} seeds together" if len(tests) > 1 else "one seed"
-        return Gallery(f"{label}, {seeds}", tuple(_pairs(first.index.to_numpy(), first["label"].to_numpy(), probabilities, pixels)))
+        return Gallery(f"{label}, {seeds}", tuple(_pairs(rows, labels, means, pixels)))
     return Gallery(why="No finished run has predictions of a test part.")
 
 
-def _pairs(rows, labels, probabilities, pixels):
-    predicted = probabilities.argmax(1)
+def _pairs(rows, labels, means, pixels):
+    """The most frequent mistakes. means (N, 7): probabilities; pixels: of all data, by their rows"""
+    predicted = means.argmax(1)
     wrong = np.flatnonzero(predicted != labels)
     kinds, counts = np.unique(np.stack([labels, predicted])[:, wrong], axis=1, return_counts=True)
     for place in np.argsort(-counts, kind="stable")[:PAIRS]:
         true, taken = kinds[:, place]
         which = wrong[(labels[wrong] == true) & (predicted[wrong] == taken)]
-        surest = which[np.argsort(-probabilities[which, taken], kind="stable")][:PICTURES]
-        pictures = [(_data_uri(pixels[rows[i], 0]), f"row {rows[i]}, {CLASSES[taken]} {probabilities[i, taken]:.2f}") for i in surest]
-        yield Pair(CLASSES[true], CLASSES[taken], int(counts[place]), pictures)
+        surest = which[np.argsort(-means[which, taken], kind="stable")][:IMAGES]
+        images = [(_data_uri(pixels[rows[i], 0]), f"row {rows[i]}, {CLASSES[taken]} {means[i, taken]:.2f}") for i in surest]
+        yield Pair(CLASSES[true], CLASSES[taken], int(counts[place]), images)
 
 
 def read_pixels(folder, result):
-    """(N, 1, 48, 48) uint8: the pictures that a run saw, read again from where it found them. UserError where they are not there.
+    """(N, 1, 48, 48) uint8: the images that a run saw, read again from its source. UserError if they are not there.
 
     Only the two sources of the project are read, by name: a config can name any code.
     """
     try:
-        data = read_yaml(folder / CONFIG)["data"]
+        data = read_settings(folder)["data"]
         if data["_target_"] == "fer_lightning.data.synthetic.draw":
             faces = synthetic.draw(**{key: data[key] for key in ("train", "val", "test", "seed")})
         elif data["_target_"] == "fer_lightning.data.fer2013.read":
@@ -86,13 +92,13 @@ def read_pixels(folder, result):
             raise UserError(f"its data came from {data['_target_']}, which a report does not run.")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{folder / CONFIG} does not say where they are ({error!r}).") from error
-    if faces.fingerprint != result["data"].get("fingerprint"):
+    if faces.fingerprint != (result.get("data") or {}).get("fingerprint"):
         raise UserError(f"{faces.source} no longer holds what the run saw.")
     return faces.pixels
 
 
 def saliency_sheets(study):
-    """The saliency sheets of the best cells' runs as (run, PNG as a data URI), at most SHEETS; and how many there are in all."""
+    """([(run, PNG as a data URI)] of the saliency sheets of the best cells' runs, at most SHEETS, and how many there are in all)."""
     names = [name for label in study.cells.index for name in study.runs[label]["name"]]
     paths = [path for name in names if _is_own(path := study.folder / name / SALIENCY)]
     return [(path.parent.name, _uri(path.read_bytes())) for path in paths[:SHEETS]], len(paths)
@@ -106,10 +112,10 @@ def _is_own(path):
     return True
 
 
-def _data_uri(picture):
-    """An (H, W) uint8 picture as a PNG in a data URI."""
+def _data_uri(image):
+    """An (H, W) uint8 image as a PNG in a data URI."""
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "png", optimize=True)
+    Image.fromarray(image).save(file, "png", optimize=True)
     return _uri(file.getvalue())
 
 

@@ -1,4 +1,4 @@
-"""report.html: everything of a study on one page, which needs nothing but itself."""
+"""report.html: all of a study on one page, which needs no other file."""
 
 import re
 import shlex
@@ -28,7 +28,7 @@ SECTIONS = {
     "cost": "Cost", "configs": "Configs", "data": "Data", "failed": "Not done", "runs": "Runs",
 }  # fmt: skip
 
-# Of a line in a legend, as SVG writes it; plotly's name of it is in DASHES.
+# The dashes of lines in a legend, as SVG writes them; DASHES has plotly's names of them.
 STROKES = ("none", "8 4", "2 3", "8 3 2 3")
 
 NUMBER = re.compile(r"[-+]?\.?\d")
@@ -36,7 +36,7 @@ NUMBER = re.compile(r"[-+]?\.?\d")
 
 @dataclass(frozen=True)
 class Table:
-    """columns: (name, whether its cells are numbers); rows: lists of text; commands: one a row to copy, or none"""
+    """columns: (name, whether its cells are numbers); rows: lists of text; commands: to copy, one for each row, or none"""
 
     name: str
     columns: list
@@ -44,18 +44,18 @@ class Table:
     commands: list
 
 
-def render(study, curves, figures, statistics, stability, pictures=True):
+def render(study, *, curves, figures, statistics, stability, images=True):
     """The page as a string.
 
     curves, figures: of `read_curves` and `draw_figures`; statistics: of `study_findings`; stability: Findings
-    pictures: whether to show pictures of the data
+    images: whether to show images of the data
     """
     loader = FileSystemLoader(TEMPLATES)
     jinja = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     differing, common = split_common(read_configs(study))
-    left_out = "Pictures are left out of this page."
-    gallery = error_gallery(study) if pictures else Gallery(why=left_out)
-    sheets, sheets_in_all = saliency_sheets(study) if pictures else ([], 0)
+    left_out = "Images are left out of this page."
+    gallery = error_gallery(study) if images else Gallery(why=left_out)
+    sheets, sheets_in_all = saliency_sheets(study) if images else ([], 0)
     payload = curves_payload(study, curves)
     conclusion, *tested = statistics.findings
     published, unfinished = tables.published(study), tables.unfinished(study)
@@ -81,7 +81,7 @@ def render(study, curves, figures, statistics, stability, pictures=True):
         gallery=gallery,
         sheets=sheets,
         sheets_in_all=sheets_in_all,
-        no_sheets="No run has a saliency sheet; python -m fer_lightning.saliency RUN makes one." if pictures else left_out,
+        no_sheets="No run has a saliency sheet; python -m fer_lightning.saliency RUN makes one." if images else left_out,
         same_costs=[short for cost, (short, *_) in COSTS.items() if f"cost_{cost.removesuffix('_s')}" not in figures],
         tables={
             "ranking": _table("ranking", tables.ranking(study), cell_commands(study)),
@@ -89,7 +89,7 @@ def render(study, curves, figures, statistics, stability, pictures=True):
             "costs": _table("cost", tables.costs(study)),
             "configs": _table("configs", differing.rename_axis("cell").reset_index() if len(differing.columns) else pd.DataFrame()),
             "common": _table("common settings", pd.DataFrame(common.items(), columns=["key", "value"])),
-            "class_counts": _table("pictures of every class", tables.class_counts(study)),
+            "class_counts": _table("images of every class", tables.class_counts(study)),
             "runs": _table("runs", tables.runs(study), run_commands(study)),
         },
         data=_with_table(tables.data(study)),
@@ -116,7 +116,7 @@ def _table(name, frame, commands=()):
 
 
 def _looks():
-    """(colour, plotly's dash, SVG's dash) of every line that can be told from the others."""
+    """(colour, plotly's dash, SVG's dash) of every line style that can be told from the others."""
     number = len(COLOURS) * len(DASHES["plotly"])
     return [[*look(i, "plotly")[::2], STROKES[i // len(COLOURS)]] for i in range(number)]
 
@@ -132,7 +132,7 @@ def _confusion(study):
 
 
 def run_commands(study):
-    """The command of each run, in the order of `jobs`; empty where the run did not keep its overrides."""
+    """The command of each run, in the order of `jobs`; empty if the run did not keep its overrides."""
     return [_command(study, name, study.results[name]["job"].get("overrides")) for name in study.jobs["name"]]
 
 
@@ -149,7 +149,7 @@ def cell_commands(study):
 
 
 def _command(study, name, overrides, many=False):
-    """What to type to run it again. A study wants -m, and a folder of its own because the other cells are missing."""
+    """What to type to run it again. A study needs -m, and another folder because the other cells are missing."""
     if overrides is None:
         return ""
     named = any(override.startswith("study=") for override in overrides)

@@ -1,28 +1,26 @@
-"""The figures of a study, as descriptions that the page and the files draw alike."""
+"""The figures of a study, as descriptions: plotly draws them on the page, matplotlib in files."""
 
 import numpy as np
 import pandas as pd
 
-from fer_lightning.analysis.published import compare
-from fer_lightning.analysis.statistics.descriptive import interval
-from fer_lightning.analysis.statistics.layout import level_name
-from fer_lightning.analysis.study_record import level_order
+from fer_lightning.analysis.statistics.descriptive import cell_interval
+from fer_lightning.config.cell_names import cell_name
 from fer_lightning.config.registered_analysis import registered
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.figures.description import Axis, Chart, Matrix, Series
-from fer_lightning.stability.measures import CUTS
+from fer_lightning.stability.run_label import CUT_OFFS
 
-# More rows or lines than these nobody reads in a figure; the tables have them all.
+# Nobody reads more rows or lines in a figure; the tables have them all.
 MOST_ROWS = 40
 MOST_LINES = 12
 
 UNSTABLE = {"spk": "spikes", "osc": "oscillation", "jit": "late jitter", "gnv": "gradient volatility", "dead": "inactive units"}
 
-INTERVALS = "Intervals are of 95 %: Student's over the seeds, bootstrapped from ten seeds on; of one seed Wilson's over the pictures."
+INTERVALS = "Intervals are of 95 %: Student's over the seeds, bootstrapped from ten seeds on; of one seed Wilson's over the images."
 
 
 def draw_figures(study, curves, contrasts):
-    """All figures that the study has enough for, as {name: Chart or Matrix}.
+    """All figures that the study has data for, as {name: Chart or Matrix}.
 
     curves: of `read_curves`; contrasts: of `StudyStatistics`, differences between cells as fractions
     """
@@ -32,20 +30,20 @@ def draw_figures(study, curves, contrasts):
 
 
 def outcome(study):
-    """(column of the jobs, its name) that the study is judged by, as registered; where nothing is tested, the validation accuracy."""
+    """(column of the jobs, its name) of the score that figures show: the registered outcome, or validation without a test accuracy."""
     column = registered(study.ledger["study"]).outcome
     tested = study.done[column].notna().any()
     return ("test_accuracy", "test accuracy") if tested and column == "test_accuracy" else ("val_accuracy", "validation accuracy")
 
 
 def spread(study, runs):
-    """(mean, low, high) of the outcome over some runs, in percent; nan where there is none; a single validation score has no ends."""
+    """(mean, low, high) of the outcome over some runs, in percent; NaN if there is none; one validation score has no interval."""
     column, _ = outcome(study)
     values = runs[column].dropna().to_numpy(float)
     if not len(values):
         return np.nan, np.nan, np.nan
-    pictures = runs["test_n"].iloc[0] if column == "test_accuracy" else None
-    low, high = interval(values, pictures)
+    images = runs["test_n"].iloc[0] if column == "test_accuracy" else None
+    low, high = cell_interval(values, images)
     return 100 * values.mean(), 100 * low, 100 * high
 
 
@@ -70,15 +68,15 @@ def ranking(study):
 
 
 def published(study):
-    """What the paper printed beside what was measured, an accuracy a row."""
-    table = compare(study.jobs, study.ledger["study"])
+    """What the paper printed beside what was measured, one row an accuracy."""
+    table = study.published
     if not len(table):
         return None
     table = table[table["metric"].str.endswith("accuracy")][:MOST_ROWS]
     if not len(table):
         return None
-    keys = list(study.ledger["study"]["published"][0]["cell"])
-    cells = ["-".join(level_name(key, str(row[key])) for key in keys if key in row) for row in table.to_dict("records")]
+    keys = [key for key in study.axes if key in table]
+    cells = [cell_name(dict(zip(keys, values, strict=True))) for values in table[keys].to_numpy()]
     labels = [f"{cell} {metric.removesuffix('_accuracy')}".strip() for cell, metric in zip(cells, table["metric"], strict=True)]
     places = list(range(len(table)))
     spreads = list((100 * table[["measured", "low", "high"]].astype(float)).itertuples(index=False, name=None))
@@ -87,12 +85,12 @@ def published(study):
         Series("published", table["published"].astype(float).tolist(), places, "hollow", 1, text=table["row"].tolist()),
     ]
     y = Axis("", tuple(labels), downwards=True)
-    caption = "Intervals of 95 %: Student's over the seeds; with one seed, Wilson's over the test pictures."
+    caption = "Intervals of 95 %: Student's over the seeds; with one seed, Wilson's over the test images."
     return Chart("published", "Published against measured", caption, Axis("accuracy, %"), y, series)
 
 
 def forest(contrasts):
-    """Differences between cells with their intervals, a colour for each kind, about a line at none."""
+    """Differences between cells with their intervals, a colour for each kind; a line marks no difference."""
     rows = contrasts[contrasts["low"].notna()][:MOST_ROWS]
     if not len(rows):
         return None
@@ -100,39 +98,40 @@ def forest(contrasts):
     for colour, kind in enumerate(rows["kind"].unique()):
         chosen = np.flatnonzero(rows["kind"] == kind)
         spreads = list((100 * rows.iloc[chosen][["estimate", "low", "high"]].astype(float)).itertuples(index=False, name=None))
-        series.append(_means(kind, spreads, chosen.tolist(), "points", colour, across=True, text=rows["name"].iloc[chosen].tolist()))
+        names = rows["name"].iloc[chosen].tolist()
+        series.append(_means(kind, spreads, chosen.tolist(), colour=colour, across=True, text=names))
     first = f" The first {MOST_ROWS} of {len(contrasts)}." if len(contrasts) > MOST_ROWS else ""
-    caption = f"Paired by seed. Intervals are Holm-adjusted within a colour: one without the line at 0 is a difference.{first}"
+    caption = f"Paired by seed. Intervals are Holm-adjusted within a colour: an interval that excludes 0 shows a difference.{first}"
     y = Axis("", tuple(rows["name"]), downwards=True)
     return Chart("contrasts", "Differences between cells", caption, Axis("points"), y, series, at=0)
 
 
 def stability(study):
-    """The five measures that a stability label is made of, each in units of the largest value that the best label allows."""
+    """The five measures from which a stability label is made, each relative to the largest value that the label High allows."""
     labels = list(study.cells.index[:MOST_ROWS])
     series = []
-    for colour, (measure, (limit, _)) in enumerate(CUTS.items()):
+    for colour, (measure, (limit, _)) in enumerate(CUT_OFFS.items()):
         sound = [runs[~runs["stability_div"].fillna(False).astype(bool)] for runs in (study.runs[label] for label in labels)]
-        means = [runs[f"stability_{measure}"].astype(float).mean() / limit for runs in sound]
+        means = [pd.to_numeric(runs[f"stability_{measure}"], errors="coerce").mean() / limit for runs in sound]
         if not np.isnan(means).all():
-            places = [place + (colour - (len(CUTS) - 1) / 2) * 0.14 for place in range(len(labels))]
+            places = [place + (colour - (len(CUT_OFFS) - 1) / 2) * 0.14 for place in range(len(labels))]
             series.append(Series(UNSTABLE[measure], means, places, "points", colour, text=labels))
     if not series:
         return None
-    caption = "Means over the seeds that did not diverge, in units of the largest value of a run labelled High (the line). Left is stable."
+    caption = "Means over the seeds that did not diverge, relative to the largest value of a run labelled High (the line). Left is stable."
     y = Axis("", tuple(labels), downwards=True)
     return Chart("stability", "What the stability labels are made of", caption, Axis("times the limit"), y, series, at=1)
 
 
 def two_axes(study):
-    """The two axes that the papers' figures are about: norm and activation where both vary, else the first two that vary."""
+    """The two axes that the papers' figures compare: norm and activation if both vary, else the first two that vary."""
     varying = [axis for axis in study.axes if study.done[axis].nunique() > 1]
     pair = [axis for axis in ("head.act", "head.norm") if axis in varying]
     return pair if len(pair) == 2 else varying[:2]
 
 
 def by_two_axes(study):
-    """The outcome by the levels of one axis, in the colours of the other: points as the papers have them, and the interaction as lines."""
+    """The outcome by the levels of one axis, a colour for each level of the other: the papers' points, and lines for the interaction."""
     axes = two_axes(study)
     if not axes:
         return []
@@ -158,7 +157,7 @@ def by_two_axes(study):
 
 
 def interaction(study, across, lines, pooled):
-    """A line for each level of one axis over the levels of another: parallel lines are no interaction."""
+    """A line for each level of one axis over the levels of another: parallel lines mean no interaction."""
     _, name = outcome(study)
     ticks, groups, done = level_order(study, across), level_order(study, lines), study.done
     series = []
@@ -166,8 +165,8 @@ def interaction(study, across, lines, pooled):
         runs = done[done[lines] == group]
         spreads = [spread(study, runs[runs[across] == tick]) for tick in ticks]
         places = [place + (colour - (len(groups) - 1) / 2) * 0.02 for place in range(len(ticks))]
-        series.append(_means(group, spreads, places, "line", colour, text=[group] * len(ticks)))
-    caption = f"Parallel lines: what {_last(across)} does is the same for every {_last(lines)}. {INTERVALS}{pooled}"
+        series.append(_means(group, spreads, places, style="line", colour=colour, text=[group] * len(ticks)))
+    caption = f"Parallel lines: the effect of {_last(across)} is the same for every {_last(lines)}. {INTERVALS}{pooled}"
     title = f"Interaction of {_last(across)} and {_last(lines)}"
     return Chart("interaction", title, caption, Axis(_last(across), tuple(ticks)), Axis(f"{name}, %"), series)
 
@@ -176,12 +175,12 @@ def interaction(study, across, lines, pooled):
 COSTS = {
     "total_s": ("time", "seconds a run", 1),
     "parameters": ("parameters", "parameters, M", 1e6),
-    "flops": ("FLOPs", "GFLOPs a picture", 1e9),
+    "flops": ("FLOPs", "GFLOPs an image", 1e9),
 }
 
 
 def costs(study):
-    """The outcome over what it costs, with the cells that none beats in both; a cost that is the same for all cells is left out."""
+    """The outcome over each cost, with the Pareto front; a cost that is the same for all cells is left out."""
     column, name = outcome(study)
     figures = []
     for cost, (short, title, unit) in COSTS.items():
@@ -200,7 +199,7 @@ def costs(study):
 
 
 def pareto_front(cost, value):
-    """Places of the points that no other point beats in both, cheapest first: each has a higher value than every cheaper one."""
+    """Indices of the points that no other point beats in both, cheapest first: each has a higher value than every cheaper one."""
     front = []
     for i in sorted(range(len(cost)), key=lambda i: (cost[i], -value[i])):
         if not front or value[i] > value[front[-1]]:
@@ -227,27 +226,38 @@ def mean_curves(study, curves, metric):
 
 
 def confusion(study):
-    """The confusion of the best cell, its seeds together, each row as shares of the true class."""
+    """The confusion matrix of the best cell, its seeds together, each row as shares of the true class."""
     for label in study.cells.index:
         counts = confusion_counts(study, label)
         if counts is not None:
             shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-            return Matrix("confusion", str(label), "A row for each true class, in % of it.", CLASSES, shares)
+            return Matrix("confusion", str(label), "One row for each true class, in % of that class.", CLASSES, shares)
     return None
 
 
 def confusion_counts(study, label):
-    """The 7 x 7 counts of a cell on the test part, its seeds added; rows are true classes. None where no run has any."""
-    metrics = [study.results[name]["metrics"]["test"] for name in study.runs[label]["name"]]
-    counts = [part["confusion"] for part in metrics if part and part.get("confusion")]
+    """The 7 x 7 counts of a cell on the test part, summed over its seeds; rows are true classes. None if no run has any."""
+    counts = [part["confusion"] for part in study.test_scores(label) if len(part.get("confusion") or ()) == len(CLASSES)]
     return np.sum(counts, axis=0) if counts else None
 
 
-def _means(name, spreads, places, style="points", colour=0, across=False, text=None):
-    """A series of means with their intervals. spreads: (mean, low, high) for each place."""
+def level_order(study, axis):
+    """The values of an axis as text: numbers ascending, words in the order of the command, those that it does not name after them."""
+    present = list(dict.fromkeys(study.jobs[axis]))
+    try:
+        return sorted(present, key=float)
+    except ValueError:
+        pass
+    planned = [text.removeprefix(f"{axis}=") for job in study.ledger["jobs"] or [] for text in job if text.startswith(f"{axis}=")]
+    order = {value: place for place, value in enumerate(dict.fromkeys(planned))}
+    return sorted(present, key=lambda value: order.get(value, len(order)))
+
+
+def _means(name, spreads, places, *, across=False, **about):
+    """A series of means with their intervals. spreads: (mean, low, high) for each place; about: of the Series."""
     means, low, high = (list(values) for values in zip(*spreads, strict=True))
     x, y = (means, list(places)) if across else (list(places), means)
-    return Series(name, x, y, style, colour, low, high, across, text)
+    return Series(name, x, y, low=low, high=high, across=across, **about)
 
 
 def _percent(values):

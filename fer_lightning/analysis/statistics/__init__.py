@@ -1,1 +1,1 @@
-"""What a study says, tested: see docs/statistics.md. `findings.py` composes, the other files are one method each."""
+"""The statistics of a study (docs/statistics.md). `findings.py` composes them; every other file is one method."""

@@ -1,4 +1,4 @@
-"""The cells of a study one by one: what their runs scored, and how much of it is noise."""
+"""The scores of each cell, and the noise that the finite number of images alone causes."""
 
 import numpy as np
 import pandas as pd
@@ -10,14 +10,14 @@ from fer_lightning.analysis.wording import percent, percent_interval
 
 
 def describe_cells(design, scores, images, resamples):
-    """One row a cell: its levels, n, mean, sd, iqm, min, max, low, high (see `describe`), expected_max: of the best of n runs.
+    """One row a cell: its levels, n, mean, sd, iqm, min, max, low, high (see `describe`), expected_max: expected maximum of n runs.
 
-    scores: {outcome, clean, near, logit: (blocks, cells)}; those of the others under clean_mean, near_mean, logit_mean, and so on, the
-    column left out where no run has the score. images: (blocks, cells), how many pictures the outcome is a share of.
+    scores: {outcome, clean, near, logit: (blocks, cells)}. The other scores give columns such as clean_mean and near_sd, if any run has
+    the score. images: (blocks, cells), of how many images the outcome is a share.
     """
     rows = []
     for i, cell in enumerate(design.cells):
-        row = dict(zip(design.levels, cell)) | describe(scores["outcome"][:, i], _first(images[:, i]), resamples)
+        row = dict(zip(design.levels, cell)) | describe(scores["outcome"][:, i], _first_known(images[:, i]), resamples)
         row["expected_max"] = expected_maximum(row["mean"], row["sd"], row["n"])
         for name in ("clean", "near", "logit"):
             if not np.isnan(scores[name]).all():
@@ -26,8 +26,11 @@ def describe_cells(design, scores, images, resamples):
     return pd.DataFrame(rows)
 
 
-def cells_finding(design, frame, first, images, right):
-    """A Finding with every cell's scores. first: position of the cell whose noise is told; right: (runs, pictures) or None."""
+def cells_finding(design, frame, *, first, images, right):
+    """The Finding on the scores of every cell.
+
+    frame: of `describe_cells`; first: position of the cell whose noise is shown; images: (blocks, cells); right: (runs, images) or None
+    """
     shown = frame[list(design.levels)].copy()
     shown["seeds"] = frame["n"]
     for prefix, title in {"": "", "clean_": "clean ", "near_": "near-clean "}.items():
@@ -44,31 +47,33 @@ def cells_finding(design, frame, first, images, right):
             shown["lowest to highest %"] = [percent_interval(*bounds) for bounds in zip(least.where(repeated), most)]
             shown["expected highest %"] = frame["expected_max"].where(repeated).map(percent)
     text = [
-        f"95 % intervals of the mean over seeds: Student's, from {FEWEST_RESAMPLED} seeds on BCa; of one run Wilson's over the pictures. "
-        "The highest seed is no result: the best of n draws is expected there even where nothing but chance sets them apart."
+        f"95 % intervals of the mean over seeds: Student's; from {FEWEST_RESAMPLED} seeds on a BCa bootstrap; for one run Wilson's over "
+        "the images. Do not report the highest seed as the result: chance alone lets the highest of n seeds reach the expected highest.",
     ]
-    return Finding("Cells", (*text, *_noise(frame["mean"][first], _first(images[:, first]), right)), shown)
+    if "clean_mean" in frame:
+        text.append("Clean: without the test images that have a duplicate among the images trained or selected on.")
+    return Finding("Cells", (*text, *_noise(frame["mean"][first], _first_known(images[:, first]), right)), shown)
 
 
 def _noise(accuracy, images, right):
-    """Sentences on what the finite number of pictures alone does to an accuracy."""
+    """Sentences on the noise of an accuracy that comes from the finite number of images."""
     if np.isnan(images):
         return []
     error = binomial_error(accuracy, images)
     sentences = [
-        f"Noise floor: an accuracy of {percent(accuracy)} % on {int(images):,} pictures has a standard error of {percent(error)} points "
-        f"(95 %: ±{percent(1.96 * error)}), whatever the seeds."
+        f"Noise floor: an accuracy of {percent(accuracy)} % on {int(images):,} images has a standard error of {percent(error)} points "
+        f"(95 %: ±{percent(1.96 * error)}), however many seeds there are."
     ]
     if right is not None and len(right) > 1:
         apart = discordance(right)
         least, sure = (percent(least_difference(apart, images, power=power)) for power in (0.5, 0.8))
         sentences.append(
-            f"In {percent(apart, 1)} % of the pictures one of two runs is right and the other wrong. Two single networks that differ so "
-            f"need {least} points between them for p < 0.05 (McNemar), and {sure} points for 80 % power."
+            f"On {percent(apart, 1)} % of the images one of two runs is right and the other wrong. Two single networks that disagree this "
+            f"often must differ by {least} points for p < 0.05 (McNemar's test), and by {sure} points for 80 % power."
         )
     return sentences
 
 
-def _first(values):
+def _first_known(values):
     known = values[~np.isnan(values)]
     return known[0] if len(known) else np.nan

@@ -5,23 +5,28 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fer_lightning.analysis.job_table import level_text
-from fer_lightning.analysis.statistics.layout import level_name
+from fer_lightning.config.cell_names import level_name, level_text
 
-# Levels that stand for "without": what the others are a gain over. None is an axis set to null.
+# Levels that mean "without": the other levels are compared with them. None is an axis set to null.
 WITHOUT = ("none", "false")
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """name: what a reader calls it; weights: (cells,), summing to zero"""
+    """name: what a reader calls it; weights: (cells,), which sum to zero
+    treatment, level: if it is a gain or a difference of gains, what was changed ("bn instead of none") and where ("gelu")
+    """
 
     name: str
     weights: np.ndarray
+    treatment: str = ""
+    level: str = ""
 
 
 class Roles(NamedTuple):
-    """treated: the axis whose gains are compared, over its level `base`; other: the axis along which, against its level `reference`"""
+    """treated: the axis whose gains are compared; base: its level that a gain is measured from
+    other: the axis that the gains may depend on; reference: its level that the others are compared with
+    """
 
     treated: str
     base: str
@@ -32,7 +37,8 @@ class Roles(NamedTuple):
 def roles(design, registered):
     """Which of two crossed axes is the treatment: the one that has a level "none" or "false"; else the one with fewer levels.
 
-    registered: {axis: level} of the study's reference cell: the base of an axis where no level says "without"; else its first level.
+    registered: {axis: level} of the study's reference cell. The base of an axis is its level that means "without", else the registered
+    one, else its first.
     """
     without = {axis: [level for level in levels if level.lower() in WITHOUT] for axis, levels in design.levels.items()}
     first, second = sorted(design.levels, key=lambda axis: (not without[axis], len(design.levels[axis])))
@@ -41,9 +47,9 @@ def roles(design, registered):
 
 
 def reference_cell(design, registered):
-    """The cell that the others are compared with: of each axis the registered level, else the one that says "without", else the first.
+    """The cell that the others are compared with: of each axis the registered level, else the one that means "without", else the first.
 
-    Where no job has that cell, the first one.
+    If no job has that cell, the first cell.
     """
     cell = tuple(_registered(design, registered, axis) for axis in design.levels)
     return cell if cell in design.cells else design.cells[0]
@@ -56,36 +62,49 @@ def _registered(design, registered, axis):
 
 
 def gains(design, roles):
-    """A contrast for each level of the other axis and of the treated one: that level over the base."""
-    treatments = [level for level in design.levels[roles.treated] if level != roles.base]
+    """A contrast for each treatment and each level of the other axis: that treatment minus the base, at that level."""
     return [
-        Contrast(f"{_gain(roles, treatment)} with {level_name(roles.other, level)}", _gain_weights(design, roles, treatment, level))
-        for treatment in treatments
-        for level in design.levels[roles.other]
+        Contrast(
+            f"{_over(roles, treatment)} with {level_name(roles.other, level)}",
+            _gain_weights(design, roles, treatment, level),
+            _instead(roles, treatment),
+            level_name(roles.other, level),
+        )
+        for treatment, level in _treated(design, roles)
     ]
 
 
 def differences_of_gains(design, roles):
-    """A contrast for each level of the other axis but the reference: its gain against the gain with the reference."""
-    treatments = [level for level in design.levels[roles.treated] if level != roles.base]
+    """A contrast for each treatment and each level of the other axis but the reference: the gain there minus the gain at the reference."""
     return [
         Contrast(
-            f"{_gain(roles, treatment)}: {level_name(roles.other, level)} against {level_name(roles.other, roles.reference)}",
+            f"{_over(roles, treatment)}: {level_name(roles.other, level)} against {level_name(roles.other, roles.reference)}",
             _gain_weights(design, roles, treatment, level) - _gain_weights(design, roles, treatment, roles.reference),
+            _instead(roles, treatment),
+            level_name(roles.other, level),
         )
-        for treatment in treatments
-        for level in design.levels[roles.other]
+        for treatment, level in _treated(design, roles)
         if level != roles.reference
     ]
 
 
 def against(design, reference, cells):
-    """A contrast for each of some cells but the reference: the cell less the reference."""
+    """A contrast for each of some cells but the reference: the cell minus the reference."""
     return [Contrast(design.name(cell), _unit(design, cell) - _unit(design, reference)) for cell in cells if cell != reference]
 
 
-def _gain(roles, treatment):
+def _treated(design, roles):
+    """Every (treatment, level of the other axis)."""
+    treatments = [level for level in design.levels[roles.treated] if level != roles.base]
+    return [(treatment, level) for treatment in treatments for level in design.levels[roles.other]]
+
+
+def _over(roles, treatment):
     return f"{level_name(roles.treated, treatment)} over {level_name(roles.treated, roles.base)}"
+
+
+def _instead(roles, treatment):
+    return f"{level_name(roles.treated, treatment)} instead of {level_name(roles.treated, roles.base)}"
 
 
 def _gain_weights(design, roles, treatment, level):
@@ -103,6 +122,6 @@ def _unit(design, cell):
 
 
 def per_block(table, contrasts):
-    """Each contrast in each block: (blocks, contrasts) of table (blocks, cells), NaN where a run that it needs is missing."""
+    """The value of each contrast in each block, (blocks, contrasts), from table (blocks, cells); NaN if a run that it needs is missing."""
     columns = [table[:, c.weights != 0] @ c.weights[c.weights != 0] for c in contrasts]
     return np.stack(columns, 1) if columns else np.empty((len(table), 0))

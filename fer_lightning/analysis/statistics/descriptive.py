@@ -1,4 +1,4 @@
-"""What the runs of a cell scored: centre, spread and interval; and how much of it is noise."""
+"""The scores of one cell: centre, spread and interval, and how much of a score is noise."""
 
 import warnings
 
@@ -6,15 +6,15 @@ import numpy as np
 
 LEVEL = 0.95
 
-# A bootstrap of fewer runs is too narrow: its "95 %" of three normal runs hold the mean in 74 % of cases, of five in 82 %.
+# A bootstrap of fewer runs is too narrow: its "95 %" interval of three normal runs holds the mean in 74 % of cases, of five in 82 %.
 FEWEST_RESAMPLED = 10
 
 
 def describe(values, images=None, resamples=10000):
-    """{n, mean, sd, iqm, min, max, low, high} of one cell's scores, one a run; NaN where it has none.
+    """{n, mean, sd, iqm, min, max, low, high} of the scores of one cell, one score a run; NaN for what is not known.
 
-    iqm: mean of the middle half (Agarwal et al. 2021). low, high: 95 % interval of the mean, see `interval`.
-    images: how many pictures each score is a share of, where it is one.
+    iqm: interquartile mean (Agarwal et al. 2021); low, high: 95 % interval of the mean, see `cell_interval`
+    images: of how many images each score is a share, if it is one
     """
     from scipy import stats
 
@@ -22,19 +22,17 @@ def describe(values, images=None, resamples=10000):
     n = len(values)
     if not n:
         return {"n": 0} | dict.fromkeys(("mean", "sd", "iqm", "min", "max", "low", "high"), np.nan)
-    low, high = interval(values, images, resamples)
+    low, high = cell_interval(values, images, resamples)
     middle = {"mean": values.mean(), "sd": values.std(ddof=1) if n > 1 else np.nan, "iqm": stats.trim_mean(values, 0.25)}
     return {"n": n} | middle | {"min": values.min(), "max": values.max(), "low": low, "high": high}
 
 
-def interval(values, images=None, resamples=10000):
-    """95 % interval of a mean over runs: BCa bootstrap of ten and more, Student's of fewer, Wilson's over the pictures of one.
+def cell_interval(values, images=None, resamples=10000):
+    """95 % interval (low, high) of the mean over runs: BCa bootstrap from ten runs on, else `classical_interval`; NaN if there is none.
 
-    The bootstrap is drawn from a fixed seed, so a report does not change when it is made again. NaN where there is none.
+    The bootstrap has a fixed seed, so a report that is made again says the same.
     """
     from scipy import stats
-
-    from fer_lightning.analysis import published
 
     if len(values) >= FEWEST_RESAMPLED and np.ptp(values) > 0:
         with warnings.catch_warnings():
@@ -43,11 +41,35 @@ def interval(values, images=None, resamples=10000):
         if np.isfinite(found.confidence_interval).all():
             return tuple(map(float, found.confidence_interval))
     known = images is not None and np.isfinite(images)
-    return published.interval(list(values), int(images) if known else None, LEVEL) or (np.nan, np.nan)
+    return classical_interval(list(values), int(images) if known else None) or (np.nan, np.nan)
+
+
+def classical_interval(values, images, level=LEVEL):
+    """Interval (low, high) of the mean of a score: Student's over the runs; for one run Wilson's over its images. Fractions.
+
+    values: one a run; images: of how many images each is a share. None for one run with an unknown number of images.
+    """
+    from scipy import stats
+
+    n, mean = len(values), sum(values) / len(values)
+    if n > 1:
+        error = stats.sem(values)
+        return (mean, mean) if error == 0 else tuple(float(x) for x in stats.t.interval(level, n - 1, loc=mean, scale=error))
+    return wilson_interval(round(mean * images), images, level) if images else None
+
+
+def wilson_interval(count, n, level=LEVEL):
+    """Wilson's (1927) interval (low, high) of a share: count among n. Here because SciPy's takes no half counts, as ties need."""
+    from scipy import stats
+
+    z = stats.norm.isf((1 - level) / 2)
+    centre = count + z * z / 2
+    reach = z * np.sqrt(count * (n - count) / n + z * z / 4)
+    return max(0.0, float((centre - reach) / (n + z * z))), min(1.0, float((centre + reach) / (n + z * z)))
 
 
 def expected_maximum(mean, sd, n):
-    """What the best of n draws from a normal distribution scores on average."""
+    """The expected maximum of n draws from a normal distribution."""
     from scipy import integrate, special
 
     if not n > 1 or not sd > 0:
@@ -57,20 +79,20 @@ def expected_maximum(mean, sd, n):
 
 
 def logit(accuracy, images):
-    """The empirical logit log((k + 1/2) / (n - k + 1/2)) of k right answers among n pictures; finite at 0 and 1."""
+    """The empirical logit log((k + 1/2) / (n - k + 1/2)) of k right answers among n images; finite at 0 and 1."""
     k = np.asarray(accuracy) * images
     return np.log((k + 0.5) / (images - k + 0.5))
 
 
 def binomial_error(accuracy, images):
-    """Standard error of one network's accuracy, from the finite number of pictures."""
+    """Standard error of the accuracy of one network that comes from the finite number of images."""
     return np.sqrt(accuracy * (1 - accuracy) / images)
 
 
 def least_difference(discordant, images, alpha=0.05, power=0.5):
-    """The smallest difference of two networks' accuracies that McNemar's test finds with that power; 0.5: one just significant.
+    """The smallest difference of two networks' accuracies that McNemar's test finds with that power; 0.5: just significant.
 
-    discordant: share of the pictures that exactly one of the two gets right. Normal approximation.
+    discordant: the share of images that exactly one of the two gets right. Normal approximation.
     """
     from scipy import stats
 

@@ -1,19 +1,19 @@
-"""Analysis of variance of crossed factors in complete blocks. Every function takes leading axes, so thousands of tables go at once."""
+"""Analysis of variance of crossed factors in complete blocks. Leading axes are allowed, so thousands of tables are computed at once."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-# Sums of squares below this share of the total are rounding.
+# Sums of squares below this share of the total are rounding errors.
 ROUNDING = 1e-13
 
 
 @dataclass(frozen=True)
 class Anova:
-    """of `two_way`: {source: value} each; sources a, b, ab, block and residual
+    """The result of `two_way`, {source: value} each; the sources are a, b, ab, block and residual.
 
     ss: sums of squares; df: degrees of freedom; f, p, omega: F, its p value and partial omega squared, of a, b and ab
-    sd_block, sd_residual: of the blocks and of what is left, in units of y
+    sd_block, sd_residual: standard deviation between blocks and of the residual, in units of y
     """
 
     ss: dict
@@ -26,7 +26,7 @@ class Anova:
 
 
 def sums_of_squares(y):
-    """({source: sum of squares}, {source: degrees of freedom}) of y (..., blocks, A, B) without gaps."""
+    """({source: sum of squares}, {source: degrees of freedom}) of y (..., blocks, A, B) without NaN."""
     blocks, a, b = y.shape[-3:]
     grand = y.mean((-3, -2, -1), keepdims=True)
     rows = y.mean((-3, -1), keepdims=True) - grand
@@ -47,7 +47,7 @@ def sums_of_squares(y):
 
 
 def f_ratio(ss, df, source):
-    """F of a source against the residual; NaN where nothing is left over to judge by."""
+    """F of a source against the residual; NaN if the residual is zero."""
     with np.errstate(divide="ignore", invalid="ignore"):
         f = (ss[source] / (df[source] or np.nan)) / (ss["residual"] / (df["residual"] or np.nan))
     return np.where(ss["residual"] > 0, f, np.nan)
@@ -56,7 +56,7 @@ def f_ratio(ss, df, source):
 def two_way(y):
     """The Anova of y (..., blocks, A, B): y = mean + a + b + ab + block + residual, the blocks crossed with the cells.
 
-    One factor: B = 1. The residual has (AB - 1)(blocks - 1) degrees of freedom: blocks are taken not to interact with the factors.
+    For one factor B = 1. The residual has (AB - 1)(blocks - 1) degrees of freedom: blocks are assumed not to interact with the factors.
     """
     from scipy import stats
 
@@ -74,7 +74,7 @@ def two_way(y):
 def bayes_factor(anova, observations):
     """BF01, how much better the data agree with no interaction than with one: exp((BIC_full - BIC_additive) / 2) (Wagenmakers 2007).
 
-    BIC of the linear models with fixed blocks, `observations` rows. NaN where the full model leaves nothing over.
+    BIC of the linear models with fixed blocks; observations: their number of rows. NaN if the full model leaves no residual.
     """
     full = anova.ss["residual"]
     additive = full + anova.ss["ab"]
@@ -86,7 +86,7 @@ def bayes_factor(anova, observations):
 def tukey_nonadditivity(y):
     """(F, df, p) of Tukey's (1949) test with one degree of freedom on a table (A, B) of one value a cell.
 
-    It sees only interactions that are products of the two main effects. NaN where the table is too small (2 x 2) or additive.
+    It detects only interactions that are products of the two main effects. NaN if the table is too small (2 x 2) or exactly additive.
     """
     from scipy import stats
 

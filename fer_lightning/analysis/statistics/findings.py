@@ -8,19 +8,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from fer_lightning.analysis.finding import Finding
+from fer_lightning.analysis.finding import Finding, Verdict
 from fer_lightning.analysis.statistics.against_reference import reference_finding
 from fer_lightning.analysis.statistics.cell_scores import cells_finding, describe_cells
+from fer_lightning.analysis.statistics.contrasts import roles
 from fer_lightning.analysis.statistics.correctness import correctness
 from fer_lightning.analysis.statistics.descriptive import logit
 from fer_lightning.analysis.statistics.included_runs import runs_finding
-from fer_lightning.analysis.statistics.interaction_verdict import Verdict
+from fer_lightning.analysis.statistics.interaction_verdict import untested
 from fer_lightning.analysis.statistics.layout import layout
 from fer_lightning.analysis.statistics.many_cells import leader, ranked_findings
 from fer_lightning.analysis.statistics.secondary_scores import secondary_finding
 from fer_lightning.analysis.statistics.two_axes import crossed_findings
-from fer_lightning.analysis.statistics.two_way_bootstrap import draw_pictures
-from fer_lightning.analysis.wording import listed, percent, percent_interval
+from fer_lightning.analysis.statistics.two_way_bootstrap import draw_images
+from fer_lightning.analysis.wording import listed, percent, percent_interval, seeds_text
 from fer_lightning.config.registered_analysis import registered
 
 CONTRASTS = ["kind", "name", "n", "estimate", "low", "high", "p", "p_holm"]
@@ -28,7 +29,7 @@ CONTRASTS = ["kind", "name", "n", "estimate", "low", "high", "p", "p_holm"]
 
 @dataclass(frozen=True)
 class StudyStatistics:
-    """verdict:   (word, sentence)
+    """verdict:   the one conclusion
     findings:  in the order in which they are read, the conclusion first
     cells:     see `describe_cells`; fractions
     contrasts: a row each: kind (difference of gains | gain | first | reference), name, n, estimate, low, high, p, p_holm; fractions,
@@ -44,7 +45,7 @@ class StudyStatistics:
 def study_findings(folder, jobs, study):
     """The StudyStatistics of a study folder. jobs: frame of `read_jobs`; study: the study node of study.json.
 
-    ConfigError where the study registers an analysis that there is not.
+    ConfigError if the study registers an analysis that is not known.
     """
     analysis = registered(study)
     design = layout(jobs, analysis.outcome)
@@ -52,58 +53,62 @@ def study_findings(folder, jobs, study):
     if np.isnan(outcome).all():
         verdict = Verdict(None, "No run has a score yet.")
         runs = runs_finding(design, analysis.outcome, "")
-        return StudyStatistics(verdict, [Finding("Conclusion", (verdict.sentence,)), runs], pd.DataFrame(), pd.DataFrame(columns=CONTRASTS))
-    right, missing = correctness(folder, design.done["name"].to_list(), design.part)
+        return StudyStatistics(verdict, [Finding("Conclusion", (verdict.paragraph,)), runs], pd.DataFrame(), _contrasts({}))
+    right, no_images = correctness(folder, design.done["name"].to_list(), design.part)
     images = design.table(f"{design.part}_n")
     if right is not None:
         images = np.where(np.isnan(images), right.shape[1], images)
     scores = {"outcome": outcome, "logit": logit(outcome, images), "validation": design.table("val_accuracy")}
     scores |= {"clean": design.table(f"{design.part}_accuracy_clean"), "near": design.table(f"{design.part}_accuracy_clean_near")}
-    pictures = _pictures(design, right, analysis.resamples)
-    empty = [design.name(cell) for cell, none in zip(design.cells, np.isnan(outcome).all(0)) if none]
-    if design.crossed and not empty:
-        verdict, findings, frames = crossed_findings(design, scores, analysis, pictures)
-    else:
-        verdict, findings, frames = ranked_findings(design, scores, analysis, pictures)
-        if design.crossed:
-            sentence = f"Inconclusive: the interaction needs a run in every cell, and there is none in {listed(empty)}."
-            verdict = Verdict("inconclusive", sentence)
-    if len(design.cells) > 1:
-        against, frames["reference"] = reference_finding(design, outcome, analysis, pictures)
-        findings += [against, secondary_finding(design)]
+    verdict, findings, frames = _tested(design, scores, analysis, _draws(design, right, analysis.resamples))
     cells = describe_cells(design, scores, images, analysis.resamples)
     first, how = leader(scores)
     opening = [
-        Finding("Conclusion", (f"{verdict.sentence} {_lead(design, cells, first, how)}",)),
-        runs_finding(design, analysis.outcome, missing),
-        cells_finding(design, cells, first, images, right),
+        Finding("Conclusion", (verdict.paragraph, _lead(design, cells, first, how))),
+        runs_finding(design, analysis.outcome, no_images),
+        cells_finding(design, cells, first=first, images=images, right=right),
     ]
     found = [_without_blanks(finding) for finding in opening + findings if finding is not None]
     return StudyStatistics(verdict, found, cells, _contrasts(frames))
 
 
-def _pictures(design, right, resamples):
-    """The Pictures of right (runs, pictures); None where there is nothing to pair: one block, or cells that share few of them."""
+def _tested(design, scores, analysis, draws):
+    """(Verdict, [Finding or None], {kind: frame of `contrast_tests`}): the tests that the layout of the study allows."""
+    empty = [design.name(cell) for cell, none in zip(design.cells, np.isnan(scores["outcome"]).all(0)) if none]
+    if design.crossed and not empty:
+        verdict, findings, frames = crossed_findings(design, scores, analysis, draws)
+    else:
+        verdict, findings, frames = ranked_findings(design, scores, analysis, draws)
+    if design.crossed and empty:
+        reason = f"it takes a run in every cell, and there is none in {listed(empty)}"
+        settle = "What would settle it: runs in every cell, with at least two seeds."
+        verdict = untested(reason, roles(design, analysis.reference), settle)
+    if len(design.cells) > 1:
+        against, frames["reference"] = reference_finding(design, scores["outcome"], analysis, draws)
+        findings += [against, secondary_finding(design)]
+    return verdict, findings, frames
+
+
+def _draws(design, right, resamples):
+    """The ImageDraws of right (runs, images); None if there is nothing to pair: one block, or blocks of which few cells have a run."""
     blocks, cells = len(design.blocks), len(design.cells)
     if right is None or blocks < 2 or cells < 2 or 2 * len(right) < blocks * cells:
         return None
     placed = np.zeros((blocks, cells, right.shape[1]), bool)
     placed[design.done["block"], design.done["cell"]] = right
-    return draw_pictures(placed, resamples, np.random.default_rng(0))
+    return draw_images(placed, resamples, np.random.default_rng(0))
 
 
 def _lead(design, cells, first, how):
     row = cells.loc[first]
-    clean = f", {percent(row['clean_mean'])} % on clean pictures" if "clean_mean" in row and not np.isnan(row["clean_mean"]) else ""
+    clean = f", {percent(row['clean_mean'])} % on clean images" if "clean_mean" in row and not np.isnan(row["clean_mean"]) else ""
     bounds = percent_interval(row["low"], row["high"])
-    return (
-        f"First by {how} is {design.name(design.cells[first])}: {percent(row['mean'])} % over {row['n']} "
-        f"{'seed' if row['n'] == 1 else 'seeds'}{f' (95 % interval {bounds})' if bounds else ''}{clean}."
-    )
+    interval = f" (95 % interval {bounds})" if bounds else ""
+    return f"First by {how} is {design.name(design.cells[first])}: {percent(row['mean'])} % over {seeds_text(row['n'])}{interval}{clean}."
 
 
 def _without_blanks(finding):
-    """The finding without the columns of its table in which nothing is known, such as the p values of a single seed."""
+    """The finding without the empty columns of its table, such as the p values of a single seed."""
     table = finding.table
     return finding if table is None else replace(finding, table=table.loc[:, (table.astype(str) != "").any()])
 

@@ -1,49 +1,45 @@
-"""Which runs the statistics rest on, and what became of the others: nothing is dropped silently."""
+"""Which runs the statistics use, and what happened to the others: no run is dropped silently."""
 
 import numpy as np
 
 from fer_lightning.analysis.finding import Finding
-from fer_lightning.analysis.wording import listed
+from fer_lightning.analysis.wording import listed, seeds_text
 
 
-def runs_finding(design, registered, pictures_missing):
-    """A Finding that names every run, cell and seed that is not as the design has it.
+def runs_finding(design, registered, no_images):
+    """The Finding that names every run, cell and seed that is missing or special.
 
-    registered: the outcome that the study registered; pictures_missing: why pictures are not resampled, "" where they are.
+    registered: the outcome that the study registered; no_images: why images are not resampled, "" if they are
     """
     done, jobs = design.done, design.jobs
     table = design.table(design.outcome)
     empty = np.isnan(table).all(0)
     sentences = [
-        f"{len(done)} of {len(jobs)} runs are done: {int((~empty).sum())} of {len(design.cells)} cells, "
-        f"{len(design.blocks)} {'seed' if len(design.blocks) == 1 else 'seeds'}. Outcome: {design.outcome}."
+        f"{len(done)} of {len(jobs)} runs are done: {int((~empty).sum())} of {len(design.cells)} cells, {seeds_text(len(design.blocks))}. "
+        f"Outcome: {design.outcome}."
     ]
     for status, names in jobs[jobs["status"] != "done"].groupby("status")["name"]:
         sentences.append(f"{str(status).capitalize()}: {listed(names)}.")
     if design.outcome != registered:
-        sentences.append(f"No run has a {registered}, the registered outcome; validation stands in, on which each run chose its epoch.")
+        sentences.append(
+            f"No run has a {registered}, the registered outcome; the validation accuracy is used. Each run chose its epoch by it, so it is "
+            "too high."
+        )
     unscored = done[np.isnan(table[done["block"], done["cell"]])]
     if len(unscored):
-        sentences.append(f"Done without a {design.outcome}, and so not in the tests: {listed(unscored['name'])}.")
+        sentences.append(f"Done but without a {design.outcome}, so not in the tests: {listed(unscored['name'])}.")
     if empty.any():
         sentences.append(f"Cells without a score: {listed(design.name(cell) for cell, none in zip(design.cells, empty) if none)}.")
     sentences += _incomplete(design, table[:, ~empty])
     if "stability_div" in done and (diverged := done["stability_div"].isin([True])).any():
-        sentences.append(f"Diverged, and in the tests as they were trained: {listed(done['name'][diverged])}.")
+        sentences.append(f"Diverged, and in the tests with the scores they have: {listed(done['name'][diverged])}.")
     if design.repeated:
-        sentences.append(f"Left out, because another run has the same cell and seed: {listed(design.repeated)}.")
-    if design.blocking:
-        sentences.append(
-            f"Each combination of seed and {listed(design.blocking)} counts as a seed. Their training pictures overlap, so they are less "
-            "independent than seeds, and intervals are too short (Nadeau & Bengio 2003)."
-        )
-    protocols = sorted(done["protocol"].dropna().astype(str).unique())
-    if len(protocols) > 1:
-        sentences.append(f"The runs follow several protocols ({listed(protocols)}): their scores are not of the same pictures.")
+        sentences.append(f"Left out because another run has the same cell and seed: {listed(design.repeated)}.")
+    sentences += _shared_data(design)
     if len(design.levels) > 1 and not design.crossed:
-        sentences.append(f"{len(design.levels)} axes vary and do not make a two-way grid: the cells are compared as one factor.")
-    if pictures_missing:
-        sentences.append(f"Intervals hold for other seeds on these pictures only: {pictures_missing}.")
+        sentences.append(f"{len(design.levels)} axes vary and do not form a two-way grid: the cells are compared as one factor.")
+    if no_images:
+        sentences.append(f"Intervals hold for other seeds on the same images only: {no_images}.")
     return Finding("Runs", tuple(sentences))
 
 
@@ -54,6 +50,20 @@ def _incomplete(design, table):
         return []
     names = listed(block for block, lacks in zip(design.blocks, lacking) if lacks)
     return [
-        f"Incomplete, some cell having no score: {names}. Analyses of variance and ranks leave these seeds out; means, contrasts and the "
-        "mixed model use what they have."
+        f"Incomplete, without a score in some cell: {names}. Analyses of variance and ranks leave these seeds out; means, paired "
+        "comparisons and the mixed model use the runs they have."
     ]
+
+
+def _shared_data(design):
+    """Sentences on runs that do not have the same data."""
+    sentences = []
+    if design.blocking:
+        sentences.append(
+            f"Each combination of seed and {listed(design.blocking)} counts as a seed. Their training images overlap, so they are less "
+            "independent than seeds, and intervals are too short (Nadeau & Bengio 2003)."
+        )
+    protocols = sorted(design.done["protocol"].dropna().astype(str).unique())
+    if len(protocols) > 1:
+        sentences.append(f"The runs follow several protocols ({listed(protocols)}): they were scored on different images.")
+    return sentences

@@ -1,58 +1,99 @@
-"""The one word about an interaction: synergy, additive or inconclusive, and the sentence that says why."""
-
-from typing import NamedTuple
+"""The verdict on an interaction: synergy, additive or inconclusive, with the paragraph that explains it."""
 
 import numpy as np
 
-from fer_lightning.analysis.wording import equals, listed, percent, points
+from fer_lightning.analysis.finding import Verdict
+from fer_lightning.analysis.wording import axis_word, equals, listed, percent, points, points_interval
+from fer_lightning.config.cell_names import level_name
+
+UNTUNED = "the learning rate was not tuned in every cell (study.analysis.tuned_per_cell=false)"
+TUNE = "Synergy also needs a learning rate tuned in every cell (study.analysis.tuned_per_cell=true)."
 
 
-class Verdict(NamedTuple):
-    """word: None where a study has no two crossed axes, and so no interaction to judge"""
-
-    word: str | None
-    sentence: str
-
-
-def decide(interaction_p, gains, analysis, remedy=""):
+def decide(interaction_p, gains, roles, analysis, *, remedy=""):
     """The Verdict on an interaction.
 
     interaction_p: of the F test
-    gains:  a row for each difference of two gains: name, estimate, p_holm, low, high, equivalence_p; clean, logit: the same difference on
-            clean pictures and on the logit scale, of which only the sign counts
-    remedy: a sentence on how many seeds would settle it, where seeds are what is missing
+    gains:  a row for each difference of two gains: treatment, level, estimate, p_holm, low, high, equivalence_p; gain, reference_gain: the
+            two; clean, logit: the same difference on clean images and on the logit scale, of which only the sign counts
+    roles:  which axis is the treatment, and which one its gain may depend on
+    remedy: a sentence on how many seeds would settle it, said if seeds are what is missing
 
-    Synergy needs all of: a significant F test; a difference of gains whose Holm-adjusted interval excludes 0 and that is at least the
-    smallest of interest; the same sign of it on clean pictures and on the logit scale; a learning rate tuned per cell. Additive: every
-    difference of gains is equivalent to none (two one-sided tests each; none is adjusted, because all must pass: Berger 1982).
+    Synergy needs all of: a significant F test; a difference of gains whose Holm-adjusted p is significant, whose interval excludes 0 and
+    whose estimate is at least the smallest of interest; the same sign of it on clean images and on the logit scale; a learning rate tuned
+    in every cell. Additive: every difference of gains is equivalent to 0 (two one-sided tests each; unadjusted, because all must pass:
+    Berger 1982).
     """
-    margin = f"{percent(analysis.sesoi)} points"
-    shown = gains[(gains["p_holm"] < analysis.alpha) & ((gains["low"] > 0) | (gains["high"] < 0))]
-    large = shown[shown["estimate"].abs() >= analysis.sesoi]
+    significant = gains[(gains["p_holm"] < analysis.alpha) & ((gains["low"] > 0) | (gains["high"] < 0))]
+    large = significant[significant["estimate"].abs() >= analysis.sesoi]
     sign = np.sign(large["estimate"])
     firm = large[(np.sign(large["clean"]) == sign) & (np.sign(large["logit"]) == sign)]
-    seeds, other = [], []
-    if not interaction_p < analysis.alpha:
-        seeds.append(f"the F test of the interaction has p {equals(interaction_p)}")
-    if not len(shown):
-        seeds.append("no difference of gains has an interval without 0")
-    elif not len(large):
-        other.append(f"none of the differences of gains that are shown reaches {margin}")
-    elif not len(firm):
-        other.append(f"{listed(large['name'])} has not been shown to have the same sign on clean pictures and on the logit scale")
-    if not analysis.tuned_per_cell:
-        other.append("the learning rate was not tuned in every cell (study.analysis.tuned_per_cell=false)")
-    if not seeds + other:
-        found = (f"{row.name} {points(row.estimate)} points (Holm-adjusted p {equals(row.p_holm)})" for row in firm.itertuples(index=False))
-        return Verdict(
-            "synergy",
-            f"Synergy: the F test of the interaction has p {equals(interaction_p)}, and gains differ by at least {margin}, with the same "
-            f"sign on clean pictures and on the logit scale: {listed(found)}.",
-        )
     apart = gains[~(gains["equivalence_p"] < analysis.alpha)]
+    enough_seeds = interaction_p < analysis.alpha and len(significant) > 0
+
+    subject, other, reference = _subject(gains, roles), axis_word(roles.other), level_name(roles.other, roles.reference)
+    margin = f"{percent(analysis.sesoi)} points"
+    seen = _seen(interaction_p, gains, reference, analysis)
+    if enough_seeds and len(firm) and analysis.tuned_per_cell:
+        same = "The sign is the same on clean images and on the logit scale, and the learning rate was tuned in every cell."
+        return Verdict("synergy", f"Synergy: {_claim(firm, reference)}.", f"{seen} {same}")
     if len(gains) and not len(apart):
-        tests = f"equivalence tests, largest p {equals(gains['equivalence_p'].max())}"
-        return Verdict("additive", f"Additive: every difference of gains lies within ±{margin} ({tests}).")
-    synergy = f"Synergy is not shown: {'; '.join(seeds + other)}."
-    additive = f"Equivalence within ±{margin} is not shown for {listed(apart['name'])}."
-    return Verdict("inconclusive", " ".join(filter(None, ["Inconclusive.", synergy, additive, remedy if seeds else ""])))
+        conclusion = f"Additive: {subject} changes accuracy equally with every {other}, to within ±{margin}."
+        tests = f"Every difference of gains lies within ±{margin} (equivalence tests, largest p {equals(gains['equivalence_p'].max())})."
+        return Verdict("additive", conclusion, f"{tests} {seen}")
+
+    if not enough_seeds:
+        doubt = f"the data do not show that {subject} helps one {other} more than another, nor that it helps all equally"
+    elif not len(large):
+        doubt = f"{_claim(significant, reference)}, but the data do not show that the difference reaches {margin}, the smallest of interest"
+    elif not len(firm):
+        doubt = f"{_claim(large, reference)}, but the data do not show the same sign on clean images and on the logit scale"
+    else:
+        doubt = f"{_claim(firm, reference)}, but {UNTUNED}, so the rate may be the cause"
+    if len(apart):
+        seen += f" Equality within ±{margin} is not shown for {listed(_labels(apart))}."
+    settle = [remedy] * (not enough_seeds) + [TUNE] * (not analysis.tuned_per_cell)
+    return Verdict("inconclusive", f"Inconclusive: {doubt}.", seen, " ".join(filter(None, settle)))
+
+
+def untested(reason, roles, settle=""):
+    """The Verdict of a grid that allows no test of the interaction. reason: why."""
+    question = f"whether the gain from {axis_word(roles.treated)} depends on the {axis_word(roles.other)}"
+    return Verdict("inconclusive", f"Inconclusive: the data cannot show {question}, because {reason}.", "", settle)
+
+
+def _subject(gains, roles):
+    """What is changed: the treatment, or its axis if there are several treatments."""
+    treatments = gains["treatment"].unique()
+    return treatments[0] if len(treatments) == 1 else axis_word(roles.treated)
+
+
+def _claim(rows, reference):
+    """In words, which levels gain more or less than the reference: "bn instead of none helps gelu more than relu"."""
+    levels = {}
+    for row in rows.itertuples(index=False):
+        helps = max(row.gain, row.reference_gain) >= 0
+        more = (row.estimate > 0) == helps
+        levels.setdefault((row.treatment, "helps" if helps else "harms", "more" if more else "less"), []).append(row.level)
+    return listed(f"{treatment} {verb} {listed(names)} {degree} than {reference}" for (treatment, verb, degree), names in levels.items())
+
+
+def _seen(interaction_p, gains, reference, analysis):
+    """Sentences on the F test and on each difference of gains."""
+    level = f"{percent(1 - analysis.alpha, 0)} %"
+    rows = [
+        f"{points(row.estimate)} points with {label}{f' ({bounds})' if (bounds := points_interval(row.low, row.high)) else ''}"
+        for label, row in zip(_labels(gains), gains.itertuples(index=False))
+    ]
+    within = (gains["low"] <= 0) & (gains["high"] >= 0)
+    every = f" Every {level} interval of a difference of gains includes 0." if len(gains) and within.all() else ""
+    return (
+        f"The F test of the interaction has p {equals(interaction_p)}. Compared with {reference}, the gain differs by {listed(rows)} "
+        f"(Holm-adjusted {level} intervals).{every}"
+    )
+
+
+def _labels(gains):
+    """Names of the rows: the level, with the treatment if there are several."""
+    several = gains["treatment"].nunique() > 1
+    return [f"{row.level} ({row.treatment})" if several else row.level for row in gains.itertuples(index=False)]

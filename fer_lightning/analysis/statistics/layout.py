@@ -1,4 +1,4 @@
-"""The layout of a study: its cells, the blocks that repeat them, and its scores as tables of blocks x cells."""
+"""The layout of a study: its cells, the blocks (seeds) that repeat them, and its scores as tables of blocks x cells."""
 
 import itertools
 import re
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fer_lightning.analysis.job_table import axes_of, level_text
+from fer_lightning.analysis.job_table import axes_of
+from fer_lightning.config.cell_names import cell_name, level_text
 
-# Axes that repeat a cell on other data rather than make another cell: like the seed, they are blocks.
+# Axes that repeat a cell on other data and make no new cell: like the seed, they are blocks.
 BLOCKING = ("protocol.fold", "protocol.seed", "data.seed")
 
 
@@ -17,10 +18,11 @@ BLOCKING = ("protocol.fold", "protocol.seed", "data.seed")
 class Design:
     """jobs:     frame of `read_jobs` with `cell` and `block`, positions in the two lists below
     levels:   {axis that varies: its levels as text}, numbers ascending, words in the order of the jobs
-    cells:    tuples of levels; of two crossed axes the whole grid, the second axis running fastest; else those that have a job
-    blocks:   what repeats the cells: the seed, and the axes named in `blocking`
+    cells:    tuples of levels; for two crossed axes the full grid, the second axis varying fastest; else the cells that have a job
+    blocks:   names of the repeats of the cells: the seed, and the value of each axis in `blocking`
+    blocking: the axes of BLOCKING that the study has
     crossed:  whether two axes make a grid
-    repeated: names of done jobs left out because another is done in the same cell and block
+    repeated: names of the done jobs left out because another job is done in the same cell and block
     outcome:  the score that is tested
     """
 
@@ -39,26 +41,26 @@ class Design:
 
     @property
     def part(self):
-        """The part of the data that the outcome is a share of: test or val."""
+        """The part of the data on which the outcome was scored: test or val."""
         return self.outcome.partition("_")[0]
 
     def table(self, column):
-        """A score as (blocks, cells), NaN where no run is done or the run has no such score."""
+        """A score as (blocks, cells), NaN if no run is done or the run has no such score."""
         return self.place(pd.to_numeric(self.done[column], errors="coerce") if column in self.done else np.nan)
 
     def place(self, values):
-        """One value for each done job as (blocks, cells), NaN elsewhere."""
+        """Values, one for each done job, as (blocks, cells); NaN elsewhere."""
         table = np.full((len(self.blocks), len(self.cells)), np.nan)
         table[self.done["block"], self.done["cell"]] = values
         return table
 
     def name(self, cell):
-        """A cell as its run folders name it: words as they are, numbers with the last word of their axis ("gelu-lr0.1")."""
-        return "-".join(level_name(axis, level) for axis, level in zip(self.levels, cell)) or "single cell"
+        """A cell as its run folders name it, by the axes that vary ("gelu-lr0.1")."""
+        return cell_name(dict(zip(self.levels, cell))) or "single cell"
 
 
 def layout(jobs, outcome):
-    """The Design of a frame of `read_jobs`. outcome: as registered; val_accuracy stands in where no done job has it."""
+    """The Design of a frame of `read_jobs`. outcome: as registered; if no done job has it, val_accuracy is used."""
     done = jobs[jobs["status"] == "done"]
     if not (outcome in done and done[outcome].notna().any()):
         outcome = "val_accuracy"
@@ -78,11 +80,6 @@ def layout(jobs, outcome):
     return Design(placed.drop(again.index), levels, cells, blocks, blocking, crossed, tuple(again["name"]), outcome)
 
 
-def level_name(axis, level):
-    """A level as text: a word as it is, anything else with the last word of its axis ("lr0.1")."""
-    return level if level[:1].isalpha() and level not in ("True", "False", "None") else f"{axis.rsplit('.', 1)[-1]}{level}"
-
-
 def _positions(items, order):
     place = {item: i for i, item in enumerate(order)}
     return [place[item] for item in items]
@@ -96,5 +93,5 @@ def _ordered(levels):
 
 
 def _natural(name):
-    """Numbers in a name by their value: seed 2 before seed 10."""
+    """Sort key that orders numbers in a name by their value: seed 2 before seed 10."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]

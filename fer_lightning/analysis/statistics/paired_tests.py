@@ -1,4 +1,4 @@
-"""Contrasts tested over blocks: t tests paired by block, equivalence, Holm's adjustment, intervals over blocks and pictures."""
+"""Contrasts tested over blocks: t tests paired by block, equivalence, Holm's adjustment, intervals over blocks and images."""
 
 import numpy as np
 import pandas as pd
@@ -7,33 +7,34 @@ from fer_lightning.analysis.statistics.contrasts import per_block
 from fer_lightning.analysis.statistics.two_way_bootstrap import two_way_interval
 
 
-def compare(table, contrasts, analysis, pictures=None):
+def contrast_tests(table, contrasts, analysis, images=None):
     """One row a contrast: name, and the columns of `paired_tests`.
 
-    table: (blocks, cells); pictures: of the same runs where all were scored on the same ones: low and high are then of the two-way
-    bootstrap, which holds for other pictures too, else Student's over the blocks alone.
+    table: (blocks, cells), scores as fractions
+    images: `ImageDraws` of the same runs, if all were scored on the same images: low and high are then those of the two-way bootstrap,
+            which hold for other images too; else they are Student's over the blocks alone
     """
     values = per_block(table, contrasts)
     frame = paired_tests(values, analysis.alpha, analysis.sesoi)
     frame.insert(0, "name", [contrast.name for contrast in contrasts])
     for i, contrast in enumerate(contrasts):
         blocks = ~np.isnan(values[:, i])
-        if pictures is None or blocks.sum() < 2:
+        if images is None or blocks.sum() < 2:
             continue
         used = contrast.weights != 0
         weights = contrast.weights[used].astype(np.float32)
-        right, drawn = (np.einsum("bcn,c->bn", runs[np.ix_(blocks, used)], weights) for runs in (pictures.right, pictures.drawn))
+        right, drawn = (np.einsum("bcn,c->bn", runs[np.ix_(blocks, used)], weights) for runs in (images.right, images.drawn))
         bounds = two_way_interval(right, drawn, frame.loc[i, "level"], np.random.default_rng(0))
         frame.loc[i, ["low", "high"]] = frame.loc[i, "estimate"] + np.array(bounds)
     return frame
 
 
 def paired_tests(values, alpha, sesoi):
-    """One row for each column of values (blocks, contrasts): t tests paired by block, and two one-sided tests of equivalence.
+    """One row for each column of values (blocks, contrasts): t test paired by block, and two one-sided t tests (Schuirmann 1987).
 
-    Columns: n blocks, estimate, sd, p, p_holm (over the columns), level: of the interval that agrees with Holm's p, 1 - alpha / (m - rank),
-    low, high: Student's interval at that level, equivalence_p: of |difference| < sesoi. NaN where the blocks do not differ or are fewer
-    than two.
+    Columns: n blocks, estimate, sd, p, p_holm (over the columns), level: of the interval that goes with Holm's p, 1 - alpha / (m - rank),
+    low, high: Student's interval at that level, equivalence_p: of |difference| < sesoi. NaN if the blocks do not differ or are fewer than
+    two.
     """
     from scipy import stats
 
@@ -53,9 +54,9 @@ def paired_tests(values, alpha, sesoi):
 
 
 def holm(p):
-    """Holm-adjusted p values; NaN stays NaN and is not counted.
+    """p values adjusted by Holm (1979); NaN stays NaN and is not counted.
 
-    Here and not from statsmodels, which collects garbage at every call: 0.2 s in a process that holds torch.
+    Not from statsmodels, which collects garbage at every call: 0.2 s in a process that has loaded torch.
     """
     p = np.asarray(p, float)
     order = np.argsort(p, kind="stable")  # NaN last
@@ -65,7 +66,7 @@ def holm(p):
 
 
 def holm_divisors(p):
-    """What Holm divides alpha by for each p value: the number of tests for the smallest, one for the largest."""
+    """By what Holm divides alpha for each p value: the number of tests for the smallest, one for the largest."""
     p = np.asarray(p, float)
     tested = int((~np.isnan(p)).sum())
     rank = np.argsort(np.argsort(p, kind="stable"), kind="stable")  # NaN last

@@ -1,50 +1,47 @@
-"""How much a study with its seeds can see, and how many seeds would show what it looks for."""
+"""The power of each test over seeds, the seeds that an effect needs, and the smallest effect that some seeds find.
+
+Effects and sd, the standard deviation of the residual of one run, are in the same unit.
+"""
 
 import numpy as np
 
 TARGET = 0.8
 
-# More seeds than anyone runs: beyond, nothing is promised.
+# More seeds than anyone runs: no number beyond is promised.
 MOST_SEEDS = 10_000
 
 
-def interaction_power(gain, sd, seeds, a, b, alpha=0.05):
-    """Power of the interaction's F test in complete blocks of a x b cells, where one level of b gains `gain` more than the others do.
-
-    sd: of the residual, in the unit of gain.
-    """
+def interaction_power(gain, sd, seeds, *, a, b, alpha=0.05):
+    """Power of the F test of the interaction in complete blocks of a x b cells, if one level of b gains `gain` more than the others."""
     noncentrality = seeds * (gain / sd) ** 2 * (1 - 1 / a) * (1 - 1 / b)
     return f_power(noncentrality, (a - 1) * (b - 1), (a * b - 1) * (seeds - 1), alpha)
 
 
-def main_effect_power(difference, sd, seeds, a, b, alpha=0.05):
-    """Power of the F test of the first factor, one of whose a levels differs from the others by `difference`."""
+def main_effect_power(difference, sd, seeds, *, a, b, alpha=0.05):
+    """Power of the F test of the first factor, if one of its a levels differs from the others by `difference`."""
     noncentrality = seeds * b * (difference / sd) ** 2 * (1 - 1 / a)
     return f_power(noncentrality, a - 1, (a * b - 1) * (seeds - 1), alpha)
 
 
 def pair_power(difference, sd, seeds, alpha=0.05):
-    """Power of the t test, paired by seed, of two cells. sd: of the residual of one run, so that of a difference is sqrt(2) times it."""
+    """Power of the t test, paired by seed, of two cells, whose difference has a standard deviation of sqrt(2) sd."""
     return f_power(seeds * (difference / sd) ** 2 / 2, 1, seeds - 1, alpha)
 
 
 def contrast_power(difference, sd, seeds, alpha=0.05):
-    """Power of the t test, paired by seed, of a difference of two gains: four cells, so its standard deviation is twice a run's."""
+    """Power of the t test, paired by seed, of a difference of two gains: four cells, so a standard deviation of 2 sd."""
     return f_power(seeds * (difference / sd) ** 2 / 4, 1, seeds - 1, alpha)
 
 
 def f_power(noncentrality, df, df_residual, alpha):
-    """Power of an F test; of a two-sided t test with df = 1."""
+    """Power of an F test; with df = 1 of a two-sided t test."""
     from scipy import stats
 
     return float(stats.ncf.sf(stats.f.isf(alpha, df, df_residual), df, df_residual, noncentrality))
 
 
-def equivalence_power(margin, sd, seeds, contrasts, alpha=0.05):
-    """Power, at the least, to show every one of `contrasts` interaction contrasts within +-margin where none of them is there.
-
-    sd: of the residual of one run; a contrast of four cells has twice that. Bonferroni's bound over the contrasts.
-    """
+def equivalence_power(margin, sd, seeds, *, contrasts, alpha=0.05):
+    """A lower bound (Bonferroni) of the power to show that all of `contrasts` differences of gains lie within +-margin, if all are 0."""
     from scipy import stats
 
     error = 2 * sd / np.sqrt(seeds)
@@ -53,7 +50,7 @@ def equivalence_power(margin, sd, seeds, contrasts, alpha=0.05):
 
 
 def seeds_needed(power, effect):
-    """The fewest seeds from which on power(effect, seeds) is 80 %, None where MOST_SEEDS do not suffice. Power grows with seeds."""
+    """The smallest number of seeds for which power(effect, seeds) is 80 %; None if MOST_SEEDS are too few. Power grows with seeds."""
     low, high = 1, 2
     while power(effect, high) < TARGET:
         low, high = high, 2 * high
@@ -65,8 +62,8 @@ def seeds_needed(power, effect):
     return high
 
 
-def detectable(power, sd, seeds):
-    """The smallest effect for which power(effect, seeds) is 80 %, in the unit of sd; NaN beyond a thousand standard deviations."""
+def smallest_effect(power, sd, seeds):
+    """The smallest effect for which power(effect, seeds) is 80 %; NaN if it is beyond a thousand standard deviations."""
     from scipy import optimize
 
     if not power(1000 * sd, seeds) >= TARGET:

@@ -1,4 +1,4 @@
-"""Many cells compared with each other, the blocks being repeats of all of them."""
+"""Many cells compared with each other over the blocks that repeat them: Friedman, Nemenyi, all pairs."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class Ranks:
 
 
 def friedman(y, alpha):
-    """The Ranks of y (blocks, cells) without gaps, more being better (Demsar 2006). No test of fewer than three cells or two blocks."""
+    """The Ranks of y (blocks, cells) without NaN, higher is better (Demsar 2006). No test for fewer than three cells or two blocks."""
     from scipy import stats
 
     blocks, cells = y.shape
@@ -30,7 +30,7 @@ def friedman(y, alpha):
 
 
 def nemenyi_distance(cells, blocks, alpha=0.05):
-    """By how much the average ranks of two cells must differ."""
+    """The critical difference of the average ranks of two cells (Nemenyi 1963)."""
     from scipy import stats
 
     return stats.studentized_range.isf(alpha, cells, np.inf) / np.sqrt(2) * np.sqrt(cells * (cells + 1) / (6 * blocks))
@@ -39,8 +39,8 @@ def nemenyi_distance(cells, blocks, alpha=0.05):
 def pairwise(table):
     """t tests paired by block of every two cells, Holm-adjusted over all pairs.
 
-    table: (blocks, cells), NaN where a run is missing; a pair is judged by the blocks that both have. Returns (difference, p_holm),
-    (cells, cells) each, difference[i, j] = i - j; NaN where two blocks do not differ or fewer than two are shared.
+    table: (blocks, cells), NaN if a run is missing; a pair uses the blocks that both cells have. Returns (difference, p_holm),
+    (cells, cells) each, difference[i, j] = i - j; NaN if the difference is the same in all blocks or fewer than two are shared.
     """
     from scipy import stats
 

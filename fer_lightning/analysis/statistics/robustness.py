@@ -1,4 +1,4 @@
-"""Whether the interaction test holds without its assumptions: by permutation, on ranks, on all runs; and what its residuals look like."""
+"""Checks of the interaction test without its assumptions: by permutation, on ranks, on all runs; and checks of its residuals."""
 
 import warnings
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ CHUNK_NUMBERS = 4_000_000
 
 @dataclass(frozen=True)
 class Residuals:
-    """levene: p of equal spread in all cells; shapiro: p of normality; qq: correlation with normal quantiles. NaN where not defined."""
+    """levene: p of equal spread in all cells; shapiro: p of normality; qq: correlation with normal quantiles. NaN if not defined."""
 
     levene: float
     shapiro: float
@@ -23,7 +23,7 @@ class Residuals:
 def permutation_p(y, resamples, rng):
     """p of the interaction in y (blocks, A, B), by permuting the residuals of the additive model within blocks (Freedman & Lane 1983).
 
-    The additive part is not added back: in complete blocks F of the interaction is the same without it.
+    y has no NaN. The additive part is not added back: in complete blocks F of the interaction does not depend on it.
     """
     blocks, a, b = y.shape
     observed = f_ratio(*sums_of_squares(y), "ab")
@@ -44,13 +44,13 @@ def permutation_p(y, resamples, rng):
 def aligned_ranks(y):
     """(F, p) of the interaction in y (blocks, A, B) by the aligned rank transform (Wobbrock et al. 2011).
 
-    Each value is stripped of its cell's mean, given the interaction's estimate back, and ranked over all values, ties sharing a rank.
+    From each value its cell's mean is subtracted and the estimated interaction added; then all values are ranked, ties sharing a rank.
     """
     from scipy import stats
 
     cells = y.mean(0)
     interaction = cells - cells.mean(1, keepdims=True) - cells.mean(0, keepdims=True) + cells.mean()
-    # Rounded as in ARTool, so that equal values tie in spite of their last digits.
+    # Rounded as in ARTool, so that equal values are ties despite rounding errors.
     ranks = stats.rankdata(np.round(y - cells + interaction, 12)).reshape(y.shape)
     table = two_way(ranks)
     return float(table.f["ab"]), float(table.p["ab"])
@@ -73,9 +73,9 @@ def residual_checks(y):
 def mixed_model(table, a, b):
     """(F, p) of the interaction in a REML model with a random block, on all runs, complete blocks or not.
 
-    table: (blocks, a * b) with NaN for missing runs. (NaN, NaN) where a cell is empty, blocks are too few or the fit fails.
-    F is Wald's chi-squared over its degrees of freedom, against those that cells and blocks leave over: with complete blocks the F of
-    `two_way`, unless the blocks vary less than the residual alone would have them vary.
+    table: (blocks, a * b) with NaN for missing runs. (NaN, NaN) if a cell is empty, blocks are too few or the fit fails.
+    F is Wald's chi-squared over its degrees of freedom, on the residual degrees of freedom of cells and blocks: with complete blocks the F
+    of `two_way`, unless the blocks vary less than the residual alone would make them vary.
     """
     present = ~np.isnan(table)
     cells = np.broadcast_to(np.arange(a * b), table.shape)[present]
@@ -87,12 +87,12 @@ def mixed_model(table, a, b):
     from scipy import stats
     from statsmodels.regression.mixed_linear_model import MixedLM
 
-    # Dummies of a, of b, and their products; in units of a standard deviation, which the optimizer likes.
+    # Dummies of a, of b, and their products; scores in units of their standard deviation, so that the optimizer converges.
     rows, columns = np.eye(a)[cells // b][:, 1:], np.eye(b)[cells % b][:, 1:]
     products = (rows[:, :, None] * columns[:, None, :]).reshape(len(cells), df)
     design = np.column_stack([np.ones(len(cells)), rows, columns, products])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a block variance of zero lies on the boundary, and is a fair answer
+        warnings.simplefilter("ignore")  # a block variance of zero lies on the boundary, and is a valid result
         try:
             fit = MixedLM((values - values.mean()) / values.std(), design, groups=groups).fit(reml=True)
             effects = np.asarray(fit.fe_params)[-df:]

@@ -7,25 +7,24 @@ from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.statistics.factorial import two_way
 from fer_lightning.analysis.statistics.paired_tests import holm
 from fer_lightning.analysis.wording import p_value
-
-SECONDARY = {"macro_f1": "macro F1", "loss": "loss", "ece": "calibration error", "brier": "Brier score"}
+from fer_lightning.runs import scores
 
 
 def secondary_finding(design):
-    """A Finding of the p values of each effect on each secondary score; None where no score has two seeds with every cell.
+    """A Finding with the p value of each effect on each score that is tested beside the outcome; None if none has two complete seeds.
 
-    Effects: of two crossed axes both and their interaction, else the cells as one factor. Cells without any run are left out.
+    Effects: both axes and their interaction if two are crossed, else the cells as one factor. Cells without any run are left out.
     """
     crossed = design.crossed and not np.isnan(design.table(design.outcome)).all(0).any()
     effects = dict(zip(("a", "b", "ab"), (*design.levels, "interaction"))) if crossed else {"a": "cells"}
     shape = [len(levels) for levels in design.levels.values()] if crossed else [-1, 1]
     rows = {}
-    for score, name in SECONDARY.items():
-        table = design.table(f"{design.part}_{score}")
+    for score in filter(lambda score: score.tested, scores.SCORES):
+        table = design.table(f"{design.part}_{score.name}")
         table = table[:, ~np.isnan(table).all(0)]
         y = table[~np.isnan(table).any(1)]
         if len(y) > 1 and y.shape[1] > 1:
-            rows[name] = two_way(y.reshape(len(y), *shape)).p
+            rows[score.title] = two_way(y.reshape(len(y), *shape)).p
     if not rows:
         return None
     p = pd.DataFrame(rows).T[list(effects)].astype(float)

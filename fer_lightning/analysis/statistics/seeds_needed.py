@@ -1,4 +1,4 @@
-"""What a grid of two axes can see with the seeds it has, and how many more would settle its question."""
+"""What a study can find with the seeds it has, and how many seeds would settle its question."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -7,14 +7,17 @@ import pandas as pd
 
 from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.statistics import power
-from fer_lightning.analysis.wording import percent
+from fer_lightning.analysis.wording import axis_word, percent
+
+# How much repeats with other seeds vary if a study has not measured it, as fractions (Jordan 2023 gives 0.006 as the bound).
+TYPICAL_SD = (0.003, 0.006)
 
 
 @dataclass(frozen=True)
-class Ability:
-    """The power of a study's tests to find an effect (a fraction, as sd is) with so many seeds.
+class StudyPower:
+    """The power of a study's tests, with some number of seeds, to find an effect (a fraction, as sd is).
 
-    sd: of the residual; axes: {name: number of levels}, two of them; contrasts: how many differences of gains there are
+    sd: of the residual; axes: {name: number of levels}, two of them; contrasts: the number of differences of gains
     alpha, sesoi: as registered
     """
 
@@ -25,12 +28,13 @@ class Ability:
     sesoi: float
 
     def interaction(self, gain, seeds):
-        return power.interaction_power(gain, self.sd, seeds, *self.axes.values(), self.alpha)
+        a, b = self.axes.values()
+        return power.interaction_power(gain, self.sd, seeds, a=a, b=b, alpha=self.alpha)
 
     def synergy(self, gain, seeds):
-        """Of the verdict, where one level gains `gain` more: its F test, its Holm-adjusted contrast, and an estimate of at least sesoi.
+        """Of the verdict, if one level gains `gain` more: its F test, its Holm-adjusted contrast, and an estimate of at least sesoi.
 
-        The least of the three, which go together; pictures being the same.
+        The smallest of the three, which go together; the images are fixed.
         """
         from scipy import stats
 
@@ -40,55 +44,82 @@ class Ability:
 
     def main_effect(self, axis, difference, seeds):
         (other,) = (name for name in self.axes if name != axis)
-        return power.main_effect_power(difference, self.sd, seeds, self.axes[axis], self.axes[other], self.alpha)
+        return power.main_effect_power(difference, self.sd, seeds, a=self.axes[axis], b=self.axes[other], alpha=self.alpha)
 
     def pair(self, difference, seeds):
         return power.pair_power(difference, self.sd, seeds, self.alpha)
 
     def equivalence(self, margin, seeds):
-        return power.equivalence_power(margin, self.sd, seeds, self.contrasts, self.alpha)
+        return power.equivalence_power(margin, self.sd, seeds, contrasts=self.contrasts, alpha=self.alpha)
 
 
-def remedy(ability):
-    """A sentence on the seeds that would decide between synergy and additivity."""
-    found, none = _seeds(ability.synergy, 2 * ability.sesoi), _seeds(ability.equivalence, ability.sesoi)
+def seeds_for_interaction(study, axis):
+    """A sentence on the seeds that would decide between synergy and additivity. study: its StudyPower; axis: whose levels may differ."""
+    synergy, equivalence = _seeds(study.synergy, 2 * study.sesoi), _seeds(study.equivalence, study.sesoi)
+    word = axis_word(axis)
     return (
-        f"With a residual of {percent(ability.sd)} points, {found} seeds would show synergy where one level gains "
-        f"{percent(2 * ability.sesoi)} points more (80 % power), and {none} would show equivalence where none does."
+        f"What would settle it ({_measured(study.sd)}): {synergy} seeds to show that one {word} gains {percent(2 * study.sesoi)} points "
+        f"more than another, if it does; {equivalence} seeds to show that all gain the same to ±{percent(study.sesoi)} points, if they do."
     )
 
 
-def unmeasured(abilities):
-    """The same for a study that has no repeats. abilities: with the least and the greatest residual to expect."""
-    low, high = (_seeds(ability.synergy, 2 * ability.sesoi) for ability in abilities)
-    least, most = (percent(ability.sd, 1) for ability in abilities)
+def seeds_for_interaction_unmeasured(studies, axis):
+    """The same for a study without repeats. studies: the StudyPower with the least and with the greatest residual to expect."""
+    low, high = (_seeds(study.synergy, 2 * study.sesoi) for study in studies)
     return (
-        f"If repeats vary as elsewhere, by {least} to {most} points, {low} to {high} seeds would show synergy where one level gains "
-        f"{percent(2 * abilities[0].sesoi)} points more (80 % power)."
+        f"What would settle it ({_usual(study.sd for study in studies)}): {low} to {high} seeds to show that one {axis_word(axis)} gains "
+        f"{percent(2 * studies[0].sesoi)} points more than another, if it does."
     )
 
 
-def ability_finding(ability, seeds):
-    """What is found with 80 % power with these seeds, and the seeds for the smallest effect of interest and for twice that."""
+def seeds_for_pairs(sd, comparisons, analysis):
+    """A sentence on the seeds that would show a difference between the first cell and another.
+
+    sd: of the residual as a fraction, NaN if not measured; comparisons: the number of cells compared with the first
+    """
+    alpha = analysis.alpha / comparisons
+    deviations = [sd] if sd > 0 else TYPICAL_SD
+    found = [_seeds(partial(_pair_power, sd=each, alpha=alpha), analysis.sesoi) for each in deviations]
+    return (
+        f"What would settle it ({_measured(sd) if sd > 0 else _usual(TYPICAL_SD)}): {' to '.join(found)} seeds to show a difference of "
+        f"{percent(analysis.sesoi)} points from the first cell, if there is one."
+    )
+
+
+def _pair_power(difference, seeds, sd, alpha):
+    return power.pair_power(difference, sd, seeds, alpha)
+
+
+def _measured(sd):
+    return f"80 % power, residual standard deviation of {percent(sd)} points as measured here"
+
+
+def _usual(deviations):
+    least, most = (percent(sd, 1) for sd in deviations)
+    return f"80 % power, if repeats vary by {least} to {most} points as is usual"
+
+
+def power_finding(study, seeds):
+    """The Finding on what these seeds find with 80 % power, and on the seeds for the smallest effect of interest and for twice that."""
     effects = {
-        "interaction, F test: one level gains more": ability.interaction,
-        "synergy, whole rule: one level gains more": ability.synergy,
-        "equivalence of all gains: margin": ability.equivalence,
-        **{f"main effect of {axis}": partial(ability.main_effect, axis) for axis in ability.axes},
-        "one pair of cells": ability.pair,
+        "interaction, F test: one level gains more": study.interaction,
+        "synergy, all conditions: one level gains more": study.synergy,
+        "equivalence of all gains: margin": study.equivalence,
+        **{f"main effect of {axis}": partial(study.main_effect, axis) for axis in study.axes},
+        "one pair of cells": study.pair,
     }
     rows = [
-        {"effect": name, f"found with {seeds} seeds (points)": percent(power.detectable(of, ability.sd, seeds))}
-        | {f"seeds for {percent(size)} points": _seeds(of, size) for size in (ability.sesoi, 2 * ability.sesoi)}
+        {"effect": name, f"found with {seeds} seeds (points)": percent(power.smallest_effect(of, study.sd, seeds))}
+        | {f"seeds for {percent(size)} points": _seeds(of, size) for size in (study.sesoi, 2 * study.sesoi)}
         for name, of in effects.items()
     ]
     text = (
-        f"The smallest effects that {seeds} seeds find with 80 % power at p < {ability.alpha:g}, from the measured residual of "
-        f"{percent(ability.sd)} points (noncentral F and t).",
-        f"Synergy asks for an estimate of {percent(ability.sesoi)} points, which a true difference of just that size falls short of half "
-        "the time, whatever the seeds.",
+        f"The smallest effect that {seeds} seeds find with 80 % power at p < {study.alpha:g}, and the seeds that two effects need. "
+        f"Computed from the measured residual standard deviation of {percent(study.sd)} points (noncentral F and t distributions).",
+        f"Synergy requires an estimate of at least {percent(study.sesoi)} points. If the true difference is exactly that, half of all "
+        "studies estimate less, however many seeds they have.",
     )
-    return Finding("What this study can see", text, pd.DataFrame(rows))
+    return Finding("Power of this study", text, pd.DataFrame(rows))
 
 
 def _seeds(of, effect):

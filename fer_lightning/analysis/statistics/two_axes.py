@@ -1,4 +1,4 @@
-"""What is found where two axes are crossed: whether the gain of the one depends on the other."""
+"""The findings on two crossed axes: does the gain from one axis depend on the other?"""
 
 import numpy as np
 import pandas as pd
@@ -6,52 +6,65 @@ import pandas as pd
 from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.statistics.contrasts import differences_of_gains, gains, per_block, roles
 from fer_lightning.analysis.statistics.factorial import bayes_factor, tukey_nonadditivity, two_way
-from fer_lightning.analysis.statistics.interaction_verdict import Verdict, decide
-from fer_lightning.analysis.statistics.paired_tests import compare
+from fer_lightning.analysis.statistics.interaction_verdict import decide, untested
+from fer_lightning.analysis.statistics.paired_tests import contrast_tests
 from fer_lightning.analysis.statistics.robustness import aligned_ranks, mixed_model, permutation_p, residual_checks
-from fer_lightning.analysis.statistics.seeds_needed import Ability, ability_finding, remedy, unmeasured
-from fer_lightning.analysis.wording import equals, number, p_value, percent, points, points_interval
+from fer_lightning.analysis.statistics.seeds_needed import (
+    TYPICAL_SD,
+    StudyPower,
+    power_finding,
+    seeds_for_interaction,
+    seeds_for_interaction_unmeasured,
+)
+from fer_lightning.analysis.wording import axis_word, equals, number, p_value, percent, points, points_intervals
+from fer_lightning.config.cell_names import level_name
 
-# What repeats with other seeds vary by where a study has not measured it, as fractions (Jordan 2023 bounds it by 0.006).
-TYPICAL_SD = (0.003, 0.006)
 
+def crossed_findings(design, scores, analysis, images):
+    """(Verdict, [Finding], {kind: frame of `contrast_tests`}) of a grid of two axes with a run in every cell.
 
-def crossed_findings(design, scores, analysis, pictures):
-    """(Verdict, [Finding], {kind: frame of `compare`}) of a grid of two axes with a run in every cell.
-
-    scores: {outcome, clean, logit: (blocks, cells)}; pictures: see `compare`.
+    scores: {outcome, clean, logit: (blocks, cells)}; images: see `contrast_tests`
     """
     parts = roles(design, analysis.reference)
-    contrasts = differences_of_gains(design, parts)
-    differences = compare(scores["outcome"], contrasts, analysis, pictures)
-    for scale in ("clean", "logit"):
-        differences[scale] = pd.DataFrame(per_block(scores[scale], contrasts)).mean()
-    single = compare(scores["outcome"], gains(design, parts), analysis, pictures)
+    differences, single = _contrasts(design, scores, parts=parts, analysis=analysis, images=images)
     frames = {"difference of gains": differences, "gain": single}
-    tables = [_differences(differences, parts, pictures), _gains(single, parts)]
+    tables = [_differences(differences, parts, images), _gains(single, parts)]
     y = complete(design, scores["outcome"])
     axes = {axis: len(levels) for axis, levels in design.levels.items()}
+    powers = [StudyPower(sd, axes, len(differences), analysis.alpha, analysis.sesoi) for sd in TYPICAL_SD]
     if len(y) < 2:
-        return _untested(axes, len(contrasts), analysis), [_nonadditivity(design, scores["outcome"]), *tables], frames
+        settle = seeds_for_interaction_unmeasured(powers, parts.other)
+        verdict = untested("fewer than two seeds have every cell, so no test is possible", parts, settle)
+        return verdict, [_nonadditivity(design, scores["outcome"]), *tables], frames
     anova = two_way(y)
-    ability = Ability(float(anova.sd_residual), axes, len(contrasts), analysis.alpha, analysis.sesoi)
-    if not ability.sd > 0:
-        verdict = Verdict("inconclusive", "Inconclusive: all repeats scored the same, so no test is possible.")
-        return verdict, [_anova(anova, axes, len(y)), *tables], frames
-    verdict = decide(float(anova.p["ab"]), differences, analysis, remedy(ability))
+    study = StudyPower(float(anova.sd_residual), axes, len(differences), analysis.alpha, analysis.sesoi)
+    if not study.sd > 0:
+        return untested("all repeats scored the same, so no test is possible", parts), [_anova(anova, axes, len(y)), *tables], frames
+    verdict = decide(float(anova.p["ab"]), differences, parts, analysis, remedy=seeds_for_interaction(study, parts.other))
     findings = [_anova(anova, axes, len(y)), _robustness(design, scores, analysis), *tables]
-    return verdict, [*findings, ability_finding(ability, len(y))], frames
+    return verdict, [*findings, power_finding(study, len(y))], frames
 
 
 def complete(design, table):
-    """The blocks of a table (blocks, cells) that lack no cell, as (blocks, A, B)."""
+    """The blocks of a table (blocks, cells) that have every cell, as (blocks, A, B)."""
     return table[~np.isnan(table).any(1)].reshape(-1, *(len(levels) for levels in design.levels.values()))
 
 
-def _untested(axes, contrasts, analysis):
-    abilities = [Ability(sd, axes, contrasts, analysis.alpha, analysis.sesoi) for sd in TYPICAL_SD]
-    sentence = "Inconclusive: fewer than two seeds have every cell, so no test is possible."
-    return Verdict("inconclusive", f"{sentence} {unmeasured(abilities)}")
+def _contrasts(design, scores, *, parts, analysis, images):
+    """(differences of gains, gains), frames of `contrast_tests`; the first with the further columns that `decide` needs."""
+    contrasts = differences_of_gains(design, parts)
+    differences = contrast_tests(scores["outcome"], contrasts, analysis, images)
+    for scale in ("clean", "logit"):
+        differences[scale] = pd.DataFrame(per_block(scores[scale], contrasts)).mean()
+    treatments = gains(design, parts)
+    single = contrast_tests(scores["outcome"], treatments, analysis, images)
+    gain = {(c.treatment, c.level): estimate for c, estimate in zip(treatments, single["estimate"])}
+    reference = level_name(parts.other, parts.reference)
+    differences["treatment"] = [c.treatment for c in contrasts]
+    differences["level"] = [c.level for c in contrasts]
+    differences["gain"] = [gain[c.treatment, c.level] for c in contrasts]
+    differences["reference_gain"] = [gain[c.treatment, reference] for c in contrasts]
+    return differences, single
 
 
 def _anova(anova, axes, seeds):
@@ -68,14 +81,16 @@ def _anova(anova, axes, seeds):
         for source, name in names.items()
     ]
     text = (
-        f"Two-way analysis of variance of the {seeds} seeds that have every cell, the seeds as complete blocks. Standard deviation between "
-        f"seeds {percent(anova.sd_block)} points, within a seed (residual) {percent(anova.sd_residual)} points.",
+        f"Two-way analysis of variance of the {seeds} seeds that have every cell, with seeds as complete blocks. Standard deviation "
+        f"between seeds {percent(anova.sd_block)} points, within a seed (residual) {percent(anova.sd_residual)} points.",
+        "The row of both axes is the interaction: a small p means that the effect of one axis depends on the other. Partial omega² is the "
+        "share of variance that an effect explains, other effects left out.",
     )
     return Finding("Analysis of variance", text, pd.DataFrame(rows))
 
 
 def _robustness(design, scores, analysis):
-    """The interaction test again without its assumptions, on all runs, and on other scales."""
+    """The interaction test again: without its assumptions, on all runs, and on other scales."""
     y = complete(design, scores["outcome"])
     anova = two_way(y)
     f, p = float(anova.f["ab"]), float(anova.p["ab"])
@@ -85,20 +100,21 @@ def _robustness(design, scores, analysis):
         "aligned rank transform": aligned_ranks(y),
         "REML mixed model, all runs": mixed_model(scores["outcome"], *y.shape[1:]),
         "F test on the logit scale": _interaction(design, scores["logit"]),
-        "F test on clean pictures": _interaction(design, scores["clean"]),
+        "F test on clean images": _interaction(design, scores["clean"]),
     }
     table = pd.DataFrame([{"test of the interaction": name, "F": number(f), "p": p_value(p)} for name, (f, p) in tests.items()])
     checks = residual_checks(y)
     bf = float(bayes_factor(anova, y.size))
     logit_p = tests["F test on the logit scale"][1]
     text = [
-        f"Residuals: equal spread in all cells, Levene p {equals(checks.levene)}; normal, Shapiro-Wilk p {equals(checks.shapiro)}, "
-        f"correlation with normal quantiles {number(checks.qq, 3)}.",
-        f"BIC Bayes factor for no interaction: BF01 = {bf:.3g}.",
+        "The conclusion is safe if these tests agree: each of them needs other assumptions than the F test.",
+        f"Assumptions of the F test: equal spread in all cells, Levene's test p {equals(checks.levene)}; normal residuals, Shapiro-Wilk "
+        f"test p {equals(checks.shapiro)}, correlation with normal quantiles {number(checks.qq, 3)}. A small p speaks against it.",
+        f"Bayes factor BF01 = {bf:.3g} (from BIC): above 1 the data favour no interaction, below 1 they favour one.",
     ]
     if p < analysis.alpha <= logit_p:
-        text.append("The interaction is scale-dependent: it is significant in percent and not on the logit scale.")
-    return Finding("Does the interaction test hold", tuple(text), table)
+        text.append("The interaction depends on the scale: it is significant in percent but not on the logit scale.")
+    return Finding("Checks of the interaction test", tuple(text), table)
 
 
 def _interaction(design, table):
@@ -112,40 +128,43 @@ def _interaction(design, table):
 def _nonadditivity(design, table):
     means = pd.DataFrame(table).mean().to_numpy().reshape([len(levels) for levels in design.levels.values()])
     f, df, p = tukey_nonadditivity(means)
-    sentence = f"Tukey's test of non-additivity on the cells' means, descriptive: F(1, {df}) = {number(f)}, p {equals(p)}."
+    sentence = f"Tukey's test of non-additivity on the means of the cells, descriptive: F(1, {df}) = {number(f)}, p {equals(p)}."
     if np.isnan(p):
         sentence = "Tukey's test of non-additivity needs a larger table, and one that is not exactly additive."
     return Finding("Interaction, descriptive", ("Fewer than two seeds have every cell: no test is possible.", sentence))
 
 
-def _differences(frame, parts, pictures):
+def _differences(frame, parts, images):
+    treated, other = axis_word(parts.treated), axis_word(parts.other)
+    reference = level_name(parts.other, parts.reference)
     text = (
-        f"How much more {parts.treated} gains over {parts.base} with each {parts.other} than with {parts.reference}, in points; paired by "
-        "seed. Interval and p are Holm-adjusted over the rows; equivalence p is of two one-sided t tests against the smallest "
-        "difference of interest.",
-        "The intervals here and below hold for other seeds and other pictures (two-way bootstrap), p for other seeds on these pictures."
-        if pictures
-        else "The intervals here and below hold, as p does, for other seeds on these pictures.",
+        f"How much more {treated} gains with each {other} than with {reference}, in points, paired by seed. A gain is measured from "
+        f"{level_name(parts.treated, parts.base)}. Intervals and p are Holm-adjusted over the rows. Equivalence p: of two one-sided t "
+        "tests; if it is small, the difference is smaller than the smallest difference of interest.",
+        "The intervals here and below hold for other seeds and other images (two-way bootstrap); p holds for other seeds on these images."
+        if images
+        else "The intervals here and below hold, as p does, for other seeds on these images.",
     )
     rows = {
         "difference of gains": frame["name"],
         "points": frame["estimate"].map(points),
-        "interval": [points_interval(*bounds) for bounds in frame[["low", "high"]].to_numpy()],
+        "interval": points_intervals(frame),
         "p (Holm)": frame["p_holm"].map(p_value),
         "equivalence p": frame["equivalence_p"].map(p_value),
-        "on clean pictures": frame["clean"].map(points),
+        "on clean images": frame["clean"].map(points),
         "logit": frame["logit"].map(number),
     }
-    return Finding("Synergy contrasts", text, pd.DataFrame(rows))
+    return Finding("Differences of gains", text, pd.DataFrame(rows))
 
 
 def _gains(frame, parts):
-    text = (f"What {parts.treated} gains over {parts.base}, in points; paired by seed, Holm-adjusted over the rows.",)
+    treated, base = axis_word(parts.treated), level_name(parts.treated, parts.base)
+    text = (f"What {treated} gains over {base}, in points, paired by seed. Intervals and p are Holm-adjusted over the rows.",)
     rows = {
         "gain": frame["name"],
         "seeds": frame["n"],
         "points": frame["estimate"].map(points),
-        "interval": [points_interval(*bounds) for bounds in frame[["low", "high"]].to_numpy()],
+        "interval": points_intervals(frame),
         "p (Holm)": frame["p_holm"].map(p_value),
     }
     return Finding(f"Gain of {parts.treated}", text, pd.DataFrame(rows))

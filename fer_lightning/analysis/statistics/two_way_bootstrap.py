@@ -1,4 +1,4 @@
-"""Intervals that hold for other seeds and for other pictures: runs and pictures are both redrawn."""
+"""Intervals that hold for other seeds and for other images: runs and images are both resampled."""
 
 from dataclasses import dataclass
 
@@ -9,49 +9,50 @@ CHUNK = 250
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """right: (blocks, cells, pictures), whether each run got each picture right, False where there is no run
-    drawn: (blocks, cells, draws), each run's accuracy on pictures drawn with replacement, the same ones for all runs
+class ImageDraws:
+    """right: (blocks, cells, images), whether each run got each image right; False if there is no run
+    drawn: (blocks, cells, draws), each run's accuracy on images drawn with replacement, the same ones for all runs
     """
 
     right: np.ndarray
     drawn: np.ndarray
 
 
-def draw_pictures(right, resamples, rng):
-    """The Pictures of `right`."""
-    *runs, pictures = right.shape
-    flat = right.reshape(-1, pictures).astype(np.float32)
-    drawn = [flat @ shares(rng, min(CHUNK, resamples - start), pictures).T for start in range(0, resamples, CHUNK)]
-    return Pictures(right, np.concatenate(drawn, 1).reshape(*runs, resamples))
+def draw_images(right, resamples, rng):
+    """The ImageDraws of `right` (blocks, cells, images)."""
+    *runs, images = right.shape
+    flat = right.reshape(-1, images).astype(np.float32)
+    drawn = [flat @ shares(rng, min(CHUNK, resamples - start), images).T for start in range(0, resamples, CHUNK)]
+    return ImageDraws(right, np.concatenate(drawn, 1).reshape(*runs, resamples))
 
 
 def shares(rng, draws, n):
-    """How often each of n things comes up in n draws with replacement, divided by n: (draws, n)."""
+    """The share of n draws with replacement that falls on each of n things: (draws, n)."""
     drawn = rng.integers(n, size=(draws, n)) + n * np.arange(draws)[:, None]
     return (np.bincount(drawn.ravel(), minlength=draws * n).reshape(draws, n) / n).astype(np.float32)
 
 
 def two_way_variance(right):
-    """Variance of the mean of `right` (blocks, pictures), both being samples: V_blocks + V_pictures - V_both.
+    """Variance of the mean of `right` (blocks, images) if both are samples: V_blocks + V_images - V_both (Cameron, Gelbach & Miller 2011).
 
-    Cameron, Gelbach & Miller (2011). What varies with both is in each of the first two, so it is taken out once.
+    What varies with both is in each of the first two, so it is subtracted once.
     """
-    blocks, pictures = right.shape
-    per_block, per_picture = right.mean(1, dtype=float), right.mean(0, dtype=float)
-    both = right - per_block[:, None] - per_picture + per_block.mean()
-    of_blocks, of_pictures = per_block.var(ddof=1) / blocks, per_picture.var(ddof=1) / pictures
-    of_both = np.square(both).sum() / ((blocks - 1) * (pictures - 1) * blocks * pictures)
-    return max(of_blocks + of_pictures - of_both, of_blocks)
+    blocks, images = right.shape
+    per_block, per_image = right.mean(1, dtype=float), right.mean(0, dtype=float)
+    both = right - per_block[:, None] - per_image + per_block.mean()
+    of_blocks, of_images = per_block.var(ddof=1) / blocks, per_image.var(ddof=1) / images
+    of_both = np.square(both).sum() / ((blocks - 1) * (images - 1) * blocks * images)
+    return max(of_blocks + of_images - of_both, of_blocks)
 
 
 def two_way_interval(right, drawn, level, rng):
-    """(low, high) about the mean of a contrast, as distances from it.
+    """(low, high) of the mean of a contrast, as distances from the mean.
 
-    right: (blocks, pictures), the contrast picture by picture; drawn: (blocks, draws), it on the drawn pictures.
-    Percentiles of draws of both pictures and blocks, stretched: a two-way bootstrap counts what varies with both three times (Owen
-    2007), and percentiles over few blocks are too narrow (Hesterberg 2015). The draws get the standard deviation of
-    `two_way_variance`, times Student's for normal quantiles.
+    right: (blocks, images), the contrast image by image; drawn: (blocks, draws), the contrast on the drawn images
+
+    Percentiles of draws of both images and blocks, stretched: a two-way bootstrap counts what varies with both three times (Owen 2007),
+    and percentiles over few blocks are too narrow (Hesterberg 2015). The draws are scaled to the standard deviation of
+    `two_way_variance`, times the ratio of Student's to the normal quantile.
     """
     from scipy import stats
 
