@@ -50,8 +50,8 @@ def _rule(measured):
         "run's three worst z scores, with a 90 % bootstrap interval over the seeds.",
         f"Low: the interval is above {LOW_ABOVE}, or more than {percent(MOST_DIVERGED, 0)} % of the runs diverged, or the seed SD is more "
         f"than {MOST_SD_RATIO} times that of the reference (F test, p < 0.05). High: the interval is below {HIGH_BELOW} and no run "
-        f"diverged. Moderate: the interval is between {HIGH_BELOW} and {LOW_ABOVE}. Undetermined: the interval contains a cut-off, so more seeds are "
-        "needed.",
+        f"diverged. Moderate: the interval is between {HIGH_BELOW} and {LOW_ABOVE}. Undetermined: the interval contains a cut-off, so more "
+        "seeds are needed.",
     )
 
 
