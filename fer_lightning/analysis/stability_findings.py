@@ -7,7 +7,7 @@ from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.stability_labels import HIGH_BELOW, LOW_ABOVE, MOST_DIVERGED, MOST_SD_RATIO, label_cells
 from fer_lightning.analysis.stability_of_cells import measured_runs, stability_table
 from fer_lightning.analysis.wording import equals, listed, number, percent, percent_interval
-from fer_lightning.stability.run_label import CUT_OFFS
+from fer_lightning.stability.run_label import CUT_OFFS, TITLES
 
 COMPARED = 5  # cells that a rank correlation needs
 
@@ -16,8 +16,9 @@ COLUMNS = (
     "zig-zag of the validation loss, 0 for a curve that falls and then rises, 1 for as much zig-zag as fall and rise. Jitter: how much "
     "the validation accuracy varies at the end of the run. Gradient volatility: how much the log of the gradient norm varies from step to "
     "step. Inactive units: in the worst layer, the share of units that pass almost no gradient on.",
-    "Not part of the label: gap, training minus validation accuracy at the best epoch; drift, how much the validation loss rises after its "
-    "minimum; seed SD, standard deviation of the test accuracy over seeds; churn, the share of test images on which two seeds disagree.",
+    "Gap: training minus validation accuracy at the best epoch. Drift: how much the validation loss rises after its minimum. Seed SD: "
+    "standard deviation of the test accuracy over seeds. Churn: share of the test images on which two seeds disagree. Gap, drift and churn "
+    "are not part of the label.",
 )
 
 
@@ -44,13 +45,13 @@ def _rule(measured):
     runs = measured.runs[measured.reference]
     cell = measured.design.name(measured.design.cells[runs["cell"].iloc[0]])
     return (
-        f"S says how much less stable a cell is than the reference cell ({cell}, {len(runs)} runs). Each of {listed(CUT_OFFS)} of a run is "
-        "turned into a z score: how many robust standard deviations it is worse than the reference. S is the mean over seeds of each run's "
-        "three worst z scores, with a 90 % bootstrap interval over the seeds.",
-        f"Low: the interval is above {LOW_ABOVE}, or more than {MOST_DIVERGED:.0%} of the runs diverged, or the seed SD is more than "
-        f"{MOST_SD_RATIO} times that of the reference (F test, p < 0.05). High: the interval is below {HIGH_BELOW} and no run diverged. "
-        f"Moderate: the interval is between {HIGH_BELOW} and {LOW_ABOVE}. Undetermined: the interval contains a cut-off, so more seeds are "
-        "needed.",
+        f"S says how much less stable a cell is than the reference cell ({cell}, {len(runs)} runs). The {listed(TITLES.values())} of each "
+        "run become z scores: how many robust standard deviations they are worse than in the reference. S is the mean over seeds of each "
+        "run's three worst z scores, with a 90 % bootstrap interval over the seeds.",
+        f"Low: the interval is above {LOW_ABOVE}, or more than {percent(MOST_DIVERGED, 0)} % of the runs diverged, or the seed SD is more "
+        f"than {MOST_SD_RATIO} times that of the reference (F test, p < 0.05). High: the interval is below {HIGH_BELOW} and no run "
+        f"diverged. Moderate: the interval is between {HIGH_BELOW} and {LOW_ABOVE}. Undetermined: the interval contains a cut-off, so more "
+        "seeds are needed.",
     )
 
 
@@ -77,7 +78,7 @@ def _shown(table):
 
 def _sensitivity(table, measured):
     """The Finding on whether labels depend on a single measure, and whether S predicts anything else that varies between cells."""
-    without = {f"without {name}": label_cells(measured.runs, measured.reference, name)["label"].to_numpy() for name in CUT_OFFS}
+    without = {f"without {TITLES[name]}": label_cells(measured.runs, measured.reference, name)["label"].to_numpy() for name in CUT_OFFS}
     shown = pd.DataFrame({"cell": table["cell"], "label": table["label"]} | without)
     changed = [cell for cell, *labels in shown.itertuples(index=False) if len(set(labels)) > 1]
     when = "when one measure is left out."

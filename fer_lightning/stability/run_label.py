@@ -3,6 +3,8 @@
 # The five measures that make a label: the largest value of a run labelled High, and the value above which it is a sign of Low.
 CUT_OFFS = {"spk": (0.5, 3.0), "osc": (0.5, 1.5), "jit": (0.5, 1.2), "gnv": (0.25, 0.6), "dead": (0.05, 0.30)}
 
+TITLES = {"spk": "spikes", "osc": "oscillation", "jit": "jitter", "gnv": "gradient volatility", "dead": "inactive units"}
+
 
 def provisional_label(measures):
     """Low, Moderate, High or Undetermined, from one run.

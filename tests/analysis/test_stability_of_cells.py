@@ -14,7 +14,7 @@ from fer_lightning.analysis.stability_labels import cell_label, run_scores, seed
 from fer_lightning.analysis.stability_of_cells import churn, measured_runs, seed_deviation, stability_table
 from fer_lightning.runs.layout import PREDICTIONS
 from fer_lightning.runs.result import write_result
-from fer_lightning.stability.run_label import CUT_OFFS, provisional_label
+from fer_lightning.stability.run_label import TITLES, provisional_label
 
 REFERENCE = {"head.act": "relu", "head.norm": "bn"}
 # What a run of the reference cell measures, and how far its seeds lie apart.
@@ -184,7 +184,7 @@ def test_findings_of_a_study_that_labels_can_be_judged_by(tmp_path):
     first, second = stability_findings(tmp_path, jobs, {"analysis": {"reference": REFERENCE}})
     assert first.title == "Stability of training" and "the reference cell (relu-bn, 12 runs)" in first.text[0]
     assert len(first.table) == 6 and "S" in first.table and "provisional" not in " ".join(first.table["label"])
-    assert list(second.table) == ["cell", "label", *(f"without {name}" for name in CUT_OFFS)]
+    assert list(second.table) == ["cell", "label", *(f"without {title}" for title in TITLES.values())]
     assert "changes when one measure is left out" in second.text[0]
     assert "the seed SD" in second.text[1] and "over 6 cells" in second.text[1] and len(second.text) == 2
 

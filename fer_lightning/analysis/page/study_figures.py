@@ -8,13 +8,11 @@ from fer_lightning.config.cell_names import cell_name
 from fer_lightning.config.registered_analysis import registered
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.figures.description import Axis, Chart, Matrix, Series
-from fer_lightning.stability.run_label import CUT_OFFS
+from fer_lightning.stability.run_label import CUT_OFFS, TITLES
 
 # Nobody reads more rows or lines in a figure; the tables have them all.
 MOST_ROWS = 40
 MOST_LINES = 12
-
-UNSTABLE = {"spk": "spikes", "osc": "oscillation", "jit": "late jitter", "gnv": "gradient volatility", "dead": "inactive units"}
 
 INTERVALS = "Intervals are of 95 %: Student's over the seeds, bootstrapped from ten seeds on; of one seed Wilson's over the images."
 
@@ -115,7 +113,7 @@ def stability(study):
         means = [pd.to_numeric(runs[f"stability_{measure}"], errors="coerce").mean() / limit for runs in sound]
         if not np.isnan(means).all():
             places = [place + (colour - (len(CUT_OFFS) - 1) / 2) * 0.14 for place in range(len(labels))]
-            series.append(Series(UNSTABLE[measure], means, places, "points", colour, text=labels))
+            series.append(Series(TITLES[measure], means, places, "points", colour, text=labels))
     if not series:
         return None
     caption = "Means over the seeds that did not diverge, relative to the largest value of a run labelled High (the line). Left is stable."
