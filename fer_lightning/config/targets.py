@@ -81,7 +81,7 @@ def _check_unique(key, target):
     found = [str(file) for file in files if definition.search(file.read_text(encoding="utf-8", errors="replace"))]
     if len(found) > 1:
         raise ConfigError(
-            f"{key}: {package} defines {target.__name__} in {' and '.join(found)}. A job is told from others by package and name: rename one."
+            f"{key}: {package} defines {target.__name__} in {' and '.join(found)}. Jobs are told apart by package and name: rename one."
         )
 
 

@@ -56,8 +56,8 @@ def own_names():
     modules = [import_module(place) for place in OWN]
     for package in [module for module in modules if hasattr(module, "__path__")]:
         modules += [import_module(found.name) for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
-    found = [object for module in modules for object in vars(module).values() if _is_allowed(object) and object.__module__ == module.__name__]
-    return {object.__name__: f"{object.__module__}.{object.__name__}" for object in found}
+    defined = [c for module in modules for c in vars(module).values() if getattr(c, "__module__", None) == module.__name__]
+    return {c.__name__: f"{c.__module__}.{c.__name__}" for c in defined if _is_allowed(c)}
 
 
 def _within(name, places):
