@@ -38,14 +38,14 @@ def swapped_merged(faces):
     return _split(faces, "swapped_merged", _merge(train, private), NONE, public)
 
 
-def random_90_10(faces, val_part: str = "PublicTest"):
-    """Training and one official test part / val_part, the other one / no test: S1's 32,298 / 3,589 (P5). Nothing in it is random."""
-    train, public, private = _official_parts(faces, "random_90_10")
+def train_plus_one_test(faces, val_part: str = "PublicTest"):
+    """Training and one official test part / val_part, the other one / no test: S1's 32,298 / 3,589 (P5)."""
+    train, public, private = _official_parts(faces, "train_plus_one_test")
     parts = {"PublicTest": (private, public), "PrivateTest": (public, private)}
     if val_part not in parts:
         raise ConfigError(f"protocol.val_part={val_part}: there is no such test part. {near(val_part, parts)}")
     more, val = parts[val_part]
-    return _split(faces, f"random_90_10_{val_part}", _merge(train, more), val, NONE)
+    return _split(faces, f"train_plus_one_test_{val_part}", _merge(train, more), val, NONE)
 
 
 def random_70_15_15(faces, seed: int = 0, keep_twins_together: bool = False):

@@ -16,7 +16,7 @@ from fer_lightning.data.protocols import (
     k_fold,
     official,
     random_70_15_15,
-    random_90_10,
+    train_plus_one_test,
     swapped,
     swapped_merged,
     train_875_125,
@@ -76,11 +76,11 @@ def test_official_and_swapped():
 
 def test_90_10_names_its_validation_part():
     faces = make_faces()
-    public, private = random_90_10(faces), random_90_10(faces, "PrivateTest")
-    assert (public.protocol, private.protocol) == ("random_90_10_PublicTest", "random_90_10_PrivateTest")
+    public, private = train_plus_one_test(faces), train_plus_one_test(faces, "PrivateTest")
+    assert (public.protocol, private.protocol) == ("train_plus_one_test_PublicTest", "train_plus_one_test_PrivateTest")
     assert public.val.tolist() == list(range(600, 700)) and sizes(public) == sizes(private) == [700, 100, 0]
     with pytest.raises(ConfigError, match=r"protocol.val_part=Private: .* Did you mean PrivateTest"):
-        random_90_10(faces, "Private")
+        train_plus_one_test(faces, "Private")
 
 
 def test_sizes_without_twins_are_exact():
@@ -177,7 +177,7 @@ def test_the_counts_of_the_checklist():
             official: [28709, 3589, 3589],
             swapped: [28709, 3589, 3589],
             swapped_merged: [32298, 0, 3589],
-            random_90_10: [32298, 3589, 0],
+            train_plus_one_test: [32298, 3589, 0],
             random_70_15_15: [25121, 5383, 5383],
             train_875_125: [25120, 3589, 7178],
             k_fold: [22967, 5742, 3589],
