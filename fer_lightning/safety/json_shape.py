@@ -53,7 +53,7 @@ STUDY_SHAPE = {
     "jobs": Each(Each(str, list), list),
     "command": Each(str, list),
     "study": {
-        **dict.fromkeys(("name", "question", "command", "cost", "paper", "protocol"), TEXT),
+        **dict.fromkeys(("name", "question", "cost", "paper", "protocol"), TEXT),
         "images": NUMBER,
         "published": Each({"cell": Each(SCALAR), "row": TEXT, "per_class": Each((*SCALAR, dict))}, list),
         "doubts": Each(str, list),

@@ -105,8 +105,9 @@ def job(cfg):
         host = socket.gethostname()
         raise ConfigError(f"{host} does not see {folder.parent}, where this sweep is: it must be on a file system that all machines share.")
     overrides = list(context.overrides.task)
-    if whole is None and cfg.study.name != "adhoc":
-        sys.exit(f"study={cfg.study.name} is a grid of jobs: add --multirun (or -m) to run them.")
+    study = context.runtime.choices["study"]
+    if whole is None and study != "adhoc":
+        sys.exit(f"study={study} is a grid of jobs: add --multirun (or -m) to run them.")
     try:
         refuse_merged_options(overrides)
         for key, value, known in (("on_error", cfg.on_error, ON_ERROR), ("study.rerun", cfg.study.rerun, RERUN)):
