@@ -1,7 +1,7 @@
 """The identity of a job: a hash of what its config means.
 
-A class counts by its package and its name, as `fer_lightning:CompactCNN` or `torch:AdamW`, not by its module. So a class can move inside its
-package, and every identity stays.
+A class counts by its package and its name, as `fer_lightning:CompactCNN` or `torch:AdamW`, not by its module. So a class can move inside
+its package, and every identity stays.
 """
 
 import hashlib

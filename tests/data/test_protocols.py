@@ -16,10 +16,10 @@ from fer_lightning.data.protocols import (
     k_fold,
     official,
     random_70_15_15,
-    train_plus_one_test,
     swapped,
     swapped_merged,
     train_875_125,
+    train_plus_one_test,
 )
 from fer_lightning.data.twins import picture_ids
 from fer_lightning.process.errors import ConfigError, DataError
