@@ -11,7 +11,7 @@ OUTCOMES = ("test_accuracy", "val_accuracy")
 @dataclass
 class Analysis:
     """outcome: what is tested; studies without a test part fall back on val_accuracy
-    alpha: the level of every test; sesoi: the smallest interaction worth having, a fraction of the pictures
+    alpha: the level of every test; sesoi: the smallest interaction worth having, a fraction of the images
     resamples: of bootstraps and permutations
     tuned_per_cell: whether every cell got a learning rate of its own, with the same budget; without that nothing is called synergy
     reference: {axis: level} of the cell that the others are compared with

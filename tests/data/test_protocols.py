@@ -1,4 +1,4 @@
-"""Splits by name: their sizes, their shares of each class, and that no picture is on two sides."""
+"""Splits by name: their sizes, their shares of each class, and that no image is on two sides."""
 
 import tempfile
 
@@ -47,13 +47,13 @@ def sizes(split):
 
 
 def shared(faces, one, other):
-    """How many pictures of one part have an identical picture in the other."""
+    """How many images of one part have an identical image in the other."""
     ids = picture_ids(faces.pixels)
     return int(np.isin(ids[one], ids[other]).sum())
 
 
 @pytest.mark.parametrize("name", options("protocol"))
-def test_every_protocol_takes_each_picture_once_and_has_its_name(name):
+def test_every_protocol_takes_each_image_once_and_has_its_name(name):
     faces = make_faces(twins=60)
     split = instantiate(compose(f"protocol={name}").protocol)(faces)
     everything = np.concatenate(parts(split))
@@ -137,9 +137,9 @@ def test_folds_are_disjoint_and_cover_training():
     st.floats(0, 1),
     st.integers(0, 99),
 )
-def test_no_group_is_ever_torn(pictures, share, seed):
-    labels, groups = np.array(pictures).T
-    pool = np.arange(len(pictures))
+def test_no_group_is_ever_torn(images, share, seed):
+    labels, groups = np.array(images).T
+    pool = np.arange(len(images))
     size = round(share * len(pool))
     drawn, rest = draw_stratified(pool, size, labels, groups, np.random.default_rng(seed))
     assert np.array_equal(np.sort(np.concatenate([drawn, rest])), pool)
@@ -161,7 +161,7 @@ def test_without_groups_sizes_and_shares_are_exact(labels, share, seed):
 def test_a_test_part_without_labels_is_refused():
     faces = make_faces((80, 10, 10))
     faces.labels[95] = NO_LABEL
-    with pytest.raises(DataError, match="9 labelled pictures of 10 in PrivateTest, and protocol=official needs"):
+    with pytest.raises(DataError, match="9 labelled images of 10 in PrivateTest, and protocol=official needs"):
         official(faces)
     with pytest.raises(DataError, match="protocol=random_70_15_15 needs them all"):
         random_70_15_15(faces)

@@ -337,7 +337,7 @@ def test_an_archive_is_not_unpacked_whatever_its_members_are_called(tmp_path):
     ]  # fmt: skip
     table = b"emotion,pixels,Usage\nx,1,Training\n"
     archived(inside / "fer2013.tar.gz", *((one, b"") for one in others), (member("../../fer2013.csv"), table))
-    with pytest.raises(DataError, match=r"fer2013\.csv, line 2 \(picture 1\): emotion is 'x'"):
+    with pytest.raises(DataError, match=r"fer2013\.csv, line 2 \(image 1\): emotion is 'x'"):
         list(read_archive(inside / "fer2013.tar.gz"))
     assert list(tmp_path.rglob("*")) == [inside, inside / "fer2013.tar.gz"] and not Path("/tmp/outside-of-fer2013").exists()
 
