@@ -1,9 +1,9 @@
-"""Where the config groups are."""
+"""The folder of the config groups."""
 
 from pathlib import Path
 
 import fer_lightning
-from fer_lightning.config import schema  # noqa: F401  (stores the schema that config.yaml names)
+from fer_lightning.config import schema  # noqa: F401  (stores the schema, which config.yaml refers to)
 
 _PACKAGE = Path(fer_lightning.__file__).parent
 

@@ -52,7 +52,7 @@ def load(source, files, read, folder=None):
         return faces
     memory = io.BytesIO()
     labels, usage, lossy = _copy(read(), memory)
-    return _judge(np.frombuffer(memory.getbuffer(), np.uint8).reshape(-1, 1, SIZE, SIZE), labels, usage, lossy, source)
+    return _judge(np.frombuffer(memory.getbuffer(), np.uint8).reshape(-1, 1, SIZE, SIZE), labels, usage, lossy=lossy, source=source)
 
 
 def _signature(files):
@@ -64,7 +64,7 @@ def _stat(file):
     """DataError for a pipe or a device, because reading it may never end."""
     about = os.stat(file)
     if not stat.S_ISREG(about.st_mode):
-        raise DataError(f"{file}: no regular file. Remove it, or put the data there.")
+        raise DataError(f"{file}: not a regular file. Remove it, or put the data there.")
     return about
 
 
@@ -107,7 +107,7 @@ def _make(folder, key, source, batches):
         labels, usage, lossy = _copy(batches, stream)
         stream.seek(0)
         _write_header(stream, len(labels))
-    faces = _judge(np.load(path, mmap_mode="c"), labels, usage, lossy, source)
+    faces = _judge(np.load(path, mmap_mode="c"), labels, usage, lossy=lossy, source=source)
     entry = {
         "verdict": faces.verdict,
         "fingerprint": faces.fingerprint,
@@ -130,7 +130,7 @@ def _copy(batches, stream):
     return np.concatenate(labels).astype(np.int64), np.concatenate(usage).astype(np.int64), any(lossy)
 
 
-def _judge(pixels, labels, usage, lossy, source):
+def _judge(pixels, labels, usage, *, lossy, source):
     faces = Faces(pixels, labels, usage, str(source), "unknown", fingerprint(pixels, labels, usage))
     return replace(faces, verdict=verdict(faces, lossy))
 

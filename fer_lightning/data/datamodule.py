@@ -25,7 +25,7 @@ class FERDataModule(LightningDataModule):
     Each of several processes gets the full batches. ConfigError if a part has fewer images than there are processes.
     """
 
-    def __init__(self, faces, split, batch_size=128, eval_batch_size=512, seed=0):
+    def __init__(self, faces, split, *, batch_size=128, eval_batch_size=512, seed=0):
         super().__init__()
         self.pixels = torch.from_numpy(faces.pixels)
         self.labels = torch.from_numpy(faces.labels)

@@ -25,7 +25,7 @@ Where to get it (unpack a .zip first):
 Say where it is with the environment variable FER2013_ROOT or the override data.root=...; data=synthetic runs without it."""
 
 
-def read(root, cache_dir=None, accept_modified=False, labels="fer", ferplus=None):
+def read(root, cache_dir=None, *, accept_modified=False, labels="fer", ferplus=None):
     """The Faces of the copy at `root`, a file or a folder; the layout is recognised by its files.
 
     cache_dir: folder of the memory map, by default fer_lightning/ in $XDG_CACHE_HOME or ~/.cache

@@ -1,6 +1,7 @@
 """Which images train, select and test a model. Every result carries the name of its protocol (A.2)."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -66,10 +67,10 @@ def train_875_125(faces, seed: int = 0, keep_twins_together: bool = False):
     return _split(faces, f"train_875_125{suffix}", train, val, _merge(public, private))
 
 
-def k_fold(faces, folds: int = 5, fold: int = 0, seed: int = 0, keep_twins_together: bool = False):
+def k_fold(faces, folds: int = 5, fold: int = 0, *, seed: int = 0, keep_twins_together: bool = False):
     """The other folds of Training / fold number `fold` / PrivateTest, stratified (P7). Folds of one seed are disjoint."""
     if folds < 2:
-        raise ConfigError(f"protocol.folds={folds}: two folds are the least.")
+        raise ConfigError(f"protocol.folds={folds}: the minimum is two folds.")
     if not 0 <= fold < folds:
         raise ConfigError(f"protocol.fold={fold}: folds are 0 to {folds - 1}.")
     pool, _, private = _official_parts(faces, "k_fold")
@@ -112,10 +113,10 @@ def _stratified(faces, seed, keep_twins_together):
         raise ConfigError(f"protocol.seed={seed}: a seed is 0 or more.")
     rng = np.random.default_rng(seed)
     groups = picture_ids(faces.pixels) if keep_twins_together else np.arange(len(faces.labels))
-    return lambda pool, size: draw_stratified(pool, size, faces.labels, groups, rng), "_twins_together" if keep_twins_together else ""
+    return partial(draw_stratified, labels=faces.labels, groups=groups, rng=rng), "_twins_together" if keep_twins_together else ""
 
 
-def draw_stratified(pool, size, labels, groups, rng):
+def draw_stratified(pool, size, *, labels, groups, rng):
     """Draw `size` of the indices `pool`, of each class its share, and never a part of a group.
 
     A group counts by the label of its first image. The size is exact if each class has enough groups of one image; otherwise it falls

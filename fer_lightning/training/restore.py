@@ -22,7 +22,9 @@ def restore(folder):
     """(cfg, faces, data, module) of a run folder. UserError where it holds no finished run or its config no longer fits."""
     cfg, module = restore_module(folder)
     faces = instantiate(cfg.data)
-    data = FERDataModule(faces, instantiate(cfg.protocol)(faces), cfg.batch_size, cfg.eval_batch_size, cfg.seed)
+    data = FERDataModule(
+        faces, instantiate(cfg.protocol)(faces), batch_size=cfg.batch_size, eval_batch_size=cfg.eval_batch_size, seed=cfg.seed
+    )
     return cfg, faces, data, module
 
 

@@ -30,21 +30,21 @@ def identity(backbone, *overrides):
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A package of the user's own, `mine`, that configs may name; forgotten again after the test."""
+    """A package of the user's own, `home`, that configs may name; forgotten again after the test."""
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(allowed_targets, "USERS", ("mine",))
-    monkeypatch.setattr(targets, "USERS", ("mine",))
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "__init__.py").touch()
-    yield tmp_path / "mine"
-    for name in [name for name in sys.modules if name.partition(".")[0] == "mine"]:
+    monkeypatch.setattr(allowed_targets, "USERS", ("home",))
+    monkeypatch.setattr(targets, "USERS", ("home",))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "__init__.py").touch()
+    yield tmp_path / "home"
+    for name in [name for name in sys.modules if name.partition(".")[0] == "home"]:
         del sys.modules[name]
 
 
 def test_a_target_counts_by_package_and_name():
     assert target_name(COMPACT) == target_name(BEFORE_THE_MOVE) == "fer_lightning:CompactCNN"
     assert target_name("torch.optim.AdamW") == target_name("torch.optim.adamw.AdamW") == "torch:AdamW"
-    assert target_name("mine.Wide") == "mine:Wide" != target_name("yours.Wide")
+    assert target_name("home.Wide") == "home:Wide" != target_name("yours.Wide")
 
 
 def test_a_class_of_ours_may_move(monkeypatch):
@@ -58,12 +58,12 @@ def test_a_class_of_ours_may_move(monkeypatch):
 
 def test_a_class_of_the_user_may_move(package):
     (package / "nets.py").write_text(USERS_CLASS)
-    cfg = compose(*TINY, "~backbone.widths", "backbone._target_=mine.nets.Wide", "~backbone.pool")
+    cfg = compose(*TINY, "~backbone.widths", "backbone._target_=home.nets.Wide", "~backbone.pool")
     check_targets(cfg)
     (package / "nets.py").unlink()
     (package / "wide").mkdir()
     (package / "wide" / "__init__.py").write_text(USERS_CLASS)
-    moved = compose(*TINY, "~backbone.widths", "backbone._target_=mine.wide.Wide", "~backbone.pool")
+    moved = compose(*TINY, "~backbone.widths", "backbone._target_=home.wide.Wide", "~backbone.pool")
     check_targets(moved)
     assert job_id(moved) == job_id(cfg) and training_config(moved) == training_config(cfg)
 
@@ -71,8 +71,8 @@ def test_a_class_of_the_user_may_move(package):
 def test_a_name_that_a_package_defines_twice_is_refused(package):
     (package / "small.py").write_text(USERS_CLASS)
     (package / "large.py").write_text(USERS_CLASS)
-    cfg = compose(*TINY, "~backbone.widths", "backbone._target_=mine.small.Wide", "~backbone.pool")
-    with pytest.raises(ConfigError, match=r"backbone: mine defines Wide in .*large\.py and .*small\.py\. .*rename one\."):
+    cfg = compose(*TINY, "~backbone.widths", "backbone._target_=home.small.Wide", "~backbone.pool")
+    with pytest.raises(ConfigError, match=r"backbone: home defines Wide in .*large\.py and .*small\.py\. .*rename one\."):
         check_targets(cfg)
 
 

@@ -128,7 +128,7 @@ def test_folds_are_disjoint_and_cover_training():
     assert all(split.test.tolist() == list(range(700, 800)) for split in folds)
     with pytest.raises(ConfigError, match="protocol.fold=4: folds are 0 to 3"):
         k_fold(faces, 4, 4)
-    with pytest.raises(ConfigError, match="protocol.folds=1: two folds are the least"):
+    with pytest.raises(ConfigError, match="protocol.folds=1: the minimum is two folds"):
         k_fold(faces, 1)
 
 
@@ -141,7 +141,7 @@ def test_no_group_is_ever_torn(images, share, seed):
     labels, groups = np.array(images).T
     pool = np.arange(len(images))
     size = round(share * len(pool))
-    drawn, rest = draw_stratified(pool, size, labels, groups, np.random.default_rng(seed))
+    drawn, rest = draw_stratified(pool, size, labels=labels, groups=groups, rng=np.random.default_rng(seed))
     assert np.array_equal(np.sort(np.concatenate([drawn, rest])), pool)
     assert not np.intersect1d(groups[drawn], groups[rest]).size
     classes = len(np.unique(labels))
@@ -152,7 +152,7 @@ def test_no_group_is_ever_torn(images, share, seed):
 def test_without_groups_sizes_and_shares_are_exact(labels, share, seed):
     labels, pool = np.array(labels), np.arange(len(labels))
     size = round(share * len(pool))
-    drawn, rest = draw_stratified(pool, size, labels, pool, np.random.default_rng(seed))
+    drawn, rest = draw_stratified(pool, size, labels=labels, groups=pool, rng=np.random.default_rng(seed))
     assert (len(drawn), len(rest)) == (size, len(pool) - size)
     exact = np.bincount(labels, minlength=7) * size / len(pool)
     assert np.abs(np.bincount(labels[drawn], minlength=7) - exact).max() < 1
