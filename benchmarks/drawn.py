@@ -23,7 +23,9 @@ def training(epochs, train, val, overrides):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", ["data=synthetic", *sizes, *overrides])
     faces = instantiate(cfg.data)
-    data = FERDataModule(faces, instantiate(cfg.protocol)(faces), cfg.batch_size, cfg.eval_batch_size, cfg.seed)
+    data = FERDataModule(
+        faces, instantiate(cfg.protocol)(faces), batch_size=cfg.batch_size, eval_batch_size=cfg.eval_batch_size, seed=cfg.seed
+    )
     module = build_module(cfg, data.class_counts)
     module.enter(build_phases(cfg)[0])
     return cfg, data, module

@@ -1,4 +1,4 @@
-"""Errors of Hydra and OmegaConf in one plain sentence that names what would have been right."""
+"""Errors of Hydra, OmegaConf and the system in one plain sentence that says what would be right."""
 
 import errno
 import re
@@ -11,24 +11,24 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from fer_lightning.process.errors import UserError, near
 
-# Whose errors say that a job was lost with its process or its machine. What a job itself runs into is caught in it.
+# Packages whose errors mean that a job was lost with its process or its machine. Errors inside a job are caught in the job.
 LAUNCHERS = ("joblib", "ray", "submitit")
 
 
 def lost_job(error):
-    """Whether a launcher gave up because a job ended without a word: killed, out of memory, cancelled, or its machine gone."""
+    """Whether a launcher gave up because a job ended without an error: killed, out of memory, cancelled, or its machine is gone."""
     return type(error).__module__.partition(".")[0] in LAUNCHERS
 
 
 def root_cause(error):
-    """The error that a target raised, where Hydra wrapped it while building an object."""
+    """The error that a target raised, without what Hydra wrapped around it."""
     while isinstance(error, InstantiationException) and error.__cause__ is not None:
         error = error.__cause__
     return error
 
 
 def explain(error):
-    """What is wrong, where, and what would be right; None for an error that no input of the user explains."""
+    """What is wrong, where, and what would be right; None for an error that is not caused by an input of the user."""
     cause = root_cause(error)
     if isinstance(cause, UserError):
         return str(cause)
@@ -37,7 +37,7 @@ def explain(error):
         return f"{group}={option}: there is no such option. {near(option, error.options)} Choose one of: {', '.join(error.options)}."
     if isinstance(error, ValueError) and "Config group override must be a string or a list" in str(error):
         null = next((a for a in sys.argv[1:] if a.endswith("=null")), "a group set to null")
-        return f"{null}: a config group needs one of its options by name; where there is nothing to choose, the option is called none."
+        return f"{null}: a config group needs one of its options by name; to choose nothing, take the option none."
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _composition(error)
     if lost_job(error):
@@ -47,20 +47,20 @@ def explain(error):
         return _full(error)
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and re.search("out of memory|can't allocate memory", str(error))):
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return f"out of memory ({reason}). Take a smaller batch_size, or on_oom=halve to try once more with half of it, two to a step."
+        return f"out of memory ({reason}). Take a smaller batch_size, or on_oom=halve to retry with half of it, two batches per step."
     return None
 
 
 def _full(error):
-    """Which disk is full, and how far."""
+    """Which disk is full, and how much is free."""
     place = Path(error.filename or ".").absolute()
     folder = next(path for path in (place, *place.parents) if path.is_dir())
     free = shutil.disk_usage(folder).free / 1e6
-    return f"{place}: the disk is full ({free:.1f} MB free). Make room; in a sweep, study.rerun=failed then goes on with the job."
+    return f"{place}: the disk is full ({free:.1f} MB free). Make room; in a sweep, study.rerun=failed then continues the job."
 
 
 def _composition(error):
-    """Hydra's own words, then the reason below them, then the near names of an unknown key."""
+    """Hydra's message, then its cause, then the nearest names if a key is unknown."""
     below = error.__cause__ or error.__context__
     reason = below if isinstance(below, OmegaConfBaseException) else error
     lines = [str(error).strip()]

@@ -1,7 +1,7 @@
-"""What a command may ask of Hydra: where the output goes, and what Hydra itself runs.
+"""Limits on what a command may make Hydra do: where the output goes, and which objects Hydra itself builds.
 
-The folder of a run or a sweep is wherever the user says, by an absolute path or below the current folder. Within a sweep no value, of a
-swept key or of a name, leads out of the sweep's folder. All is checked before anything is written.
+The user chooses the folder of a run or a sweep: an absolute path, or one below the current folder. Within a sweep no swept value and no
+name leads out of the folder of the sweep. Everything is checked before anything is written.
 """
 
 import re
@@ -13,11 +13,11 @@ from omegaconf import OmegaConf, open_dict, read_write
 
 from fer_lightning.process.errors import ConfigError
 
-# Hydra acts on these before anything of ours is asked.
+# Hydra acts on these before any code of ours runs.
 FIXED = re.compile(r"[+~]*hydra(\.(callbacks|job_logging|hydra_logging)\b.*|)=")
 TARGET = re.compile(r"[+~]*hydra\b([^=]*_target_=|.*_target_['\"]?\s*:)", re.DOTALL)
 
-# What Hydra's own nodes may name: its launchers and sweepers, a sampler of Optuna's, and our callback.
+# What Hydra's own nodes may name: its launchers and sweepers, a sampler of Optuna, and our callback.
 PLUGINS = ("hydra._internal.core_plugins.", "hydra_plugins.", "optuna.samplers.", "fer_lightning.sweep.callback.")
 
 LOG_FOLDER = "${hydra.runtime.output_dir}/"
@@ -26,7 +26,7 @@ ABSOLUTE = "Give it as an absolute path if you mean it."
 
 
 def check_arguments(arguments):
-    """Raise ConfigError for an argument that would make Hydra run or write something before it can be checked."""
+    """Raise ConfigError for an argument with which Hydra would run or write something before it can be checked."""
     for argument in arguments:
         if argument.startswith("--experimental-rerun"):
             raise ConfigError("--experimental-rerun unpickles a file, which can run anything. A run's overrides.yaml says how to run it.")
@@ -35,20 +35,20 @@ def check_arguments(arguments):
 
 
 def check_run(config):
-    """Raise ConfigError where a single run would write outside its folder, or its folder lies outside the current one."""
+    """Raise ConfigError if a single run would write outside its folder, or if its folder is above the current one."""
     _check_hydra(config.hydra)
     _check_folder("hydra.run.dir", _resolved(config, "hydra.run.dir"))
 
 
 def check_sweep(config, jobs):
-    """Raise ConfigError where a job of a sweep would write outside the sweep's folder. jobs: lists of overrides, None: not known yet."""
+    """Raise ConfigError if a job would write outside the folder of its sweep. jobs: lists of overrides; None: not known yet."""
     _check_hydra(config.hydra)
     _check_folder("hydra.sweep.dir", _resolved(config, "hydra.sweep.dir"))
     written = OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"]
-    if written == "${sweep_cell:}":  # folder_name makes one safe name of whatever is swept
+    if written == "${sweep_cell:}":  # folder_name turns any swept values into one safe name
         return
     if jobs is None and "${" in written:
-        raise ConfigError(f"hydra.sweep.subdir={written}: this sweeper chooses its jobs as it goes, so where they lead cannot be checked.")
+        raise ConfigError(f"hydra.sweep.subdir={written}: this sweeper chooses its jobs as it goes, so their folders cannot be checked.")
     loader = GlobalHydra.instance().config_loader()
     for number, job in enumerate(jobs or [None]):
         one = config if job is None else loader.load_sweep_config(config, job)
@@ -81,7 +81,7 @@ def _check_hydra(hydra):
 
 
 def _targets(node, key):
-    """(key, what it names) of every node with a `_target_`."""
+    """(key, target) of every node with a `_target_`."""
     if isinstance(node, dict) and "_target_" in node:
         yield key, node["_target_"]
     for name, child in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():

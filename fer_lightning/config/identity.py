@@ -1,11 +1,15 @@
-"""The identity of a job: a hash of what its training depends on."""
+"""The identity of a job: a hash of what its config means.
+
+A class counts by its package and its name, as `fer_lightning:CompactCNN` or `torch:AdamW`, not by its module. So a class can move inside
+its package, and every identity stays.
+"""
 
 import hashlib
 import json
 
 from omegaconf import OmegaConf
 
-# Where things lie and who is told, not what is trained.
+# What does not change the training: paths, loggers, what is measured beside it and what happens after an error.
 NOT_TRAINING = (
     *("study", "logger", "stability", "timed_passes", "near_twins", "on_error", "on_oom"),
     *("data.root", "data.cache_dir", "data.ferplus"),
@@ -13,24 +17,38 @@ NOT_TRAINING = (
 
 
 def training_config(cfg, without=()):
-    """The part of a config that training depends on, as plain containers with dotted keys.
+    """The part of a config that training depends on, as plain containers with dotted keys; each `_target_` as its `target_name`.
 
     without: further keys to leave out; the axes of a sweep, to get what its cells have in common.
     """
     kept = OmegaConf.masked_copy(cfg, [key for key in cfg if key not in NOT_TRAINING])
-    flat = dict(_leaves(OmegaConf.to_container(kept, resolve=True)))
+    flat = dict(_leaves(_without_modules(OmegaConf.to_container(kept, resolve=True))))
     left_out = (*NOT_TRAINING, *without)
     return {k: v for k, v in flat.items() if not any(k == key or k.startswith(f"{key}.") for key in left_out)}
 
 
 def job_id(cfg):
-    """Sixteen hex digits, equal for two jobs exactly where they would train the same way."""
+    """Sixteen hex digits, equal for two jobs exactly if they would train the same way."""
     return digest(training_config(cfg))
 
 
 def digest(flat):
     """Sixteen hex digits of a flat config."""
     return hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def target_name(target):
+    """`package:Name` of a `_target_`: torch.optim.AdamW and torch.optim.adamw.AdamW are both torch:AdamW."""
+    return f"{target.partition('.')[0]}:{target.rpartition('.')[2]}"
+
+
+def _without_modules(node):
+    if isinstance(node, list):
+        return [_without_modules(child) for child in node]
+    if not isinstance(node, dict):
+        return node
+    named = {name: _without_modules(child) for name, child in node.items()}
+    return named | {"_target_": target_name(str(node["_target_"]))} if "_target_" in node else named
 
 
 def _leaves(node, prefix=""):

@@ -1,4 +1,4 @@
-"""What a study registers about its analysis before its first run; study.json keeps it."""
+"""The analysis that a study registers before its first run; study.json records it."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -10,11 +10,11 @@ OUTCOMES = ("test_accuracy", "val_accuracy")
 
 @dataclass
 class Analysis:
-    """outcome: what is tested; studies without a test part fall back on val_accuracy
-    alpha: the level of every test; sesoi: the smallest interaction worth having, a fraction of the pictures
+    """outcome: the score that is tested; without a test part it is val_accuracy
+    alpha: the level of every test; sesoi: the smallest interaction of interest, a fraction of the images
     resamples: of bootstraps and permutations
-    tuned_per_cell: whether every cell got a learning rate of its own, with the same budget; without that nothing is called synergy
-    reference: {axis: level} of the cell that the others are compared with
+    tuned_per_cell: whether each cell has its own learning rate, tuned with the same budget; otherwise nothing is called synergy
+    reference: {axis: level} of the cell with which the others are compared
     """
 
     outcome: str = "test_accuracy"
@@ -26,7 +26,7 @@ class Analysis:
 
 
 def registered(study):
-    """The Analysis of the study node of study.json, the defaults where it has none. ConfigError for what cannot be analysed."""
+    """The Analysis of the study node of study.json, or the defaults if it has none. ConfigError for values that cannot be used."""
     node = study.get("analysis") or {}
     known = [f.name for f in fields(Analysis)]
     for key in node:
@@ -40,5 +40,5 @@ def registered(study):
     if not 0 < analysis.sesoi < 1:
         raise ConfigError(f"study.analysis.sesoi={analysis.sesoi}: a difference of accuracies as a fraction, such as 0.005 for 0.5 points.")
     if analysis.resamples < 100:
-        raise ConfigError(f"study.analysis.resamples={analysis.resamples}: 100 are the least, 10000 are usual.")
+        raise ConfigError(f"study.analysis.resamples={analysis.resamples}: the minimum is 100, 10000 are usual.")
     return analysis

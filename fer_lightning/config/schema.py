@@ -1,6 +1,6 @@
-"""The shape of the config: which keys the root has and what type each scalar is. Hydra refuses anything else at composition.
+"""The schema of the config: the keys of the root and the type of each scalar. Hydra refuses anything else when it composes.
 
-Nodes that name a `_target_` are open here: the signature of the target is their schema (`fer_lightning.config.targets`).
+Nodes with a `_target_` are open here: the signature of the target is their schema (`fer_lightning.config.targets`).
 """
 
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class Head:
 
 @dataclass
 class Published:
-    """One cell of a paper's table: numbers as printed, in percent, trailing zeros kept; row: of the checklist."""
+    """One cell of a paper's table: numbers as printed, in percent, with trailing zeros; row: its code in docs/papers.md."""
 
     cell: dict[str, Any] = MISSING
     row: str = MISSING
@@ -41,16 +41,16 @@ class Published:
 
 @dataclass
 class Study:
-    """question: what it asks; command, cost: how to run it and what that takes
-    paper:     whose table it is; protocol, images: of the paper's numbers, images being what each accuracy is a share of
-    published: the paper's numbers; doubts: its texts that contradict its own table
+    """A file of conf/study/. Its name and its command, `python -m fer_lightning -m study=NAME`, follow from the name of the file.
+
+    question:  what it asks; cost: what the command takes
+    paper:     which table it repeats; protocol, images: of the paper's numbers; each accuracy is a share of so many images
+    published: the paper's numbers; doubts: where its text contradicts its own table
     analysis:  what is tested and how, registered before the first run
-    rerun:     none | failed: what of the jobs that are over this command runs again
+    rerun:     none | failed: which jobs that already ended this command runs again
     """
 
-    name: str = MISSING
     question: str = ""
-    command: str = ""
     cost: str = ""
     paper: str | None = None
     protocol: str | None = None
@@ -63,7 +63,7 @@ class Study:
 
 @dataclass
 class Phase:
-    """See `fer_lightning.training.phases.Phase`; optimizer and scheduler are the root's where a phase has none of its own."""
+    """See `fer_lightning.training.phases.Phase`; without an optimizer or scheduler of its own a phase takes the root's."""
 
     epochs: int = MISSING
     freeze: str = "none"

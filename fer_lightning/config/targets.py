@@ -1,19 +1,23 @@
-"""Checks a composed config before anything is built: nodes that name a `_target_` against its signature, all others against the schema.
+"""Check a composed config before anything is built: a node with a `_target_` against its signature, all others against the schema.
 
-What a `_target_` may name is decided in `fer_lightning.safety.allowed_targets`.
+`fer_lightning.safety.allowed_targets` decides what a `_target_` may name.
 """
 
+import copy
 import dataclasses
 import inspect
+import re
+import sys
 import types
 import typing
+from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from fer_lightning.process.errors import ConfigError, near
-from fer_lightning.safety.allowed_targets import find_target
+from fer_lightning.safety.allowed_targets import USERS, find_target, own_names
 
-# Keys of a node that Hydra or train.py reads; they are not arguments of the target.
+# Keys of a node that Hydra or the training reads; they are not arguments of the target.
 RESERVED = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
 BESIDE_TARGET = {"backbone": ("freeze",)}
 
@@ -21,21 +25,32 @@ SCALARS = (bool, int, float, str)
 
 
 def check_targets(cfg):
-    """Raise ConfigError, with the near name, for a key that nothing reads or a value of the wrong type."""
+    """Raise ConfigError, with the nearest name, for a key that nothing reads or a value of the wrong type."""
     nodes = list(_nodes(cfg))
     targets = {key: find_target(key, node["_target_"]) for key, node in nodes if "_target_" in node}
     for key, node in nodes:
         if key in targets:
             _check_arguments(key, node, targets[key])
+            _check_unique(key, targets[key])
         elif dataclasses.is_dataclass(schema := OmegaConf.get_type(node)):
-            # Hydra checks these itself, but lets `+key=value` past.
+            # Hydra checks these itself, but lets `+key=value` pass.
             known = [field.name for field in dataclasses.fields(schema)]
             for name in set(node) - set(known):
                 raise ConfigError(f"{key}.{name}: there is no such key. {near(name, known)}".lstrip("."))
 
 
+def follow_moves(cfg):
+    """The config of a run from before a class of ours moved to another module, with its `_target_` where the class is now."""
+    cfg = copy.deepcopy(cfg)
+    for _, node in _nodes(cfg):
+        package, _, name = str(node.get("_target_")).rpartition(".")
+        if package.startswith("fer_lightning.") and name in own_names():
+            node["_target_"] = own_names()[name]
+    return cfg
+
+
 def _nodes(cfg, key=""):
-    """Every mapping of a config with its key, those in lists too. A null may stand for either."""
+    """Every mapping of a config with its key, also those in lists. A value may be null."""
     if isinstance(cfg, DictConfig):
         yield key, cfg
     for name in range(len(cfg)) if isinstance(cfg, ListConfig) else cfg:
@@ -56,8 +71,22 @@ def _check_arguments(key, node, target):
         _check_type(f"{key}.{name}", node[name], hints.get(name))
 
 
+def _check_unique(key, target):
+    """The identity of a job holds a class's package and name, so a package of the user may define the name only once."""
+    package = target.__module__.partition(".")[0]
+    if package not in {user.partition(".")[0] for user in USERS}:
+        return
+    definition = re.compile(rf"^(class|def) {target.__name__}\b", re.MULTILINE)
+    files = [file for folder in getattr(sys.modules[package], "__path__", ()) for file in sorted(Path(folder).rglob("*.py"))]
+    found = [str(file) for file in files if definition.search(file.read_text(encoding="utf-8", errors="replace"))]
+    if len(found) > 1:
+        raise ConfigError(
+            f"{key}: {package} defines {target.__name__} in {' and '.join(found)}. Jobs are told apart by package and name: rename one."
+        )
+
+
 def _check_type(key, value, hint):
-    """Scalars only, and only where the signature names a scalar type; a list or a node is the target's own to judge."""
+    """Checks scalars only, and only if the signature names a scalar type; the target itself checks lists and nodes."""
     allowed = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     wanted = [t for t in allowed if t in SCALARS]
     literals = [v for t in allowed if typing.get_origin(t) is typing.Literal for v in typing.get_args(t)]

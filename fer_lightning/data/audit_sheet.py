@@ -1,4 +1,4 @@
-"""Pictures of what an audit found: identical ones with different labels, near twins across splits, blank ones."""
+"""Images of what an audit found: identical ones with different labels, near twins across splits, blank ones."""
 
 
 from matplotlib.figure import Figure
@@ -11,7 +11,7 @@ MOST = 3 * COLUMNS
 
 
 def draw(faces, findings, path):
-    """Write a PNG with examples of an audit's findings, each picture with its row, split and label."""
+    """Write a PNG with examples of an audit's findings, each image with its row, split and label."""
     sections = list(_sections(faces, findings))
     lines = [max(1, -(-len(shown) // COLUMNS)) for _, shown in sections]
     figure = Figure(figsize=(1.15 * COLUMNS, 1.6 * sum(lines) + 0.35 * len(lines)), layout="constrained")
@@ -29,13 +29,13 @@ def draw(faces, findings, path):
 
 
 def _sections(faces, findings):
-    """Yields (title, [(row, remark)]); the two pictures of a pair lie side by side."""
+    """Yields (title, [(row, remark)]); the two images of a pair lie side by side."""
     conflicts = [pair for rows in findings["identical"]["rows"] for pair in _conflict(rows, faces.labels)]
-    yield "Identical pictures with different labels", _side_by_side(conflicts)
+    yield "Identical images with different labels", _side_by_side(conflicts)
     if findings["near"]:
         across = [(i, j, f" ({s:.3f})") for i, j, s in findings["near"]["pairs"] if faces.usage[i] != faces.usage[j]]
         yield "Near twins across splits, the least similar ones", _side_by_side(sorted(across, key=lambda pair: pair[2]))
-    yield "Blank pictures", [(row, "") for row in findings["blank"]["rows"][:COLUMNS]]
+    yield "Blank images", [(row, "") for row in findings["blank"]["rows"][:COLUMNS]]
 
 
 def _side_by_side(pairs):
@@ -43,7 +43,7 @@ def _side_by_side(pairs):
 
 
 def _conflict(rows, labels):
-    """The first two labelled pictures of a group whose labels differ, as [(i, j, "")]; none where all are the same."""
+    """The first two labelled images of a group whose labels differ, as [(i, j, "")]; none where all are the same."""
     known = [row for row in rows if labels[row] != NO_LABEL]
     return [(known[0], row, "") for row in known if labels[row] != labels[known[0]]][:1]
 

@@ -1,4 +1,4 @@
-"""A copy is read once: from then on its pictures are a memory map, found again by the size and times of the files they came from."""
+"""Cache of a copy's images: read once, then a memory map, found by the sizes and times of the files that they came from."""
 
 import io
 import json
@@ -18,17 +18,17 @@ from fer_lightning.data.faces import SIZE, Faces
 from fer_lightning.data.published_copy import fingerprint, verdict
 from fer_lightning.process.errors import DataError
 
-# Part of every key. Raise it when a reader, the verdict or an entry changes: what older versions left is then not found.
+# Part of every key. Raise it if a reader, the verdict or an entry changes, so that older entries are no longer found.
 VERSION = "1"
 
 log = logging.getLogger(__name__)
 
 
 def load(source, files, read, folder=None):
-    """The Faces that read(), a reader, makes of `files`, from the cache where their content was read before.
+    """The Faces that read(), a reader, makes of `files`; from the cache if their content was read before.
 
-    Sizes and times of the files give the hash of their content without reading them; that hash names the entry, which so
-    outlives a move or a new date. A damaged entry is made again. Where no entry can be written, the pictures stay in memory.
+    Sizes and times of the files give the hash of their content without reading them. That hash names the entry, so an entry is still
+    found if the files move or get a new date. A damaged entry is made again. If no entry can be written, the images stay in memory.
     """
     folder = Path(folder or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "fer_lightning"))
     signature = _signature(files)
@@ -52,7 +52,7 @@ def load(source, files, read, folder=None):
         return faces
     memory = io.BytesIO()
     labels, usage, lossy = _copy(read(), memory)
-    return _judge(np.frombuffer(memory.getbuffer(), np.uint8).reshape(-1, 1, SIZE, SIZE), labels, usage, lossy, source)
+    return _judge(np.frombuffer(memory.getbuffer(), np.uint8).reshape(-1, 1, SIZE, SIZE), labels, usage, lossy=lossy, source=source)
 
 
 def _signature(files):
@@ -61,15 +61,15 @@ def _signature(files):
 
 
 def _stat(file):
-    """DataError for a pipe or a device, whose reading may never end."""
+    """DataError for a pipe or a device, because reading it may never end."""
     about = os.stat(file)
     if not stat.S_ISREG(about.st_mode):
-        raise DataError(f"{file}: no regular file. Remove it, or put the data there.")
+        raise DataError(f"{file}: not a regular file. Remove it, or put the data there.")
     return about
 
 
 def _content(source, files):
-    """Names count too: they tell split and class."""
+    """Names count too, because they give split and class."""
     total = sha256(VERSION.encode())
     for file in files:
         with open(file, "rb") as stream:
@@ -94,7 +94,7 @@ def _open(folder, key, source):
         pixels = np.load(folder / f"{key}.npy", mmap_mode="c")
         if _checksums(pixels, labels, usage) == entry["checksums"]:
             return Faces(pixels, labels, usage, str(source), entry["verdict"], entry["fingerprint"])
-    except Exception as error:  # There is no end to what a damaged file can raise, and one answer to it: make the entry again.
+    except Exception as error:  # A damaged file can raise nearly anything; in each case the entry is made again.
         log.debug("no entry %s in %s: %s", key, folder, error)
     return None
 
@@ -102,12 +102,12 @@ def _open(folder, key, source):
 def _make(folder, key, source, batches):
     path = folder / f"{key}.npy"
     with _replacing(path) as stream:
-        # The header's spare room, there so that arrays can grow, lets the number of pictures be written at the end.
+        # The header has spare room for arrays that grow, so the number of images can be written at the end.
         _write_header(stream, 0)
         labels, usage, lossy = _copy(batches, stream)
         stream.seek(0)
         _write_header(stream, len(labels))
-    faces = _judge(np.load(path, mmap_mode="c"), labels, usage, lossy, source)
+    faces = _judge(np.load(path, mmap_mode="c"), labels, usage, lossy=lossy, source=source)
     entry = {
         "verdict": faces.verdict,
         "fingerprint": faces.fingerprint,
@@ -121,7 +121,7 @@ def _make(folder, key, source, batches):
 
 
 def _copy(batches, stream):
-    """Writes the pixels of all batches to `stream`, so that only one batch is held; returns the labels, the usage and lossy."""
+    """Writes the pixels of all batches to `stream`, so that only one batch is in memory; returns the labels, the usage and lossy."""
     parts = []
     for pixels, labels, usage, lossy in batches:
         stream.write(np.ascontiguousarray(pixels))
@@ -130,7 +130,7 @@ def _copy(batches, stream):
     return np.concatenate(labels).astype(np.int64), np.concatenate(usage).astype(np.int64), any(lossy)
 
 
-def _judge(pixels, labels, usage, lossy, source):
+def _judge(pixels, labels, usage, *, lossy, source):
     faces = Faces(pixels, labels, usage, str(source), "unknown", fingerprint(pixels, labels, usage))
     return replace(faces, verdict=verdict(faces, lossy))
 
@@ -140,13 +140,13 @@ def _write_header(stream, n):
 
 
 def _checksums(*arrays):
-    """Sums of 64-bit words: they see blocks of zeros and flipped bits, and take 7 ms for all pictures (CRC-32 38 ms, SHA-256 60 ms)."""
+    """Sums of 64-bit words: they detect blocks of zeros and flipped bits, and take 7 ms for all images (CRC-32 38 ms, SHA-256 60 ms)."""
     return [int(array.reshape(-1).view(np.uint64).sum()) for array in arrays]
 
 
 @contextmanager
 def _replacing(path):
-    """A stream whose content appears at `path` complete or not at all, whoever else writes there."""
+    """A stream whose content appears at `path` complete or not at all, even if another process writes there too."""
     temporary = path.with_name(f"{path.name}.{uuid4().hex}")
     try:
         with open(temporary, "xb") as stream:

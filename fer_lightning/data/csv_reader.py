@@ -24,7 +24,7 @@ NO_SPLIT = -1
 # Kaggle's test.csv is PublicTest and then PrivateTest, without labels.
 PUBLIC, PRIVATE = (sum(OFFICIAL_COUNTS[split].values()) for split in SPLITS[1:])
 
-# Of 4 to 256 rows at once, 16 are fastest: larger temporaries leave the core's cache and are handed back to the system each time.
+# Of 4 to 256 rows at once, 16 are fastest: larger temporaries leave the core's cache and are returned to the system each time.
 BATCH = 16
 
 # The published archive unpacks to 301 MB.
@@ -33,7 +33,7 @@ LARGEST_ARCHIVE = 1_000_000_000
 TEXTS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 LONGEST_TEXT = 1 << 20
 
-# Twice the longest right line, so that a file without line ends is not read into memory as one line.
+# Twice the longest valid line, so that a file without line ends is not read into memory as one line.
 LINE_LIMIT = 20_000
 
 AGAIN = "Download the file again, or correct it."
@@ -60,14 +60,14 @@ def read_archive(path):
                 yield from _parse(archive.extractfile(member), f"{path.name}/{member.name}")
             while stream.read(1 << 20):
                 pass
-    except Exception as error:  # tarfile passes on whatever it meets in a damaged header
+    except Exception as error:  # tarfile raises nearly anything for a damaged header
         if isinstance(error, (DataError, OSError)) and not isinstance(error, gzip.BadGzipFile):
             raise
         raise DataError(f"{path.name}: the archive is cut or damaged ({error}). Download it again.") from error
 
 
 class _Bounded:
-    """A stream that ends with an error where an archive unpacks to far more than the published one."""
+    """A stream that raises an error if an archive unpacks to far more than the published one."""
 
     def __init__(self, stream):
         self._stream = stream
@@ -82,7 +82,7 @@ class _Bounded:
 
 
 class _Member(tarfile.TarInfo):
-    """A member whose name and attributes take no more room than they need: tarfile reads them into memory, whatever their length."""
+    """A member with a bounded name and bounded attributes: tarfile reads them into memory, whatever their length."""
 
     def _proc_member(self, archive):
         if self.type in TEXTS and self.size > LONGEST_TEXT:
@@ -91,7 +91,7 @@ class _Member(tarfile.TarInfo):
 
 
 def read_files(train, val, test):
-    """train.csv as Training, val.csv (or None) as PublicTest, test.csv as PrivateTest, where they have no column Usage that says more.
+    """train.csv as Training, val.csv (or None) as PublicTest, test.csv as PrivateTest, unless a column Usage says otherwise.
 
     Without val.csv, a test.csv of 7,178 rows is Kaggle's: PublicTest, then PrivateTest. Only Kaggle's may lack labels.
     """
@@ -107,7 +107,7 @@ def read_files(train, val, test):
             usage = np.repeat([1, 2], [PUBLIC, PRIVATE])
         elif NO_LABEL in labels:
             raise DataError(
-                f"{test.name}: {len(usage):,} pictures and no column emotion; only Kaggle's file of {PUBLIC + PRIVATE:,} may lack it."
+                f"{test.name}: {len(usage):,} images and no column emotion; only Kaggle's file of {PUBLIC + PRIVATE:,} may lack it."
             )
         else:
             usage[:] = 2
@@ -118,13 +118,13 @@ def _parse(stream, name, required=COLUMNS, split=NO_SPLIT):
     """Batches of rows; `split` stands in for a column Usage."""
     lines = enumerate(iter(lambda: stream.readline(LINE_LIMIT), b""), 1)
     columns = _header(next(lines, (1, b""))[1], name, required)
-    rows = ((picture, *row) for picture, row in enumerate((row for row in lines if not row[1].isspace()), 1))
+    rows = ((image, *row) for image, row in enumerate((row for row in lines if not row[1].isspace()), 1))
     first = True
     while batch := list(islice(rows, BATCH)):
         yield _batch(batch, columns, name, split)
         first = False
     if first:
-        raise DataError(f"{name}: a header and no pictures. {AGAIN}")
+        raise DataError(f"{name}: a header and no images. {AGAIN}")
 
 
 def _header(text, name, required):
@@ -151,12 +151,12 @@ def _batch(rows, columns, name, split):
 
 
 def _careful(row, columns, name, split):
-    picture, line, text = row
+    image, line, text = row
     try:
         field, label, usage = _row(text, columns, split)
         return _plain(field), label, usage
     except ValueError as error:
-        raise DataError(f"{name}, line {line} (picture {picture}): {error}. {AGAIN}") from None
+        raise DataError(f"{name}, line {line} (image {image}): {error}. {AGAIN}") from None
 
 
 def _row(text, columns, split):
@@ -179,7 +179,7 @@ def _cells(text):
 
 
 def _plain(field):
-    """The pixels of one row: this is what a pixel field means; `_fast` gives the same or gives up."""
+    """The pixels of one row. This defines a pixel field; `_fast` gives the same result or raises ValueError."""
     values = [value for value in field.split(b" ") if value]
     for k, value in enumerate(values, 1):
         if not (value.isdigit() and len(value) <= 3 and int(value) <= 255):
@@ -190,14 +190,14 @@ def _plain(field):
 
 
 def _fast(fields):
-    """The pixels (n, 2304) of n rows with one space between values, all at once; ValueError where anything is unusual."""
+    """The pixels (n, 2304) of n rows with one space between values, all at once; ValueError if anything is unusual."""
     text = np.frombuffer(b" ".join(fields) + b" ", np.uint8)
-    digits = text - np.uint8(ord("0"))  # whatever is no digit comes out above 9
+    digits = text - np.uint8(ord("0"))  # any other character becomes more than 9
     ends = np.flatnonzero(text == ord(" "))
     rows = np.cumsum([len(field) + 1 for field in fields]) - 1
     if len(ends) != len(fields) * PIXELS or np.any(ends[PIXELS - 1 :: PIXELS] != rows):
         raise ValueError
-    # At the front of the text, an index below 0 meets the last space.
+    # At the start of the text, a negative index reads the last space.
     ones, tens, hundreds = digits[ends - 1], digits[ends - 2], digits[ends - 3]
     two = tens < 10
     three = two & (hundreds < 10)

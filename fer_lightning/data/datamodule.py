@@ -1,4 +1,4 @@
-"""The one LightningDataModule: uint8 batches, taken by index in one call from one tensor in memory."""
+"""The only LightningDataModule: uint8 batches, each indexed in one call from one tensor in memory."""
 
 from itertools import islice
 
@@ -14,18 +14,18 @@ from fer_lightning.process.errors import ConfigError
 
 
 class FERDataModule(LightningDataModule):
-    """Hands out (pixels (B, 1, 48, 48) uint8, labels (B,), rows (B,)); everything after that runs on the device.
+    """Batches of (pixels (B, 1, 48, 48) uint8, labels (B,), rows (B,)); everything after that runs on the device.
 
-    In training the labels are (B, 7) probabilities where the faces' label set is ferplus_votes.
+    In training the labels are (B, 7) probabilities if the label set of the faces is ferplus_votes.
 
-    faces, split: pictures and which of them train, select and test
-    seed:         the order of epoch e is a function of (seed, e) alone, so a resumed run sees the order it would have seen
-    selects:      whether there is a validation part and it is held out from training
+    faces, split: images and which of them train, select and test
+    seed:         the order of epoch e depends on (seed, e) only, so a resumed run has the same order
+    selects:      whether there is a validation part that is held out from training
 
-    Of several processes each is handed the whole batches. ConfigError where a part has fewer pictures than there are processes.
+    Each of several processes gets the full batches. ConfigError if a part has fewer images than there are processes.
     """
 
-    def __init__(self, faces, split, batch_size=128, eval_batch_size=512, seed=0):
+    def __init__(self, faces, split, *, batch_size=128, eval_batch_size=512, seed=0):
         super().__init__()
         self.pixels = torch.from_numpy(faces.pixels)
         self.labels = torch.from_numpy(faces.labels)
@@ -39,18 +39,18 @@ class FERDataModule(LightningDataModule):
         for name in ("train", "val", "test"):
             if 0 < len(getattr(split, name)) < ranks.count():
                 raise ConfigError(
-                    f"trainer.devices={ranks.count()}: the {name} part has {len(getattr(split, name))} pictures, fewer than processes."
+                    f"trainer.devices={ranks.count()}: the {name} part has {len(getattr(split, name))} images, fewer than processes."
                 )
 
     def enter(self, phase):
-        """Train on what the phase trains on."""
+        """Take the training images of a phase: those of training, or of training and validation."""
         merges = phase.data == "train+val"
         self.train_index = np.concatenate([self.split.train, self.split.val]) if merges else self.split.train
         self.selects = len(self.split.val) > 0 and not merges
 
     @property
     def class_counts(self):
-        """Training pictures per class, (7,); of probabilities their sums."""
+        """Training images per class, (7,); if the targets are probabilities, their sums."""
         targets = self.targets[torch.from_numpy(self.split.train)]
         return torch.bincount(targets, minlength=len(CLASSES)) if targets.ndim == 1 else targets.sum(0)
 
@@ -69,12 +69,12 @@ class FERDataModule(LightningDataModule):
         return self._loader(index, NoSmallRest(range(len(index)), size, ranks.count()), self.labels)
 
     def _loader(self, index, batches, labels):
-        # No worker processes: a batch is one indexing call (0.1 ms for 128 pictures), less than handing it between processes.
-        return DataLoader(Pictures(self.pixels, labels, index), batch_sampler=batches, collate_fn=lambda batch: batch)
+        # No worker processes: a batch is one indexing call (0.1 ms for 128 images), less than passing it between processes.
+        return DataLoader(Images(self.pixels, labels, index), batch_sampler=batches, collate_fn=lambda batch: batch)
 
 
-class Pictures(Dataset):
-    """The pictures of one part. A batch is taken in one call, not picture by picture."""
+class Images(Dataset):
+    """The images of one part. A batch is taken in one call, not image by image."""
 
     def __init__(self, pixels, labels, index):
         self.pixels = pixels
@@ -86,12 +86,12 @@ class Pictures(Dataset):
 
     def __getitems__(self, positions):
         rows = self.rows[positions]
-        # index_select copies a picture at a time, an index in brackets pixel by pixel: 0.08 and 0.75 ms of 512 pictures.
+        # index_select copies image by image, indexing with brackets pixel by pixel: 0.08 and 0.75 ms for 512 images.
         return self.pixels.index_select(0, rows), self.labels[rows], rows
 
 
 class EpochPermutation(Sampler):
-    """All positions in an order that depends on the seed and the epoch only. Lightning tells it the epoch."""
+    """All positions in an order that depends on the seed and the epoch only. Lightning sets the epoch."""
 
     def __init__(self, length, seed):
         self.length = length
@@ -110,10 +110,10 @@ class EpochPermutation(Sampler):
 
 
 class NoSmallRest(BatchSampler):
-    """Batches whose last one has never fewer than `least` pictures: fewer join the batch before.
+    """Batches of which the last has at least `least` images: a smaller rest joins the batch before it.
 
-    least: in training two for each process, for BatchNorm cannot train on one; in evaluation one
-    skip:  how many batches of the next pass are left out, because the run has seen them before it was stopped
+    least: in training two for each process, because BatchNorm cannot train on one; in evaluation one
+    skip:  how many batches the next pass leaves out, because the run had seen them before it was stopped
     """
 
     def __init__(self, sampler, batch_size, least):
@@ -123,20 +123,20 @@ class NoSmallRest(BatchSampler):
 
     def __iter__(self):
         skip, self.skip = self.skip, 0
-        yield from islice(self._batches(), skip, None)  # asked at the first batch, not when Lightning makes the iterator
+        yield from islice(self._batches(), skip, None)  # read at the first batch, not when Lightning makes the iterator
 
     def _batches(self):
-        held = None
+        last = None
         for batch in super().__iter__():
-            if held is not None and len(batch) < self.least:
-                held = held + batch
+            if last is not None and len(batch) < self.least:
+                last = last + batch
                 continue
-            if held is not None:
-                yield held
-            held = batch
-        if held is not None:
-            yield held
+            if last is not None:
+                yield last
+            last = batch
+        if last is not None:
+            yield last
 
     def __len__(self):
-        whole, rest = divmod(len(self.sampler), self.batch_size)
-        return whole + (rest >= self.least or (rest > 0 and whole == 0))
+        full, rest = divmod(len(self.sampler), self.batch_size)
+        return full + (rest >= self.least or (rest > 0 and full == 0))

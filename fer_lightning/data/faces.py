@@ -1,4 +1,4 @@
-"""What every reader hands over: all pictures of a copy of FER-2013, their labels and their official split."""
+"""What every reader returns: all images of a copy of FER-2013, their labels and their official split."""
 
 from dataclasses import dataclass
 
@@ -14,22 +14,22 @@ SIZE = 48
 
 NO_LABEL = -1
 
-# Whose labels, and what trains: FER-2013's own; the FER+ majority; that, with the shares of the FER+ votes as targets of training.
+# The labels: FER-2013's own; the FER+ majority; the FER+ majority, with the shares of the FER+ votes as targets of training.
 LABEL_SETS = ("fer", "ferplus_majority", "ferplus_votes")
 
 
 @dataclass(frozen=True)
 class Faces:
-    """Pictures in the order of the copy they were read from.
+    """Images in the order of the copy they were read from.
 
     pixels:      (N, 1, 48, 48) uint8, may be a memory map
-    labels:      (N,) int64, index into CLASSES; NO_LABEL where the copy has none
+    labels:      (N,) int64, index into CLASSES; NO_LABEL if the copy has none
     usage:       (N,) int64, index into SPLITS
-    source:      where they came from, for messages and records
+    source:      where they came from, for messages and for result.json
     verdict:     official | official-lossy | modified | synthetic | unknown
-    fingerprint: {split: hex digest of its pictures and labels, whatever their order}
+    fingerprint: {split: hex digest of its images and labels, whatever their order}
     label_set:   which of LABEL_SETS the labels are; verdict and fingerprint are always of the copy's own
-    votes:       (N, 10) uint8, FER+ votes in the order of `ferplus.OPTIONS`, where there are any
+    votes:       (N, 10) uint8, FER+ votes in the order of `ferplus.OPTIONS`; None if there are none
     """
 
     pixels: np.ndarray
@@ -43,7 +43,7 @@ class Faces:
 
     @property
     def counts(self):
-        """{split: {class: number of pictures}}, pictures without a label left out."""
+        """{split: {class: number of images}}, images without a label left out."""
         return {
             split: {name: int(np.sum((self.usage == s) & (self.labels == c))) for c, name in enumerate(CLASSES)}
             for s, split in enumerate(SPLITS)

@@ -1,4 +1,4 @@
-"""FER-2013 in whatever layout it lies. `python -m fer_lightning.data.fer2013 [ROOT]` says whether there is a copy: fer2013 or synthetic."""
+"""FER-2013 in any layout. `python -m fer_lightning.data.fer2013 [ROOT]` prints fer2013 if there is a copy, else synthetic."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from fer_lightning.data import cache
 from fer_lightning.data.csv_reader import read_archive, read_files, read_table
 from fer_lightning.data.faces import LABEL_SETS, NO_LABEL
 from fer_lightning.data.ferplus import FILE, attach, relabel
-from fer_lightning.data.folder_reader import SPLIT_NAMES, list_pictures, read_folders, split_folders
+from fer_lightning.data.folder_reader import SPLIT_NAMES, list_images, read_folders, split_folders
 from fer_lightning.data.parquet_reader import list_tables, read_parquet
 from fer_lightning.data.published_copy import difference
 from fer_lightning.process.errors import ConfigError, DataError, near
@@ -20,19 +20,19 @@ MISSING = """No copy of FER-2013 in {places}.
 Looked for fer2013.csv, icml_face_data.csv, fer2013.tar.gz, *.parquet, train/<class>/*.jpg or *.png, train.csv with test.csv.
 Where to get it (unpack a .zip first):
   Kaggle, competition "Challenges in Representation Learning: Facial Expression Recognition Challenge": icml_face_data.csv, fer2013.tar.gz
-  Kaggle, folders of JPEG pictures: python -c "import kagglehub; print(kagglehub.dataset_download('msambare/fer2013'))"
+  Kaggle, folders of JPEG images: python -c "import kagglehub; print(kagglehub.dataset_download('msambare/fer2013'))"
   Hugging Face, Parquet: hf download --repo-type dataset Aaryan333/fer2013_train_publicTest_privateTest --local-dir data/fer2013
 Say where it is with the environment variable FER2013_ROOT or the override data.root=...; data=synthetic runs without it."""
 
 
-def read(root, cache_dir=None, accept_modified=False, labels="fer", ferplus=None):
-    """The Faces of the copy at `root`, a file or a folder; the layout is found by looking.
+def read(root, cache_dir=None, *, accept_modified=False, labels="fer", ferplus=None):
+    """The Faces of the copy at `root`, a file or a folder; the layout is recognised by its files.
 
-    cache_dir: where the memory map is kept, by default fer_lightning/ in $XDG_CACHE_HOME or ~/.cache
-    accept_modified: take a copy that is not the published one too
-    labels: fer | ferplus_majority | ferplus_votes; with the last two, pictures without a clear majority have no label
+    cache_dir: folder of the memory map, by default fer_lightning/ in $XDG_CACHE_HOME or ~/.cache
+    accept_modified: also accept a copy that is not the published one
+    labels: fer | ferplus_majority | ferplus_votes; with the last two, images without a clear majority have no label
     ferplus: the file of FER+ votes, by default fer2013new.csv beside the copy; with labels=fer it may be missing
-    DataError: no copy, a damaged copy, or one that is not the published one; votes that are missing, damaged or of other pictures
+    DataError: no copy, a damaged copy, or one that is not the published one; votes that are missing, damaged or of other images
     """
     if labels not in LABEL_SETS:
         raise ConfigError(f"data.labels={labels}: there is no such choice. {near(labels, LABEL_SETS)}")
@@ -49,7 +49,7 @@ def read(root, cache_dir=None, accept_modified=False, labels="fer", ferplus=None
         unlabelled = np.sum(faces.labels == NO_LABEL)
         raise DataError(
             f"{source}: not the published FER-2013 (verdict: {faces.verdict}): {difference(faces.counts)}."
-            + (f" {unlabelled:,} pictures have no label." if unlabelled else "")
+            + (f" {unlabelled:,} images have no label." if unlabelled else "")
             + " Get another copy, or use this one with data.accept_modified=true."
         )
     beside = [place / FILE for place in _places(root.parent if root.is_file() else root)]
@@ -63,7 +63,7 @@ def _places(root):
 
 
 def _find(root):
-    """(file or folder, function that plans its reading) of the first layout, the more faithful ones before the others; or None."""
+    """(file or folder, function that plans its reading) of the first layout found, the most faithful first; None if there is none."""
     if root.is_file():
         return root, _file
     for folder in filter(Path.is_dir, _places(root)):
@@ -96,7 +96,7 @@ def _parquet(folder):
 
 
 def _folders(folder):
-    files = list_pictures(folder)
+    files = list_images(folder)
     return files, partial(read_folders, files)
 
 

@@ -1,7 +1,7 @@
-"""FER+ (Barsoum et al. 2016): the votes of ten people on each picture of FER-2013, as Microsoft's fer2013new.csv holds them.
+"""FER+ (Barsoum et al. 2016): the votes of ten people on each image of FER-2013, as Microsoft's fer2013new.csv holds them.
 
-Its row k is row k of the published fer2013.csv, and nothing else joins the two: 173 rows name no picture, and the number in a name drifts
-away from the row at row 60.
+Its row k is row k of the published fer2013.csv, and nothing else joins the two: 173 rows name no image, and from row 60 on the number in
+a name is not the row.
 """
 
 import logging
@@ -20,10 +20,10 @@ HOME = "https://github.com/microsoft/FERPlus"
 OPTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
 HEADER = ("Usage", "Image name", *OPTIONS)
 
-# The column of each of CLASSES. The last three options are no class of FER-2013; NF is not a face.
+# The column of each of CLASSES. The last three options are not classes of FER-2013; NF means not a face.
 SHARED = [OPTIONS.index(name) for name in ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")]
 
-# sha256 of the published table's labels in its order, one byte each. Folders and Parquet files have the same pictures in other orders.
+# sha256 of the published table's labels in its order, one byte each. Folders and Parquet files have the same images in other orders.
 ORDER = "f794993487dfeee2db4ebcc894efaf41b3bbe6b8901490fc789a0768b54272fd"
 
 USAGES = {split.encode(): s for s, split in enumerate(SPLITS)}
@@ -84,9 +84,9 @@ def _show(cell):
 
 
 def attach(faces, paths, needed):
-    """`faces` with the votes of the first of the files `paths` that there is.
+    """`faces` with the votes of the first of the files `paths` that exists.
 
-    DataError where there is none or it does not fit; where votes are not needed, `faces` then stay as they are.
+    DataError if there is none or if it does not fit; if the votes are not needed, `faces` are returned unchanged.
     """
     path = next((path for path in paths if path.is_file()), None)
     if path is None and not needed:
@@ -106,39 +106,39 @@ def attach(faces, paths, needed):
 
 
 def join(faces, path):
-    """`faces` with the votes of the file `path`. DataError where its rows are not the pictures, one by one."""
+    """`faces` with the votes of the file `path`. DataError unless its rows are the images, one by one."""
     if sha256(faces.labels.astype(np.uint8)).hexdigest() != ORDER:
         raise DataError(
             f"{path}: its rows are those of the published fer2013.csv, and {faces.source} does not have the labels of that table in its "
-            "order, so no vote can be given to its picture. Use fer2013.csv, icml_face_data.csv or fer2013.tar.gz."
+            "order, so no vote can be given to its image. Use fer2013.csv, icml_face_data.csv or fer2013.tar.gz."
         )
     votes, usage = read_votes(path)
     if len(votes) != len(faces.labels):
-        raise DataError(f"{path}: it has {len(votes):,} rows rather than {len(faces.labels):,}, one a picture. {AGAIN}")
+        raise DataError(f"{path}: it has {len(votes):,} rows rather than {len(faces.labels):,}, one per image. {AGAIN}")
     wrong = np.flatnonzero(usage != faces.usage)
     if len(wrong):
         ours, theirs = (SPLITS[split[wrong[0]]] for split in (faces.usage, usage))
-        raise DataError(f"{path}, line {wrong[0] + 2}: Usage is {theirs}, and this picture is of {ours} in {faces.source}. {AGAIN}")
+        raise DataError(f"{path}, line {wrong[0] + 2}: Usage is {theirs}, and this image is of {ours} in {faces.source}. {AGAIN}")
     return replace(faces, votes=votes)
 
 
 def relabel(faces, label_set):
-    """`faces` with their majority as labels, under ferplus_votes too: both then take the same pictures and differ in the targets alone."""
+    """`faces` with their majority as labels, also under ferplus_votes: the two take the same images and differ only in their targets."""
     labels = majority(faces.votes)
     missing = np.bincount(faces.usage[labels == NO_LABEL], minlength=len(SPLITS))
     parts = ", ".join(f"{n:,} of {split}" for n, split in zip(missing, SPLITS, strict=True))
-    log.info("data.labels=%s leaves out the pictures on which no class has most votes: %s", label_set, parts)
+    log.info("data.labels=%s leaves out the images on which no class has most votes: %s", label_set, parts)
     return replace(faces, labels=labels, label_set=label_set)
 
 
 def majority(votes):
-    """The class with more votes than any other of the ten options; NO_LABEL where two lead or another option does. (N, 10) to (N,)."""
+    """The class with more votes than any other of the ten options; NO_LABEL if two lead or another option does. (N, 10) to (N,)."""
     leads = votes == votes.max(1, keepdims=True)
     clear = (leads.sum(1) == 1) & leads[:, SHARED].any(1)
     return np.where(clear, votes[:, SHARED].argmax(1), NO_LABEL)
 
 
 def distribution(votes):
-    """The shares of CLASSES in the votes that they got, (N, 10) to (N, 7) float32; zeros where none of them got any."""
+    """The shares of CLASSES in the votes that they got, (N, 10) to (N, 7) float32; zeros if none of them got any."""
     counts = votes[:, SHARED].astype(np.float32)
     return counts / np.maximum(counts.sum(1, keepdims=True), 1)

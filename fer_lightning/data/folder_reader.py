@@ -1,6 +1,6 @@
-"""FER-2013 as folders of pictures, train/<class>/*.jpg and so on, in the editions that people share.
+"""FER-2013 as folders of images, train/<class>/*.jpg and so on, in the editions in circulation.
 
-Also what every reader of encoded pictures needs: classes and splits by name, and the pixels of one picture.
+Also what every reader of encoded images needs: classes and splits by name, and the pixels of one image.
 """
 
 import re
@@ -35,24 +35,24 @@ def class_index(name, where):
 
 
 def decode(stream, where):
-    """The grey pixels (48, 48) of a PNG or JPEG. Its size is read from the header, before anything is unpacked."""
+    """The grey pixels (48, 48) of a PNG or JPEG. Its size is checked in the header, before anything is decoded."""
     from PIL import Image
 
     try:
         with Image.open(stream, formats=("PNG", "JPEG")) as image:
             if image.size != (SIZE, SIZE):
-                raise DataError(f"{where}: the picture is {image.width} x {image.height}; FER-2013 is {SIZE} x {SIZE}.")
+                raise DataError(f"{where}: the image is {image.width} x {image.height}; FER-2013 is {SIZE} x {SIZE}.")
             if image.mode not in ("L", "P", "RGB"):
-                raise DataError(f"{where}: the picture is of kind {image.mode}; FER-2013 is grey.")
+                raise DataError(f"{where}: the image is of kind {image.mode}; FER-2013 is grey.")
             pixels = np.asarray(image if image.mode == "L" else image.convert("RGB"))
     except DataError:
         raise
-    except Exception as error:  # Pillow passes on whatever its decoders meet: OSError, SyntaxError, ValueError, struct.error, ...
-        raise DataError(f"{where}: the picture is damaged ({error}). Download it again.") from error
+    except Exception as error:  # Pillow raises whatever its decoders do: OSError, SyntaxError, ValueError, struct.error, ...
+        raise DataError(f"{where}: the image is damaged ({error}). Download it again.") from error
     if pixels.ndim == 2:
         return pixels
     if np.any(pixels != pixels[..., :1]):
-        raise DataError(f"{where}: the picture has colours; FER-2013 is grey.")
+        raise DataError(f"{where}: the image has colours; FER-2013 is grey.")
     return pixels[..., 0]
 
 
@@ -61,8 +61,8 @@ def split_folders(root):
     return [folder for folder in sorted(root.iterdir()) if folder.name.lower() in SPLIT_NAMES and folder.is_dir()]
 
 
-def list_pictures(root):
-    """The picture files of every class of every split, by split, number and class. Hidden files and thumbnails are left out."""
+def list_images(root):
+    """The image files of every class of every split, by split, number and class. Hidden files and thumbnails are left out."""
     keyed = []
     for folder in split_folders(root):
         split = SPLIT_NAMES[folder.name.lower()]
@@ -73,17 +73,17 @@ def list_pictures(root):
                 keyed += [(split, _number(name), label, name) for name in names]
     files = [key[-1] for key in sorted(keyed)]
     if not files:
-        raise DataError(f"{root}: the folders hold no pictures.")
+        raise DataError(f"{root}: the folders hold no images.")
     for file in files:
         if file.suffix.lower() not in SUFFIXES:
             raise DataError(f"{file}: not a jpg or png. Convert it, or remove it.")
         if (size := file.stat().st_size) > LARGEST_FILE:
-            raise DataError(f"{file}: {size:,} bytes are no picture of {SIZE} x {SIZE}. Download it again, or remove it.")
+            raise DataError(f"{file}: {size:,} bytes are no image of {SIZE} x {SIZE}. Download it again, or remove it.")
     return files
 
 
 def read_folders(files):
-    """The pictures that `list_pictures` found, as (pixels (n, 1, 48, 48) uint8, labels (n,), usage (n,), lossy)."""
+    """The images that `list_images` found, as (pixels (n, 1, 48, 48) uint8, labels (n,), usage (n,), lossy)."""
     usage = _usage(files)
     for start in range(0, len(files), BATCH):
         batch = files[start : start + BATCH]
@@ -96,7 +96,7 @@ def read_folders(files):
 
 
 def _usage(files):
-    """The prefix of the file name tells the official split, else the folder, else the position."""
+    """The official split by the prefix of the file name, else by the folder, else by the position."""
     prefixes = [PREFIX.match(file.name) for file in files]
     if any(prefixes):
         if not all(prefixes):
@@ -116,7 +116,7 @@ def _usage_by_position(files, usage):
         numbers = [_number(files[i]) for i in members]
         if numbers != list(range(public[name] + private[name])) or any(files[i].suffix.lower() != ".png" for i in members):
             raise DataError(
-                f"{files[-1].parents[2]}: which pictures of test/ are PublicTest and which are PrivateTest cannot be told: no file name "
+                f"{files[-1].parents[2]}: which images of test/ are PublicTest and which are PrivateTest is unknown: no file name "
                 f"says so, and test/{name}/ is not im0.png to im{public[name] + private[name] - 1}.png. Put PublicTest into a folder val/."
             )
         usage[members[: public[name]]] = 1

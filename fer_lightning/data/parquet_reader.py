@@ -1,4 +1,4 @@
-"""FER-2013 as the Parquet files of Hugging Face: pictures in one column, encoded or as lists, and classes in another."""
+"""FER-2013 as the Parquet files of Hugging Face: images in one column, encoded or as lists, and classes in another."""
 
 import json
 import re
@@ -29,9 +29,9 @@ def list_tables(folder):
 
 
 def read_parquet(files):
-    """The pictures of all files, as (pixels (n, 1, 48, 48) uint8, labels (n,), usage (n,), lossy).
+    """The images of all files, as (pixels (n, 1, 48, 48) uint8, labels (n,), usage (n,), lossy).
 
-    A column `usage` tells the split, or the name of the file: train-..., publicTest-..., validation-...
+    The split is in a column `usage` or in the name of the file: train-..., publicTest-..., validation-...
     """
     from pyarrow.parquet import ParquetFile
 
@@ -45,20 +45,20 @@ def read_parquet(files):
             start = 0
             for batch in table.iter_batches(BATCH, columns=[_column(file, table, IMAGES)]):
                 values = batch.column(0).to_pylist()
-                pictures = [_picture(value, f"{file.name}, row {k}") for k, value in enumerate(values, start + 1)]
-                part = slice(start, start + len(pictures))
-                _check_length(file, pictures, label[part], use[part])
-                yield np.stack([pixels[None] for pixels, _ in pictures]), label[part], use[part], any(lossy for _, lossy in pictures)
+                images = [_image(value, f"{file.name}, row {k}") for k, value in enumerate(values, start + 1)]
+                part = slice(start, start + len(images))
+                _check_length(file, images, label[part], use[part])
+                yield np.stack([pixels[None] for pixels, _ in images]), label[part], use[part], any(lossy for _, lossy in images)
                 start = part.stop
             _check_length(file, label[start:], use[start:], ())
     except DataError:
         raise
-    except Exception as error:  # there is no end to what a damaged file can raise
+    except Exception as error:  # a damaged file can raise nearly anything
         raise DataError(f"{files[0].parent}: the Parquet files are damaged ({error}). Download them again.") from error
 
 
 def _check_sizes(tables):
-    """What a file of a few KB says it unpacks to can fill any memory."""
+    """A file of a few KB can unpack to more than any memory, so what it says of its size is checked first."""
     for file, table in tables:
         groups = [table.metadata.row_group(g) for g in range(table.num_row_groups)]
         size = max((group.total_byte_size for group in groups), default=0)
@@ -96,23 +96,23 @@ def _usage(file, table):
         return np.array([SPLITS.index(value) for value in values], np.int64)
     name = _split_name(file)
     if name not in SPLIT_NAMES:
-        raise DataError(f"{file.name}: neither its name nor a column usage tells its split. Start the name with train, validation or test.")
+        raise DataError(f"{file.name}: neither its name nor a column usage gives its split. Start the name with train, validation or test.")
     return np.full(table.metadata.num_rows, SPLIT_NAMES[name])
 
 
 def _check_usage(folder, usage):
     if not usage.size:
-        raise DataError(f"{folder}: the Parquet files hold no pictures.")
+        raise DataError(f"{folder}: the Parquet files hold no images.")
     both = sum(sum(OFFICIAL_COUNTS[split].values()) for split in SPLITS[1:])
     if 1 not in usage and np.sum(usage == 2) == both:
         raise DataError(
-            f"{folder}: which of the {both:,} pictures of test are PublicTest and which are PrivateTest cannot be told. These tell it: "
+            f"{folder}: which of the {both:,} images of test are PublicTest and which are PrivateTest is unknown. These say it: "
             "fer2013.csv, icml_face_data.csv, folders of PublicTest_*.jpg and PrivateTest_*.jpg, publicTest-*.parquet."
         )
 
 
 def _labels(tables, usage):
-    """An array of indices into CLASSES per table: by name where there are names, else by whichever order gives the published counts."""
+    """An array of indices into CLASSES per table: by name if there are names, else in the order that gives the published counts."""
     labels, named = [], True
     for file, table in tables:
         column = _column(file, table, LABELS)
@@ -136,8 +136,8 @@ def _labels(tables, usage):
         if all(_published(np.take(order, together[splits == s]), s) for s in np.unique(splits)):
             return [np.take(order, label) for label in labels]
     raise DataError(
-        f"{tables[0][0].parent}: the order of the classes cannot be told: the files hold numbers without names, "
-        "and neither the order of the CSV nor the alphabet gives the published number of pictures of each class."
+        f"{tables[0][0].parent}: the order of the classes is unknown: the files hold numbers without names, "
+        "and neither the order of the CSV nor the alphabet gives the published number of images of each class."
     )
 
 
@@ -154,7 +154,7 @@ def _class_names(table, column):
         return None
 
 
-def _picture(value, where):
+def _image(value, where):
     """(pixels, lossy) of a struct {bytes, path}, of bytes, or of a list of 48 lists of 48."""
     if isinstance(value, dict):
         value = value.get("bytes")
@@ -162,5 +162,5 @@ def _picture(value, where):
         return decode(BytesIO(value), where), not value.startswith(b"\x89PNG")
     pixels = np.array(value)
     if pixels.shape != (SIZE, SIZE) or pixels.dtype.kind not in "iu" or pixels.min() < 0 or pixels.max() > 255:
-        raise DataError(f"{where}: not a picture: neither bytes nor {SIZE} lists of {SIZE} numbers from 0 to 255.")
+        raise DataError(f"{where}: not an image: neither bytes nor {SIZE} lists of {SIZE} numbers from 0 to 255.")
     return pixels.astype(np.uint8), False

@@ -1,6 +1,7 @@
-"""Which pictures train, select and test a model. Every number carries the name of its protocol (checklist A.2)."""
+"""Which images train, select and test a model. Every result carries the name of its protocol (A.2)."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -13,7 +14,7 @@ NONE = np.empty(0, np.int64)
 
 @dataclass(frozen=True)
 class Split:
-    """Indices into `Faces`; none in `val` or `test` where a protocol keeps no such part."""
+    """Indices into `Faces`; empty in `val` or `test` if a protocol has no such part."""
 
     protocol: str
     train: np.ndarray
@@ -27,7 +28,7 @@ def official(faces):
 
 
 def swapped(faces):
-    """Training / PrivateTest / PublicTest: what S4's code really does (P2)."""
+    """Training / PrivateTest / PublicTest: what the code behind S4 does (P2)."""
     train, public, private = _official_parts(faces, "swapped")
     return _split(faces, "swapped", train, private, public)
 
@@ -38,18 +39,18 @@ def swapped_merged(faces):
     return _split(faces, "swapped_merged", _merge(train, private), NONE, public)
 
 
-def random_90_10(faces, val_part: str = "PublicTest"):
-    """Training and one official test part / val_part, the other one / no test: S1's 32,298 / 3,589 (P5). Nothing in it is random."""
-    train, public, private = _official_parts(faces, "random_90_10")
+def train_plus_one_test(faces, val_part: str = "PublicTest"):
+    """Training and one official test part / val_part, the other one / no test: S1's 32,298 / 3,589 (P5)."""
+    train, public, private = _official_parts(faces, "train_plus_one_test")
     parts = {"PublicTest": (private, public), "PrivateTest": (public, private)}
     if val_part not in parts:
         raise ConfigError(f"protocol.val_part={val_part}: there is no such test part. {near(val_part, parts)}")
     more, val = parts[val_part]
-    return _split(faces, f"random_90_10_{val_part}", _merge(train, more), val, NONE)
+    return _split(faces, f"train_plus_one_test_{val_part}", _merge(train, more), val, NONE)
 
 
 def random_70_15_15(faces, seed: int = 0, keep_twins_together: bool = False):
-    """70 / 15 / 15 % of all pictures, stratified: 25,121 / 5,383 / 5,383 (P4)."""
+    """70 / 15 / 15 % of all images, stratified: 25,121 / 5,383 / 5,383 (P4)."""
     pool = _merge(*_official_parts(faces, "random_70_15_15"))
     draw, suffix = _stratified(faces, seed, keep_twins_together)
     size = round(0.15 * len(pool))
@@ -66,10 +67,10 @@ def train_875_125(faces, seed: int = 0, keep_twins_together: bool = False):
     return _split(faces, f"train_875_125{suffix}", train, val, _merge(public, private))
 
 
-def k_fold(faces, folds: int = 5, fold: int = 0, seed: int = 0, keep_twins_together: bool = False):
+def k_fold(faces, folds: int = 5, fold: int = 0, *, seed: int = 0, keep_twins_together: bool = False):
     """The other folds of Training / fold number `fold` / PrivateTest, stratified (P7). Folds of one seed are disjoint."""
     if folds < 2:
-        raise ConfigError(f"protocol.folds={folds}: two folds are the least.")
+        raise ConfigError(f"protocol.folds={folds}: the minimum is two folds.")
     if not 0 <= fold < folds:
         raise ConfigError(f"protocol.fold={fold}: folds are 0 to {folds - 1}.")
     pool, _, private = _official_parts(faces, "k_fold")
@@ -81,20 +82,20 @@ def k_fold(faces, folds: int = 5, fold: int = 0, seed: int = 0, keep_twins_toget
 
 
 def _official_parts(faces, protocol):
-    """The indices of Training, PublicTest and PrivateTest; without the pictures that FER+ gives no label, but of FER-2013's own all."""
+    """The indices of Training, PublicTest and PrivateTest; of FER-2013's own labels all, of FER+ only the images that have a label."""
     parts = [np.flatnonzero(faces.usage == s) for s in range(len(SPLITS))]
     labelled = [part[faces.labels[part] != NO_LABEL] for part in parts]
     for name, part, kept in zip(SPLITS, parts, labelled, strict=True):
         if not len(kept) or (faces.label_set == "fer" and len(kept) < len(part)):
             raise DataError(
-                f"{faces.source} has {len(kept)} labelled pictures of {len(part)} in {name}, and protocol={protocol} needs them all. "
+                f"{faces.source} has {len(kept)} labelled images of {len(part)} in {name}, and protocol={protocol} needs them all. "
                 "Use an edition that has them: fer2013.csv, icml_face_data.csv or the folder edition."
             )
     return labelled
 
 
 def _split(faces, protocol, *parts):
-    """The Split by its name, which ends in _ferplus where the labels are of FER+: the two are different tasks, their numbers never mix."""
+    """The Split with its name, which ends in _ferplus for labels of FER+: that is another task, and the numbers of the two never mix."""
     return Split(protocol if faces.label_set == "fer" else f"{protocol}_ferplus", *parts)
 
 
@@ -103,23 +104,23 @@ def _merge(*parts):
 
 
 def _stratified(faces, seed, keep_twins_together):
-    """A function that draws pictures from a pool, and what the protocol's name then ends in.
+    """A function that draws images from a pool, and the end of the protocol's name.
 
-    Where identical pictures are torn apart, as the papers do, 5 to 7 % of the held-out ones are trained on (A.3): numbers of the two
-    kinds are not comparable, so the kept-together one has a name of its own.
+    If identical images may lie on both sides, as in the papers, 5 to 7 % of the held-out images are also trained on (A.3). Results of the
+    two kinds are not comparable, so the protocol that keeps them together has a name of its own.
     """
     if seed < 0:
         raise ConfigError(f"protocol.seed={seed}: a seed is 0 or more.")
     rng = np.random.default_rng(seed)
     groups = picture_ids(faces.pixels) if keep_twins_together else np.arange(len(faces.labels))
-    return lambda pool, size: draw_stratified(pool, size, faces.labels, groups, rng), "_twins_together" if keep_twins_together else ""
+    return partial(draw_stratified, labels=faces.labels, groups=groups, rng=rng), "_twins_together" if keep_twins_together else ""
 
 
-def draw_stratified(pool, size, labels, groups, rng):
-    """Draw `size` of the indices `pool`, of each class its share, and whole groups only.
+def draw_stratified(pool, size, *, labels, groups, rng):
+    """Draw `size` of the indices `pool`, of each class its share, and never a part of a group.
 
-    A group goes by the label of its first picture. The size is exact where each class holds enough groups of one picture; else it falls
-    short by less than the largest group a class. Returns (drawn, rest), in the order of the pool.
+    A group counts by the label of its first image. The size is exact if each class has enough groups of one image; otherwise it falls
+    short by less than the largest group per class. Returns (drawn, rest), in the order of the pool.
     """
     _, first, group, counts = np.unique(groups[pool], return_index=True, return_inverse=True, return_counts=True)
     classes = labels[pool][first]
@@ -134,7 +135,7 @@ def draw_stratified(pool, size, labels, groups, rng):
 
 
 def _shares(size, counts):
-    """`size` dealt out in proportion to the counts, the largest remainders rounded up."""
+    """`size` divided in proportion to the counts; the largest remainders are rounded up."""
     exact = size * counts / counts.sum()
     shares = np.floor(exact).astype(np.int64)
     shares[np.argsort(shares - exact, kind="stable")[: size - shares.sum()]] += 1

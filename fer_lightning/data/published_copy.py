@@ -1,4 +1,4 @@
-"""Is a copy the FER-2013 that papers report on? Blurred copies and copies with synthetic pictures are in circulation."""
+"""Is a copy the FER-2013 that papers use? Blurred copies and copies with synthetic images are in circulation."""
 
 from hashlib import sha256
 
@@ -26,10 +26,10 @@ TOLERANCE = 0.002
 
 
 def fingerprint(pixels, labels, usage):
-    """{split: first 32 hex digits of the sha256 of its pictures' sorted sha256(pixels, label byte)}, for the splits with pictures."""
+    """{split: first 32 hex digits of the sha256 of its images' sorted sha256(pixels, label byte)}, for the splits with images."""
     digests = {}
-    for picture, label, split in zip(pixels, labels, usage, strict=True):
-        digests.setdefault(SPLITS[split], []).append(sha256(picture.tobytes() + bytes([label % 256])).digest())
+    for image, label, split in zip(pixels, labels, usage, strict=True):
+        digests.setdefault(SPLITS[split], []).append(sha256(image.tobytes() + bytes([label % 256])).digest())
     return {split: sha256(b"".join(sorted(digests[split]))).hexdigest()[:32] for split in SPLITS if split in digests}
 
 
@@ -38,8 +38,8 @@ def verdict(faces, lossy):
 
     official:       all three fingerprints are the published ones
     official-lossy: kept as JPEG (`lossy`), with the published counts and each split's mean and deviation
-    modified:       three labelled splits, but not these pictures
-    unknown:        a split or labels are missing, so nothing can be said
+    modified:       three labelled splits, but not these images
+    unknown:        a split or labels are missing, so it cannot be decided
     """
     if faces.fingerprint == FINGERPRINTS:
         return "official"
@@ -51,15 +51,15 @@ def verdict(faces, lossy):
 
 
 def difference(counts):
-    """One sentence on where {split: {class: n}} departs from the published counts."""
+    """One sentence on how {split: {class: n}} differs from the published counts."""
     parts = []
     for split, official in OFFICIAL_COUNTS.items():
         wrong = [f"{name} {counts[split][name]:,} rather than {n:,}" for name, n in official.items() if counts[split][name] != n]
         if not any(counts[split].values()):
-            parts.append(f"{split} has no labelled pictures")
+            parts.append(f"{split} has no labelled images")
         elif wrong:
             parts.append(f"{split} has {', '.join(wrong)}")
-    return "; ".join(parts) or "the number of pictures of every class is right, but their pixels or labels are not the published ones"
+    return "; ".join(parts) or "the number of images of every class is right, but their pixels or labels are not the published ones"
 
 
 def _moments_agree(faces):

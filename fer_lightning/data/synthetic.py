@@ -21,14 +21,14 @@ _EXPRESSIONS = np.array(
 )
 _JITTER = np.array((0.025, 0.06, 0.2, 0.012, 0.025, 0.012, 0.03, 0.04, 0.08))
 
-# 32 pictures in float32 are 295 kB, so the canvases in use stay in the cache: 0.40 s for the default sizes; 0.66 s in chunks of 128.
+# 32 images in float32 are 295 kB, so the canvases in use stay in the cache: 0.40 s for the default sizes; 0.66 s in chunks of 128.
 _CHUNK = 32
 
 
 def draw(train=2048, val=512, test=512, seed=0):
-    """Faces for the three official splits, told apart by the geometry of brows, eyes, nose and mouth only.
+    """Faces for the three official splits, which differ in the geometry of brows, eyes, nose and mouth only.
 
-    Pose, face shape, tones, light, sharpness, noise, occlusion and the strength of the expression vary and tell nothing.
+    Pose, face shape, tones, light, sharpness, noise, occlusion and the strength of the expression vary independently of the class.
     The classes are as imbalanced as in FER-2013. A split depends on its own size and the seed, not on the other sizes.
 
     Raises DataError for a size or seed that is not a whole number >= 0.
@@ -54,7 +54,7 @@ def _split(n, s, rng):
 
 
 def _shares(n, weights):
-    """Largest remainders, then one picture of each class at least when n allows it."""
+    """Largest remainders, then one image of each class at least when n allows it."""
     quota = n * np.array(weights) / sum(weights)
     counts = np.floor(quota).astype(np.int64)
     counts[np.argsort(counts - quota, kind="stable")[: n - counts.sum()]] += 1
@@ -65,7 +65,7 @@ def _shares(n, weights):
 
 
 def _traits(labels, rng):
-    """{trait: (N, 1, 1) float32}: the parts of the expression, faded towards neutral, and everything that tells nothing."""
+    """{trait: (N, 1, 1) float32}: the parts of the expression, faded towards neutral, and everything that is independent of the class."""
     n = len(labels)
     strength = rng.uniform(0.25, 1.15, (n, 1))
     neutral = _EXPRESSIONS[CLASSES.index("neutral")]
@@ -125,7 +125,7 @@ def _traits(labels, rng):
 
 
 def _render(t, rng):
-    """(n, 48, 48) uint8 pictures of the faces with the traits t, painted from the back to the front."""
+    """(n, 48, 48) uint8 images of the faces with the traits t, painted from the back to the front."""
     centre = (SIZE - 1) / 2
     col = np.arange(SIZE, dtype=np.float32)[None, None, :] - centre
     row = np.arange(SIZE, dtype=np.float32)[None, :, None] - centre
@@ -135,7 +135,7 @@ def _render(t, rng):
     image = np.broadcast_to(t["background"], x.shape).copy()
 
     def paint(rows, inside, tone):
-        """Cover with a tone where the signed distance `inside` is positive; the soft edge is also the blur of the picture."""
+        """Cover with a tone where the signed distance `inside` is positive; the soft edge is also the blur of the image."""
         image[:, rows] += np.clip(inside / t["soft"] + 0.5, 0, 1) * (tone - image[:, rows])
 
     # Eyes and brows stay in the upper rows, nose tip and mouth in the lower ones: 0.40 s instead of 0.45 s.

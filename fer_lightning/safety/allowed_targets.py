@@ -1,18 +1,22 @@
-"""What a `_target_` in a config may name. Hydra calls whatever stands there, and configs come from other people.
+"""What a `_target_` in a config may name. Hydra calls whatever it names, and configs come from other people.
 
-A name is refused by how it is written before anything of it is imported, because importing a module runs it. What it leads to is then
-judged by where it is defined, because `torch.nn.modules.module.torch.load` also begins with torch.nn.
+A name is first checked as text, before anything is imported, because importing a module runs it. The object that it leads to is then
+checked by where it is defined, because `torch.nn.modules.module.torch.load` also begins with torch.nn.
 """
 
 import inspect
 import os
+import pkgutil
 import sys
+from functools import cache
+from importlib import import_module
 
 from hydra.utils import get_object
 
+from fer_lightning import __version__
 from fer_lightning.process.errors import ConfigError
 
-# Of our own modules, those that hold what a config builds: other functions write files.
+# Of our own modules, those that hold what a config builds. Functions of the others write files.
 OWN = tuple(
     f"fer_lightning.{name}"
     for name in (
@@ -20,21 +24,21 @@ OWN = tuple(
         *("optim.muon", "optim.schedules", "transforms.augment", "transforms.views"),
     )
 )
-# Of others, those whose classes do no more than what is configured. Their functions are not named: hub and serialization are near.
+# Of other packages, those whose classes do only what is configured. Their functions are not allowed: torch.hub and serialization are near.
 CLASSES = ("torch.nn", "torch.optim", "lightning.pytorch.strategies", "lightning.pytorch.plugins", "lightning.fabric.plugins")
 TRAINER = "lightning.Trainer"
 
-# Packages of the user's own, by name: my_backbones,other. Read once, so that a config cannot set it (hydra.job.env_set).
+# Names of the user's own packages: my_backbones,other. Read once, at the start, so that a config cannot set it (hydra.job.env_set).
 VARIABLE = "FER_LIGHTNING_PACKAGES"
 USERS = tuple(filter(None, os.environ.get(VARIABLE, "").replace(" ", "").split(",")))
 
-# For `hydra.main(execution_whitelist=)`, which Hydra has from 1.4 on.
+# For `hydra.main(execution_whitelist=)`, new in Hydra 1.4.
 RESOLVED = ("lightning.pytorch.trainer.trainer.Trainer", "fer_lightning.sweep.callback.StudyCallback")
 WHITELIST = (*(f"{name}.*" for name in (*OWN, *CLASSES, *USERS)), TRAINER, *RESOLVED)
 
 
 def find_target(key, name):
-    """The class or function that `name` leads to. ConfigError where a config may not name it, or where there is none."""
+    """The class or function that `name` leads to. ConfigError if a config may not name it, or if there is none."""
     if not (name == TRAINER or _within(name, (*OWN, *CLASSES, *USERS))):
         raise ConfigError(_refusal(key, name))
     try:
@@ -46,15 +50,25 @@ def find_target(key, name):
     return found
 
 
+@cache
+def own_names():
+    """{name: where it is defined} of all classes and functions of fer_lightning that a config may name."""
+    modules = [import_module(place) for place in OWN]
+    for package in [module for module in modules if hasattr(module, "__path__")]:
+        modules += [import_module(found.name) for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
+    defined = [c for module in modules for c in vars(module).values() if getattr(c, "__module__", None) == module.__name__]
+    return {c.__name__: f"{c.__module__}.{c.__name__}" for c in defined if _is_allowed(c)}
+
+
 def _within(name, places):
     return isinstance(name, str) and any(name.startswith(f"{place}.") for place in places)
 
 
 def _is_allowed(found):
-    """Whether it is a public class or function at the top of a module that a config may name."""
+    """Whether it is a public class or function at the top level of a module that a config may name."""
     if not (inspect.isclass(found) or inspect.isfunction(found)) or found.__qualname__.startswith("_"):
         return False
-    # A class can say that it is from anywhere: it must also be found there.
+    # A class can claim any module as its own, so it must also be found there.
     if getattr(sys.modules.get(found.__module__), found.__qualname__, None) is not found:
         return False
     place = f"{found.__module__}."
@@ -62,7 +76,9 @@ def _is_allowed(found):
 
 
 def _refusal(key, name):
+    if isinstance(name, str) and name.startswith("fer_lightning."):
+        return f"{key}._target_={name} is refused: fer_lightning {__version__} builds nothing of this name from a config."
     return (
         f"{key}._target_={name} is refused: a config may name classes of torch.nn and torch.optim, Lightning's Trainer, strategies and "
-        f"plugins, and what fer_lightning builds configs from. For a package of your own, set {VARIABLE}=NAME in the environment."
+        f"plugins, and what fer_lightning builds from configs. For your own package, set {VARIABLE}=NAME in the environment."
     )

@@ -1,4 +1,4 @@
-"""What may be relied on in a result.json and a study.json that come from anyone: the kinds of their values, as far as they are there."""
+"""Type checks for untrusted result.json and study.json; missing keys are allowed."""
 
 from math import inf
 
@@ -8,26 +8,26 @@ TEXT = (str, type(None))
 
 
 class Each:
-    """A list, or a mapping of names, of which every value has one shape; null stands for an empty one."""
+    """A list, or a mapping of names, in which every value has the same shape; null means empty."""
 
     def __init__(self, shape, kind=dict):
         self.shape, self.kind = shape, kind
 
 
-class Whole:
-    """A mapping that has all of these names, of one shape."""
+class Complete:
+    """A mapping that has all of these names, each with the same shape."""
 
     def __init__(self, names, shape):
         self.names, self.shape = names, shape
 
 
 class Square:
-    """A list of as many lists of counts as each has."""
+    """A square matrix of counts, as a list of rows."""
 
 
 SCORES = {
     **dict.fromkeys(("accuracy", "accuracy_clean", "loss", "macro_f1", "n", "n_clean", "n_clean_near"), NUMBER),
-    "per_class": Each(Whole(("precision", "recall", "f1"), (int, float))),
+    "per_class": Each(Complete(("precision", "recall", "f1"), (int, float))),
     "confusion": Square(),
 }
 
@@ -53,7 +53,7 @@ STUDY_SHAPE = {
     "jobs": Each(Each(str, list), list),
     "command": Each(str, list),
     "study": {
-        **dict.fromkeys(("name", "question", "command", "cost", "paper", "protocol"), TEXT),
+        **dict.fromkeys(("name", "question", "cost", "paper", "protocol"), TEXT),
         "images": NUMBER,
         "published": Each({"cell": Each(SCALAR), "row": TEXT, "per_class": Each((*SCALAR, dict))}, list),
         "doubts": Each(str, list),
@@ -61,24 +61,24 @@ STUDY_SHAPE = {
     },
 }
 
-# Nothing that is measured here comes near it, and sums of it stay finite.
+# Far above every measured value, and sums of such numbers stay finite.
 LARGEST = 1e100
 
 
 def check_shape(value, shape, where=""):
-    """ValueError where a value is of another kind than its shape, or a number beyond all measure. Keys that no shape names pass."""
+    """ValueError if a value does not have the type of its shape, or is too large a number. Keys outside the shape are allowed."""
     if isinstance(shape, Each) and value is not None:
         _check_kind(value, shape.kind, where)
         for name, child in value.items() if shape.kind is dict else enumerate(value):
             check_shape(child, shape.shape, f"{where}.{name}")
-    elif isinstance(shape, Whole):
+    elif isinstance(shape, Complete):
         _check_kind(value, dict, where)
         for name in shape.names:
             check_shape(value.get(name), shape.shape, f"{where}.{name}")
     elif isinstance(shape, Square) and value is not None:
         _check_kind(value, list, where)
         if not value or any(not isinstance(row, list) or len(row) != len(value) for row in value):
-            raise ValueError(f"{where.lstrip('.')} is no square")
+            raise ValueError(f"{where.lstrip('.')} is not square")
         check_shape([count for row in value for count in row], Each((int, float), list), where)
     elif isinstance(shape, dict) and value is not None:
         _check_kind(value, dict, where)

@@ -1,4 +1,4 @@
-"""Keys and passwords stay in the environment: a config that would write one down is refused, a text that holds one is masked."""
+"""Keys and passwords stay in the environment: a config that would save one is refused, a text that contains one is masked."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from fer_lightning.process.errors import ConfigError
 
-# How the names of such variables end: WANDB_API_KEY, HF_TOKEN, MLFLOW_TRACKING_PASSWORD.
+# The endings of such variables' names: WANDB_API_KEY, HF_TOKEN, MLFLOW_TRACKING_PASSWORD.
 SECRET = r"(?:\w*_)?(?:API)?(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)"
 NAME = re.compile(SECRET, re.IGNORECASE)
 REFERENCE = re.compile(rf"oc\.env:\s*['\"]?({SECRET})\b", re.IGNORECASE)
@@ -15,12 +15,12 @@ LOGIN = re.compile(r"(\w+://)[^\s/@'\"]*:[^\s/@'\"]*@")
 
 MASK = "***"
 
-# Shorter values, such as `1` or `true`, are in every text.
+# Shorter values, such as `1` or `true`, occur in every text.
 SHORTEST = 8
 
 
 def check_secrets(node, key=""):
-    """Raise ConfigError where plain containers, of a config with its references, name a secret: configs and overrides are saved."""
+    """Raise ConfigError if a config, as plain containers with its references, names a secret: configs and overrides are saved."""
     if isinstance(node, dict):
         for name, child in node.items():
             if key == "hydra.job.env_set" and NAME.fullmatch(name):
@@ -35,7 +35,7 @@ def check_secrets(node, key=""):
         if found := LOGIN.search(node):
             raise ConfigError(
                 f"{key} holds a password ({_without_logins(found[0])}), which would be saved with the config. "
-                "Set it in the environment: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, say."
+                "Set it in the environment, for example as MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
             )
 
 
@@ -52,14 +52,14 @@ def _without_logins(text):
 
 
 def mask_logs():
-    """From now on, mask what is logged in this process: messages of libraries quote requests."""
+    """From now on, mask secrets in this process's log: libraries quote requests in their messages."""
     make = logging.getLogRecordFactory()
     if getattr(make, "masks", False):
         return
 
     def masked(*args, **kwargs):
         record = make(*args, **kwargs)
-        with suppress(TypeError, ValueError):  # a message and arguments that do not fit are logging's to report
+        with suppress(TypeError, ValueError):  # logging itself reports a message that does not fit its arguments
             record.msg, record.args = mask(record.getMessage()), ()
         return record
 

@@ -1,10 +1,10 @@
-"""Tables as CSV that a spreadsheet may open: text that it would run as a formula gets an apostrophe in front."""
+"""Tables as CSV that is safe in a spreadsheet: text that would be run as a formula gets an apostrophe in front."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def to_csv(frame):
-    """A frame as CSV without its index. Numbers stay numbers, also where they are written as text."""
+    """A frame as CSV without its index. Numbers stay numbers, even if they are stored as text."""
     texts = frame.select_dtypes(exclude=["number", "bool"]).columns
     safe = frame.assign(**{str(column): frame[column].map(_harmless) for column in texts})
     return safe.rename(columns=_harmless).to_csv(index=False)

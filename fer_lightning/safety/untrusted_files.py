@@ -1,6 +1,6 @@
-"""Files that may come from anyone, opened only where they are what they should be: regular, of their own folder, small, and not nested.
+"""Bounded reading of files that may come from anyone: only regular files, no links, small, and not deeply nested.
 
-Everything here raises ValueError with the reason. A damaged file of one's own looks the same and gets the same answer.
+Everything here raises ValueError with the reason. A damaged file of the user's own is treated in the same way.
 """
 
 import json
@@ -10,26 +10,26 @@ from contextlib import contextmanager
 
 import yaml
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # eight times faster, where PyYAML was built with it
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # eight times faster, if PyYAML was built with it
 
-# A result.json has 10 KB, a config 5, a study.json of 1,000 jobs 200, metrics.csv 1 an epoch.
+# A result.json has 10 KB, a config 5, a study.json of 1,000 jobs 200, metrics.csv 1 per epoch.
 LARGEST = 64_000_000
 
-# Of a YAML file. Longer ones take minutes, and none of ours is nested deeper than 8.
+# Limits of a YAML file. Longer ones take minutes; ours are nested 8 deep at most.
 LONGEST = 2_000_000
 DEEPEST = 50
 
 
 def check_file(path, largest=LARGEST):
-    """ValueError unless `path` is a regular file of its folder, no link, and of at most `largest` bytes. OSError where it is not there.
+    """ValueError unless `path` is a regular file, not a link, of at most `largest` bytes. OSError if it does not exist.
 
-    A pipe would be waited for without end, a device such as /dev/zero read without end, and a link shown from elsewhere.
+    Reading a pipe or a device such as /dev/zero may never end, and a link would show a file from elsewhere.
     """
     about = os.lstat(path)
     if stat.S_ISLNK(about.st_mode):
         raise ValueError("it is a link, which is not followed")
     if not stat.S_ISREG(about.st_mode):
-        raise ValueError("it is no regular file")
+        raise ValueError("it is not a regular file")
     if about.st_size > largest:
         raise ValueError(f"it has {about.st_size:,} bytes, more than {largest:,}")
 
@@ -48,7 +48,7 @@ def read_json(path):
 
 
 def read_yaml(path):
-    """Plain containers. No aliases: a few lines of them unfold to more than any memory holds, and Hydra writes none."""
+    """Plain containers. Aliases are refused: a few lines of them expand to more than any memory, and Hydra writes none."""
     text = read_text(path, LONGEST)
     depth = 0
     try:
@@ -61,7 +61,7 @@ def read_yaml(path):
         return yaml.load(text, Loader=LOADER)
     except ValueError:
         raise
-    except Exception as error:  # of PyYAML's constructors, some raise TypeError and the like
+    except Exception as error:  # some constructors of PyYAML raise TypeError and others
         if "nesting depth" in str(error):  # its own limit, from 6.0.4
             raise ValueError("it is nested too deeply") from None
         raise ValueError(" ".join(str(error).split())) from error

@@ -53,7 +53,7 @@ def begin(config):
     check_targets(settings)
     registered(OmegaConf.to_container(config.study))
     base = training_config(settings, without=(*axes, "seed"))
-    name = config.study.name
+    name = config.hydra.runtime.choices["study"]
     if name == "adhoc":
         # Sweeps of the same keys over other data or with another budget must not share a folder.
         name = "-".join([*(axis.rsplit(".", 1)[-1] for axis in axes), digest(base)[:6]])
@@ -61,7 +61,7 @@ def begin(config):
     shares = any(axis.split(".")[0] in BEHIND for axis in axes)
     folder = announce(config, Sweep(name, axes, jobs=len(jobs) if jobs else None, shares=shares, started=time.time()))
     check_sweep(config, jobs)
-    about = OmegaConf.to_container(config.study) | {"name": name}
+    about = {"name": name, **OmegaConf.to_container(config.study)}
     del about["rerun"]
     _write_ledger(folder, {"study": about, "axes": axes, "jobs": jobs, "base": base, "command": sys.argv[1:]})
 

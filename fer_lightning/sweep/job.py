@@ -67,8 +67,9 @@ def _check(cfg, folder, overrides, sweep):
     if sweep is not None and not (folder.parent / LEDGER).exists():
         host = socket.gethostname()
         raise ConfigError(f"{host} does not see {folder.parent}, where this sweep is: it must be on a file system that all machines share.")
-    if sweep is None and cfg.study.name != "adhoc":
-        sys.exit(f"study={cfg.study.name} is a grid of jobs: add --multirun (or -m) to run them.")
+    study = HydraConfig.get().runtime.choices["study"]
+    if sweep is None and study != "adhoc":
+        sys.exit(f"study={study} is a grid of jobs: add --multirun (or -m) to run them.")
     try:
         refuse_merged_options(overrides)
         for key, value, known in (("on_error", cfg.on_error, ON_ERROR), ("study.rerun", cfg.study.rerun, RERUN)):

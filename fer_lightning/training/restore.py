@@ -7,9 +7,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from fer_lightning.config import schema  # noqa: F401
-from fer_lightning.config.targets import check_targets
+from fer_lightning.config.targets import check_targets, follow_moves
 from fer_lightning.data.datamodule import FERDataModule
-from fer_lightning.process.errors import UserError
+from fer_lightning.process.errors import ConfigError, UserError
 from fer_lightning.process.memory import keep_freed_memory
 from fer_lightning.runs.config_files import read_config
 from fer_lightning.runs.finished_run import read_record
@@ -22,7 +22,9 @@ def restore(folder):
     """(cfg, faces, data, module) of a run folder. UserError if it holds no finished run or its config no longer fits the program."""
     cfg, module = restore_module(folder)
     faces = instantiate(cfg.data)
-    data = FERDataModule(faces, instantiate(cfg.protocol)(faces), cfg.batch_size, cfg.eval_batch_size, cfg.seed)
+    data = FERDataModule(
+        faces, instantiate(cfg.protocol)(faces), batch_size=cfg.batch_size, eval_batch_size=cfg.eval_batch_size, seed=cfg.seed
+    )
     return cfg, faces, data, module
 
 
@@ -38,9 +40,13 @@ def restore_module(folder):
     weights = checkpoints_of(folder) / BEST
     if not weights.is_file():
         raise UserError(f"{weights} is missing: the weights of this run were removed, so it can be reported but not run again.")
-    cfg = read_config(folder)
-    check_targets(cfg)
-    if "pretrained" in cfg.backbone:  # the weights are in the checkpoint: none need to be downloaded
+    cfg = follow_moves(read_config(folder))
+    try:
+        check_targets(cfg)
+    except ConfigError as error:
+        made = result.get("environment", {})
+        raise ConfigError(f"{error} {folder} was made with fer_lightning {made.get('fer_lightning')}, commit {made.get('git')}.") from error
+    if "pretrained" in cfg.backbone:  # the weights are the checkpoint's: none need to be fetched
         cfg = OmegaConf.merge(cfg, {"backbone": {"pretrained": False}})
     module = build_module(cfg, torch.tensor(list(result["data"]["counts"]["train"].values())))
     module.enter(build_phases(cfg)[-1])

@@ -273,7 +273,7 @@ def test_pictures_without_a_label_are_counted(run, tmp_path, monkeypatch):
     (tmp_path / "train.csv").write_text("\n".join(["emotion,pixels", *labelled]) + "\n")
     (tmp_path / "test.csv").write_text("\n".join(["pixels", *map(spell, DRAWN.pixels[:6])]) + "\n")
     code, text = run(tmp_path, "--no-near")
-    assert code == 0 and "PrivateTest has no labelled pictures" in text
+    assert code == 0 and "PrivateTest has no labelled images" in text
     assert "4 images of PublicTest have no label. 2 images of PrivateTest have no label." in text
     found = audit(fer2013.read(tmp_path, accept_modified=True))["identical"]
     assert (found["conflicting"], found["agreement"]["pairs"], found["across_splits"], found["private_in_training"]) == (0, 0, 6, 2)
@@ -284,7 +284,7 @@ def test_what_cannot_work_is_said_in_one_sentence(run, process, tmp_path):
     assert done.code == 1 and "No copy of FER-2013 in" in done.text and "Traceback" not in done.text
     write_table(DRAWN, tmp_path / "fer2013.csv")
     assert run(tmp_path, "--near", 0.3) == (
-        1, "Near twins from a similarity of 0.3 cannot be told: give a number from 0.9 to 1, such as 0.94. ",
+        1, "Near twins from a similarity of 0.3 cannot be found: give a number from 0.9 to 1, such as 0.94. ",
     )  # fmt: skip
     assert run(tmp_path, "--near", 0.95, "--no-near")[0] == 1
     missing = tmp_path / "missing" / "found.json"

@@ -237,7 +237,7 @@ def test_two_real_runs(runs, tmp_path, run_main):
         assert written["paired"]["all"]["macro_f1"][side] == pytest.approx(test["macro_f1"], abs=1e-6)
         assert written["paired"]["clean"]["accuracy"][side] == pytest.approx(test["accuracy_clean"], abs=1e-6)
         assert written["paired"]["clean"]["n"] == test["n_clean"]
-    assert written["config"]["head.act._target_"] == {"a": "torch.nn.ReLU", "b": "torch.nn.GELU"}
+    assert written["config"]["head.act._target_"] == {"a": "torch:ReLU", "b": "torch:GELU"}
     assert written["config"]["trainer.max_epochs"] == {"a": 2, "b": 4} and written["config"]["seed"] == {"a": 0, "b": 1}
     assert not any("dir" in key or "root" in key for key in written["config"])
     assert "started" not in written["environment"]

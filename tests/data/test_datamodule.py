@@ -29,7 +29,7 @@ def test_the_last_batch_is_never_too_small(n, least):
     assert max(sizes) < 32 + least
 
 
-def test_a_batch_is_the_pictures_of_its_rows():
+def test_a_batch_is_the_images_of_its_rows():
     faces = make_faces()
     data = FERDataModule(faces, official(faces), batch_size=16, seed=3)
     seen = []

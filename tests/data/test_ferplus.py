@@ -96,7 +96,7 @@ DAMAGE = {
     "negative": (lambda t: [*t[:5], "Training,,11,-1,0,0,0,0,0,0,0,0"], "line 6: neutral is '11'"),
     "eleven votes": (lambda t: [*t[:5], "Training,,5,6,0,0,0,0,0,0,0,0"], "line 6: it has 11 votes rather than ten"),
     "eight votes": (lambda t: [*t[:5], "Training,,5,3,0,0,0,0,0,0,0,0"], "line 6: it has 8 votes rather than ten"),
-    "missing row": (lambda t: t[:-1], "it has 111 rows rather than 112, one a picture"),
+    "missing row": (lambda t: t[:-1], "it has 111 rows rather than 112, one per image"),
     "swapped rows": (lambda t: [*t[:64], t[65], t[64], *t[66:]], "line 65: Usage is PublicTest, .* of Training in .*copy"),
 }
 
@@ -196,7 +196,7 @@ def test_the_distribution_is_over_the_seven_classes():
 
 
 @pytest.mark.parametrize("label_set", ["ferplus_majority", "ferplus_votes"])
-def test_pictures_without_a_majority_leave_every_part(root, caplog, label_set):
+def test_images_without_a_majority_leave_every_part(root, caplog, label_set):
     write_votes(root)
     caplog.set_level("INFO")
     faces = read(root, labels=label_set)
@@ -341,7 +341,7 @@ class TestRealVotes:
         assert round(100 * (shares[range(len(labels)), labels] == 0).double().mean().item(), 1) == unseen
         assert np.sum(table[:, OPTIONS.index("NF")] == 10) == no_face
 
-    def test_pictures_with_a_majority(self, real):
+    def test_images_with_a_majority(self, real):
         faces = ferplus.relabel(real, "ferplus_majority")
         split = official(faces)
         assert [len(part) for part in (split.train, split.val, split.test)] == [26778, 3372, 3350]

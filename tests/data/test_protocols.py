@@ -1,4 +1,4 @@
-"""Splits by name: their sizes, their shares of each class, and that no picture is on two sides."""
+"""Splits by name: their sizes, their shares of each class, and that no image is on two sides."""
 
 import tempfile
 
@@ -16,10 +16,10 @@ from fer_lightning.data.protocols import (
     k_fold,
     official,
     random_70_15_15,
-    random_90_10,
     swapped,
     swapped_merged,
     train_875_125,
+    train_plus_one_test,
 )
 from fer_lightning.data.twins import picture_ids
 from fer_lightning.process.errors import ConfigError, DataError
@@ -47,13 +47,13 @@ def sizes(split):
 
 
 def shared(faces, one, other):
-    """How many pictures of one part have an identical picture in the other."""
+    """How many images of one part have an identical image in the other."""
     ids = picture_ids(faces.pixels)
     return int(np.isin(ids[one], ids[other]).sum())
 
 
 @pytest.mark.parametrize("name", options("protocol"))
-def test_every_protocol_takes_each_picture_once_and_has_its_name(name):
+def test_every_protocol_takes_each_image_once_and_has_its_name(name):
     faces = make_faces(twins=60)
     split = instantiate(compose(f"protocol={name}").protocol)(faces)
     everything = np.concatenate(parts(split))
@@ -76,11 +76,11 @@ def test_official_and_swapped():
 
 def test_90_10_names_its_validation_part():
     faces = make_faces()
-    public, private = random_90_10(faces), random_90_10(faces, "PrivateTest")
-    assert (public.protocol, private.protocol) == ("random_90_10_PublicTest", "random_90_10_PrivateTest")
+    public, private = train_plus_one_test(faces), train_plus_one_test(faces, "PrivateTest")
+    assert (public.protocol, private.protocol) == ("train_plus_one_test_PublicTest", "train_plus_one_test_PrivateTest")
     assert public.val.tolist() == list(range(600, 700)) and sizes(public) == sizes(private) == [700, 100, 0]
     with pytest.raises(ConfigError, match=r"protocol.val_part=Private: .* Did you mean PrivateTest"):
-        random_90_10(faces, "Private")
+        train_plus_one_test(faces, "Private")
 
 
 def test_sizes_without_twins_are_exact():
@@ -128,7 +128,7 @@ def test_folds_are_disjoint_and_cover_training():
     assert all(split.test.tolist() == list(range(700, 800)) for split in folds)
     with pytest.raises(ConfigError, match="protocol.fold=4: folds are 0 to 3"):
         k_fold(faces, 4, 4)
-    with pytest.raises(ConfigError, match="protocol.folds=1: two folds are the least"):
+    with pytest.raises(ConfigError, match="protocol.folds=1: the minimum is two folds"):
         k_fold(faces, 1)
 
 
@@ -137,11 +137,11 @@ def test_folds_are_disjoint_and_cover_training():
     st.floats(0, 1),
     st.integers(0, 99),
 )
-def test_no_group_is_ever_torn(pictures, share, seed):
-    labels, groups = np.array(pictures).T
-    pool = np.arange(len(pictures))
+def test_no_group_is_ever_torn(images, share, seed):
+    labels, groups = np.array(images).T
+    pool = np.arange(len(images))
     size = round(share * len(pool))
-    drawn, rest = draw_stratified(pool, size, labels, groups, np.random.default_rng(seed))
+    drawn, rest = draw_stratified(pool, size, labels=labels, groups=groups, rng=np.random.default_rng(seed))
     assert np.array_equal(np.sort(np.concatenate([drawn, rest])), pool)
     assert not np.intersect1d(groups[drawn], groups[rest]).size
     classes = len(np.unique(labels))
@@ -152,7 +152,7 @@ def test_no_group_is_ever_torn(pictures, share, seed):
 def test_without_groups_sizes_and_shares_are_exact(labels, share, seed):
     labels, pool = np.array(labels), np.arange(len(labels))
     size = round(share * len(pool))
-    drawn, rest = draw_stratified(pool, size, labels, pool, np.random.default_rng(seed))
+    drawn, rest = draw_stratified(pool, size, labels=labels, groups=pool, rng=np.random.default_rng(seed))
     assert (len(drawn), len(rest)) == (size, len(pool) - size)
     exact = np.bincount(labels, minlength=7) * size / len(pool)
     assert np.abs(np.bincount(labels[drawn], minlength=7) - exact).max() < 1
@@ -161,7 +161,7 @@ def test_without_groups_sizes_and_shares_are_exact(labels, share, seed):
 def test_a_test_part_without_labels_is_refused():
     faces = make_faces((80, 10, 10))
     faces.labels[95] = NO_LABEL
-    with pytest.raises(DataError, match="9 labelled pictures of 10 in PrivateTest, and protocol=official needs"):
+    with pytest.raises(DataError, match="9 labelled images of 10 in PrivateTest, and protocol=official needs"):
         official(faces)
     with pytest.raises(DataError, match="protocol=random_70_15_15 needs them all"):
         random_70_15_15(faces)
@@ -177,7 +177,7 @@ def test_the_counts_of_the_checklist():
             official: [28709, 3589, 3589],
             swapped: [28709, 3589, 3589],
             swapped_merged: [32298, 0, 3589],
-            random_90_10: [32298, 3589, 0],
+            train_plus_one_test: [32298, 3589, 0],
             random_70_15_15: [25121, 5383, 5383],
             train_875_125: [25120, 3589, 7178],
             k_fold: [22967, 5742, 3589],

@@ -1,4 +1,4 @@
-"""The real FER-2013, where there is a copy: its verdict, its pictures against a plain reading, the other layouts, the cache, the memory."""
+"""The real FER-2013, where there is a copy: its verdict, its images against a plain reading, the other layouts, the cache, the memory."""
 
 import subprocess
 import sys
@@ -106,14 +106,14 @@ def test_kaggle_pair(faces, rows, folder):
     np.testing.assert_array_equal(ours.labels, np.where(faces.usage == 0, faces.labels, NO_LABEL))
 
 
-def encode(picture, kind, **options):
+def encode(image, kind, **options):
     stream = BytesIO()
-    Image.fromarray(picture).save(stream, kind, **options)
+    Image.fromarray(image).save(stream, kind, **options)
     return stream.getvalue()
 
 
 def test_numbered_png_edition(faces, folder):
-    """Its test/ in full; of its train/ one picture a class, because 28,709 files take 10 s."""
+    """Its test/ in full; of its train/ one image a class, because 28,709 files take 10 s."""
     for c, name in enumerate(("angry", "disgusted", "fearful", "happy", "sad", "surprised", "neutral")):
         members = np.flatnonzero(faces.labels == c)
         for place, part in (("train", members[:1]), ("test", members[faces.usage[members] > 0])):
@@ -129,8 +129,8 @@ def test_jpeg_in_parquet_with_nameless_alphabetical_labels(faces, folder):
     ids = [sorted(CLASSES).index(name) for name in CLASSES]
     for s, split in enumerate(("train", "publicTest", "privateTest")):
         part = np.flatnonzero(faces.usage == s)
-        pictures, labels = [encode(faces.pixels[i, 0], "JPEG", quality=75) for i in part], [ids[c] for c in faces.labels[part]]
-        pq.write_table(pa.table({"img_bytes": pictures, "labels": labels}), folder / f"{split}-00000-of-00001.parquet")
+        images, labels = [encode(faces.pixels[i, 0], "JPEG", quality=75) for i in part], [ids[c] for c in faces.labels[part]]
+        pq.write_table(pa.table({"img_bytes": images, "labels": labels}), folder / f"{split}-00000-of-00001.parquet")
     ours = fer2013.read(folder, folder / "cache")
     assert ours.verdict == "official-lossy"
     np.testing.assert_array_equal(ours.labels, faces.labels)

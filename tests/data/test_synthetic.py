@@ -68,11 +68,11 @@ def test_rows_are_shuffled_within_a_split(faces):
     assert set(labels[:60]) > {0, 2, 3, 4, 5, 6}
 
 
-def test_no_picture_occurs_twice(faces):
+def test_no_image_occurs_twice(faces):
     assert len({face.tobytes() for face in faces.pixels}) == len(faces.pixels)
 
 
-def test_every_picture_has_contrast(faces):
+def test_every_image_has_contrast(faces):
     assert faces.pixels.reshape(len(faces.pixels), -1).std(1).min() > 5
 
 

@@ -205,7 +205,7 @@ def test_what_is_harmless_of_hydra_may_be_set():
         (["hydra.job.name=../../x"], "hydra.job.name=../../x: give a plain name"),
         (["hydra.output_subdir=../x"], "hydra.output_subdir=../x: give a plain name"),
         (["-m", "seed=0,1", "hydra.sweep.dir=../../x"], "hydra.sweep.dir=../../x leads out of the current folder"),
-        (["-m", "seed=0,1", "study.name=../x"], "hydra.sweep.dir=multirun/../x leads out of the current folder"),
+        (["-m", "study=../study/schedulers", "backbone=compact"], "multirun/../study/schedulers leads out of the current folder"),
         (["-m", "seed=0,1", "hydra.sweep.subdir=../x"], "../x leads out of the sweep's folder"),
         (["-m", "seed=0,1", "hydra.sweep.subdir=/x"], "/x leads out of the sweep's folder"),
         (["-m", "+backbone.name=a,../../x", "hydra.sweep.subdir=${backbone.name}"], "../../x leads out of the sweep's folder"),

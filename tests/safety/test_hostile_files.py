@@ -92,9 +92,9 @@ PICTURES = {
     "text.jpg": (lambda path: path.write_text("no picture"), "cannot be read as a picture"),
     "pickle.jpg": (lambda path: path.write_bytes(b"cos\nsystem\n(S'touch executed'\ntR."), "cannot be read as a picture"),
     "empty.jpg": (lambda path: path.write_bytes(b""), "cannot be read as a picture"),
-    "folder.jpg": (lambda path: path.mkdir(), "no regular file"),
-    "pipe.jpg": (os.mkfifo, "no regular file"),
-    "device.jpg": (lambda path: path.symlink_to("/dev/zero"), "no regular file"),
+    "folder.jpg": (lambda path: path.mkdir(), "not a regular file"),
+    "pipe.jpg": (os.mkfifo, "not a regular file"),
+    "device.jpg": (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
     "sparse.jpg": (sparse, "8,000,000,000 bytes"),
     "drawing.svg": (lambda path: path.write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'), "cannot be read"),
     "script.eps": (lambda path: path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(x) print\n"), "cannot be read"),
@@ -340,7 +340,7 @@ def test_an_archive_is_not_unpacked_whatever_its_members_are_called(tmp_path):
     ]  # fmt: skip
     table = b"emotion,pixels,Usage\nx,1,Training\n"
     archived(inside / "fer2013.tar.gz", *((one, b"") for one in others), (member("../../fer2013.csv"), table))
-    with pytest.raises(DataError, match=r"fer2013\.csv, line 2 \(picture 1\): emotion is 'x'"):
+    with pytest.raises(DataError, match=r"fer2013\.csv, line 2 \(image 1\): emotion is 'x'"):
         list(read_archive(inside / "fer2013.tar.gz"))
     assert list(tmp_path.rglob("*")) == [inside, inside / "fer2013.tar.gz"] and not Path("/tmp/outside-of-fer2013").exists()
 
@@ -381,7 +381,7 @@ def test_data_that_are_a_pipe_are_not_waited_for(name, tmp_path):
     path = tmp_path / "data" / name
     path.parent.mkdir(parents=True)
     os.mkfifo(path)
-    with pytest.raises(DataError, match="No copy of FER-2013" if name == "fer2013.csv" else "no regular file"):
+    with pytest.raises(DataError, match="No copy of FER-2013" if name == "fer2013.csv" else "not a regular file"):
         fer2013.read(tmp_path / "data")
 
 

@@ -233,7 +233,7 @@ def test_a_misspelt_key_in_the_root_file_is_refused(command, tmp_path):
 def test_a_study_without_multirun_says_so(command, tmp_path):
     own = tmp_path / "own" / "study"
     own.mkdir(parents=True)
-    study = "# @package _global_\nstudy:\n  name: acts\nhydra:\n  sweeper:\n    params:\n      head.act: relu,gelu\n"
+    study = "# @package _global_\nstudy:\n  question: Which?\nhydra:\n  sweeper:\n    params:\n      head.act: relu,gelu\n"
     (own / "acts.yaml").write_text(study)
     here = ["--config-dir", str(own.parent), "study=acts", *TINY, "logger=csv"]
     done = command(*here)

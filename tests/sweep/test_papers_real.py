@@ -19,7 +19,7 @@ def cache(tmp_path_factory):
 @pytest.mark.parametrize(
     ("recipe", "backbone", "batch", "protocol", "test_part"),
     [
-        ("cnn_batchnorm", "batchnorm_cnn", None, "random_90_10_PublicTest", 0),
+        ("cnn_batchnorm", "batchnorm_cnn", None, "train_plus_one_test_PublicTest", 0),
         ("uniform_50", "resnet18", 64, "official", 3589),
         ("uniform_50", "vgg11", 64, "official", 3589),
         ("uniform_50", "mobilenet_v3_small", 64, "official", 3589),

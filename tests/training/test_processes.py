@@ -213,5 +213,5 @@ def test_torchrun_is_refused(command, monkeypatch):
 @pytest.mark.slow
 def test_fewer_images_than_processes_are_refused(process, tmp_path):
     done = process("fer_lightning", *RAGGED, *TWO, "data.test=1", "hydra.run.dir=two")
-    assert done.code == 1 and "the test part has 1 pictures, fewer than processes" in squeeze(done.text)
+    assert done.code == 1 and "the test part has 1 images, fewer than processes" in squeeze(done.text)
     assert "Traceback" not in done.text
