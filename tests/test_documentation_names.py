@@ -23,12 +23,14 @@ def in_backticks(page):
 
 def is_there(name):
     """Whether a file of the project has this path, from the root or from the package, or this bare name."""
-    return (ROOT / name).exists() or (ROOT / "fer_lightning" / name).exists() if "/" in name else any(path.name == name for path in (*FILES, *ROOT.iterdir()))
+    if "/" in name:
+        return (ROOT / name).exists() or (ROOT / "fer_lightning" / name).exists()
+    return any(path.name == name for path in (*FILES, *ROOT.iterdir()))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_that_a_page_names_exist(page):
-    names = [name for name in in_backticks(page) if re.fullmatch(r"[\w.-]+(/[\w.-]+)*/?", name)]
+    names = [name for name in in_backticks(page) if re.fullmatch(r"\w[\w.-]*(/[\w.-]+)*/?", name)]
     paths = [name for name in names if name.endswith(KINDS) or (name.split("/")[0] in PARTS and "/" in name)]
     assert [name for name in paths if name.split("/")[-1] not in MADE and "NAME" not in name and not is_there(name)] == []
 
