@@ -156,7 +156,7 @@ def test_the_command(study, monkeypatch, capsys):
     main()
     assert "report.html" in capsys.readouterr().out and not Page(study / "report.html").all("img")
     monkeypatch.setattr(sys, "argv", ["report", str(study), "--figures", "bmp"])
-    with pytest.raises(SystemExit, match="2"):
+    with pytest.raises(SystemExit, match="1"):
         main()
     assert "pdf" in capsys.readouterr().err
 
