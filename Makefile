@@ -24,7 +24,7 @@ sweep: setup
 
 test: setup
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -q -n 2 $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
 
 test-all: setup
 	$(BIN)/python -m pytest -q -m "" $(ARGS)

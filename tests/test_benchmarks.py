@@ -53,7 +53,7 @@ def test_a_script_says_what_it_measures(benchmark, script):
     assert done.code == 0 and "usage:" in done.text
 
 
-@pytest.mark.parametrize("script", TINY)
+@pytest.mark.parametrize("script", [pytest.param(name, marks=[pytest.mark.slow] if name == "allocation" else []) for name in TINY])
 def test_a_script_runs_to_the_end(benchmark, script):
     done = benchmark(script, TINY[script])
     assert done.code == 0, done.text

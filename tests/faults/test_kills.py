@@ -67,7 +67,8 @@ def done_results(study):
     return {path.parent.name: path.read_bytes() for path in study.glob("s*/result.json") if read_result(path.parent)["status"] == "done"}
 
 
-@pytest.mark.parametrize(("jobs", "kills", "spread"), [(3, 6, 2), pytest.param(16, 100, 6, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("jobs", "kills", "spread"), [(3, 6, 2), (16, 100, 6)])
 def test_a_study_killed_again_and_again_ends_as_one_that_was_not(fork, tmp_path, jobs, kills, spread):
     """Half of the kills are counted from the first line of a process, half from its first epoch; spread: over so many times, at most, what
     the study takes undisturbed.

@@ -137,12 +137,12 @@ KILLS = """
 @pytest.mark.parametrize(
     ("point", "epochs"),
     [
-        ("in the first epoch", None),
+        pytest.param("in the first epoch", None, marks=pytest.mark.slow),
         ("in the third epoch", 2),
         ("between row and checkpoint", None),
-        ("before the test", 4),
-        ("after the test", 4),
-        ("after the result", "done"),
+        pytest.param("before the test", 4, marks=pytest.mark.slow),
+        pytest.param("after the test", 4, marks=pytest.mark.slow),
+        pytest.param("after the result", "done", marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_run_loses_the_epoch_under_way_at_most(command, tmp_path, point, epochs):

@@ -110,6 +110,7 @@ def test_two_processes_share_a_study(tmp_path):
         assert "6 of 6 jobs done" in process.text
 
 
+@pytest.mark.slow
 def test_the_job_of_a_process_that_dies_is_taken_over(tmp_path):
     sweep = ["-m", "seed=0,1", *SMALL, "trainer.max_epochs=40"]
     first = Process(tmp_path, *sweep)

@@ -58,7 +58,7 @@ def test_a_worker_learns_of_its_sweep_from_the_overrides_alone(tmp_path, monkeyp
     "launcher",
     [
         pytest.param(["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], marks=needs("joblib"), id="joblib"),
-        pytest.param(["hydra/launcher=submitit_local"], marks=needs("submitit"), id="submitit_local"),
+        pytest.param(["hydra/launcher=submitit_local"], marks=[needs("submitit"), pytest.mark.slow], id="submitit_local"),
         pytest.param(["hydra/launcher=ray"], marks=[needs("ray"), pytest.mark.slow], id="ray"),
     ],
 )

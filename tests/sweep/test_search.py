@@ -98,6 +98,7 @@ def test_what_is_drawn_twice_is_trained_once(command, tmp_path):
 
 
 @needs_optuna
+@pytest.mark.slow
 def test_where_a_search_is_interrupted_does_not_matter(command, tmp_path):
     args = [*SEARCH, RATE, "hydra.sweeper.n_trials=3", "trainer.max_epochs=30"]
     running = start(tmp_path, *args)
@@ -135,6 +136,7 @@ def test_other_choices_are_another_search(command):
     assert done.code == 1 and "not those with which this search began" in done.text and "Traceback" not in done.text
 
 
+@pytest.mark.slow
 def test_a_w_and_b_agent_drives_the_same_command(tmp_path):
     """The client's real agent; the server that draws is a stand-in."""
     sweep = yaml.safe_load((ROOT / "docs" / "wandb_sweep.yaml").read_text())

@@ -46,6 +46,7 @@ def test_jobs_side_by_side_leave_what_jobs_one_after_the_other_leave(process, tm
     assert len(owners) == 2
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_elsewhere_is_recorded_and_passed_over(process, tmp_path):
     done = process("fer_lightning", "-m", *FROZEN, "optimizer.lr=0.1,-1,0.2", *SHARED, "hydra.sweep.dir=sweep")
     status = {path.parent.name: json.loads(path.read_text())["status"] for path in tmp_path.glob("sweep/*/result.json")}
@@ -78,6 +79,7 @@ def test_ctrl_c_ends_those_that_run_and_starts_no_more(long_sweep, tmp_path):
     assert len(list(tmp_path.glob("sweep/*-s0"))) == 3
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_ends_the_sweep_with_a_sentence(long_sweep, tmp_path):
     sweep, (run, _) = long_sweep
     os.kill(json.loads((run / "result.json").read_text())["environment"]["pid"], signal.SIGKILL)

@@ -106,8 +106,12 @@ def check(root, name, number):
         assert "not comparable: synthetic data" in report or "Nothing that the paper prints" in report
 
 
-@pytest.mark.parametrize("name", STUDIES)
-def test_every_study_runs_on_few_pictures(command, tmp_path, name):
+# The six with eight jobs or more take two thirds of the time: `make test-all` runs them. What their configs name is checked above.
+LARGE = ("architectures", "baselines", "batch_dropout_grid", "efficientnet_ablations", "optimizers", "schedulers")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else []) for name in STUDIES])
+def test_every_study_runs_on_few_images(command, tmp_path, name):
     done = command("-m", f"study={name}", *SMOKE, *FEW, *SHORT.get(name, SMALL))
     assert done.code == 0, done.text
     ledger = json.loads((tmp_path / "multirun" / name / "study.json").read_text())

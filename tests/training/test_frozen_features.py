@@ -37,7 +37,7 @@ def images_seen(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize("augment", ["flip", "mixup"])
+@pytest.mark.parametrize("augment", ["flip", pytest.param("mixup", marks=pytest.mark.slow)])
 def test_jobs_that_share_a_frozen_backbone_leave_what_separate_jobs_leave(command, tmp_path, images_seen, augment):
     chosen = ["augment=flip_shift", "+augment.mixup=0.4"] if augment == "mixup" else [f"augment={augment}"]
     assert command("-m", *FROZEN, *chosen, "head.act=relu,mish,gelu", "hydra.sweep.dir=together").code == 0
