@@ -70,7 +70,7 @@ def survey(ids, faces):
         "redundant": len(ids) - len(sizes),
         "groups": int(np.sum(sizes > 1)),
         "largest": int(sizes.max()),
-        "conflicting": int(np.sum((_label_table(ids, faces.labels) > 0).sum(1) > 1)),
+        "conflicting": int(np.sum((_table(ids, faces.labels, len(CLASSES)) > 0).sum(1) > 1)),
         "across_splits": int(np.sum(across)),
         "within_a_split": int(np.sum((sizes > 1) & ~across)),
         "public_in_training": int(np.sum(~without_twin(ids, public, training))),
@@ -89,7 +89,7 @@ def groups(ids):
 
 def agreement(ids, labels, pairs=None):
     """{pairs, same_label} over the pairs of labelled images with equal ids; with `pairs` of rows (P, 2), between the ids of these."""
-    table = _label_table(ids, labels)
+    table = _table(ids, labels, len(CLASSES))
     totals = table.sum(1)
     if pairs is None:
         return {"pairs": int(np.sum(totals * (totals - 1)) // 2), "same_label": int(np.sum(table * (table - 1)) // 2)}
@@ -109,13 +109,9 @@ def padded(ids, faces):
     return found
 
 
-def _label_table(ids, labels):
-    """How many images of each id have each label, (ids, 7); those without a label left out."""
-    known = labels != NO_LABEL
-    return _table(ids[known], labels[known], len(CLASSES), ids.max() + 1)
-
-
-def _table(ids, kinds, width, height=None):
-    table = np.zeros((height or ids.max() + 1, width), np.int64)
-    np.add.at(table, (ids, kinds), 1)
+def _table(ids, kinds, width):
+    """How many images of each id are of each kind, (ids, width); those without a label left out."""
+    known = kinds != NO_LABEL
+    table = np.zeros((ids.max() + 1, width), np.int64)
+    np.add.at(table, (ids[known], kinds[known]), 1)
     return table
