@@ -8,7 +8,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from fer_lightning.config.compose import CONF
+from fer_lightning.config import schema  # noqa: F401  (stores the schema)
+from fer_lightning.config.groups import CONF
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.process.memory import keep_freed_memory
 from fer_lightning.training.build import build_callbacks, build_module, build_phases

@@ -23,7 +23,7 @@ from hydra.utils import instantiate
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from fer_lightning.config.compose import CONF
+from fer_lightning.config.groups import CONF
 from fer_lightning.model.precision import pick_precision
 from fer_lightning.sweep.planning import estimate
 from fer_lightning.training.quieten import quieten

@@ -12,13 +12,11 @@ from fer_lightning.process.command_line import command
 from fer_lightning.process.files import check_writable, replace_file
 from fer_lightning.process.terminal import console
 
-NEAR = 0.94
-
 
 def add_arguments(parser):
     parser.add_argument("folder", help="where a copy of FER-2013 is, in any layout")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--near", type=float, default=NEAR, metavar="SIMILARITY", help="near twins have this or more (default: %(default)s)")
+    how.add_argument("--near", type=float, default=0.94, metavar="SIMILARITY", help="near twins have this or more (default: %(default)s)")
     how.add_argument("--no-near", dest="near", action="store_const", const=None, help="look for identical images only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings, with the rows")
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="write a PNG with examples")

@@ -19,7 +19,7 @@ def level_text(value):
 def level_name(key, value, keys=()):
     """A level as part of a name: the option of a config group as it is ("relu"), any other value after the last word of its key ("lr0.1").
 
-    keys: all swept keys. If two of them end in the same word, the whole key is written.
+    keys: all swept keys. If two of them end in the same word, the full key is written.
     """
     return level_text(value) if is_group(key) else f"{_short(key, keys)}{level_text(value)}"
 

@@ -22,8 +22,6 @@ PLUGINS = ("hydra._internal.core_plugins.", "hydra_plugins.", "optuna.samplers."
 
 LOG_FOLDER = "${hydra.runtime.output_dir}/"
 
-ABSOLUTE = "Give it as an absolute path if you mean it."
-
 
 def check_arguments(arguments):
     """Raise ConfigError for an argument with which Hydra would run or write something before it can be checked."""
@@ -61,7 +59,7 @@ def check_sweep(config, jobs):
 
 def _check_folder(key, folder):
     if ".." in PurePath(folder).parts:
-        raise ConfigError(f"{key}={folder} leads out of the current folder. {ABSOLUTE}")
+        raise ConfigError(f"{key}={folder} leads out of the current folder. Give it as an absolute path if you mean it.")
 
 
 def _check_hydra(hydra):

@@ -4,7 +4,7 @@ import numpy as np
 
 from fer_lightning.data.faces import CLASSES, NO_LABEL, SPLITS
 from fer_lightning.data.published_copy import OFFICIAL_COUNTS, difference
-from fer_lightning.data.twins import blank, picture_ids, without_sibling
+from fer_lightning.data.twins import blank, image_ids, without_twin
 
 ABOUT = {"official": "The published FER-2013, every pixel and label.", "official-lossy": "The published FER-2013, kept as JPEG."}
 
@@ -20,7 +20,7 @@ def audit(faces, near=None):
     near: the similarity from which two images are near twins (`data.near_twins`); None searches identical ones only
     """
     blanks = blank(faces.pixels)
-    ids = picture_ids(faces.pixels)
+    ids = image_ids(faces.pixels)
     # Blank images are identical whatever they were meant to show, so their labels do not tell how consistently people label.
     labels = np.where(blanks, NO_LABEL, faces.labels)
     findings = {
@@ -51,30 +51,30 @@ def _by_split(faces, chosen):
 
 
 def survey(ids, faces):
-    """Counts of what recurs. ids: (N,), equal for pictures that count as the same, from 0 on.
+    """Counts of what recurs. ids: (N,), equal for images that count as the same, from 0 on.
 
     Returns a dict:
         distinct, redundant:    how many are left where one of each group is kept, and how many are not
-        groups, largest:        of two pictures or more
+        groups, largest:        of two images or more
         conflicting, across_splits, within_a_split: so many groups have labels that differ, lie in several splits, in one
-        public_in_training, private_in_training, private_in_training_or_public: so many test pictures recur there
-        leaked:                 {class: share of its PrivateTest pictures that recur in Training or PublicTest}, None where it has none
+        public_in_training, private_in_training, private_in_training_or_public: so many test images recur there
+        leaked:                 {class: share of its PrivateTest images that recur in Training or PublicTest}, None if it has none
     """
     sizes = np.bincount(ids)
     across = (_table(ids, faces.usage, len(SPLITS)) > 0).sum(1) > 1
     training, public, private = (np.flatnonzero(faces.usage == s) for s in range(len(SPLITS)))
-    leaked = ~without_sibling(ids, private, np.concatenate([training, public]))
+    leaked = ~without_twin(ids, private, np.concatenate([training, public]))
     by_class = {name: leaked[faces.labels[private] == c] for c, name in enumerate(CLASSES)}
     return {
         "distinct": len(sizes),
         "redundant": len(ids) - len(sizes),
         "groups": int(np.sum(sizes > 1)),
         "largest": int(sizes.max()),
-        "conflicting": int(np.sum((_label_table(ids, faces.labels) > 0).sum(1) > 1)),
+        "conflicting": int(np.sum((_table(ids, faces.labels, len(CLASSES)) > 0).sum(1) > 1)),
         "across_splits": int(np.sum(across)),
         "within_a_split": int(np.sum((sizes > 1) & ~across)),
-        "public_in_training": int(np.sum(~without_sibling(ids, public, training))),
-        "private_in_training": int(np.sum(~without_sibling(ids, private, training))),
+        "public_in_training": int(np.sum(~without_twin(ids, public, training))),
+        "private_in_training": int(np.sum(~without_twin(ids, private, training))),
         "private_in_training_or_public": int(np.sum(leaked)),
         "leaked": {name: float(part.mean()) if len(part) else None for name, part in by_class.items()},
     }
@@ -88,8 +88,8 @@ def groups(ids):
 
 
 def agreement(ids, labels, pairs=None):
-    """{pairs, same_label} over the pairs of labelled pictures with equal ids; with `pairs` of rows (P, 2), between the ids of these."""
-    table = _label_table(ids, labels)
+    """{pairs, same_label} over the pairs of labelled images with equal ids; with `pairs` of rows (P, 2), between the ids of these."""
+    table = _table(ids, labels, len(CLASSES))
     totals = table.sum(1)
     if pairs is None:
         return {"pairs": int(np.sum(totals * (totals - 1)) // 2), "same_label": int(np.sum(table * (table - 1)) // 2)}
@@ -109,13 +109,9 @@ def padded(ids, faces):
     return found
 
 
-def _label_table(ids, labels):
-    """How many pictures of each id have each label, (ids, 7); those without a label left out."""
-    known = labels != NO_LABEL
-    return _table(ids[known], labels[known], len(CLASSES), ids.max() + 1)
-
-
-def _table(ids, kinds, width, height=None):
-    table = np.zeros((height or ids.max() + 1, width), np.int64)
-    np.add.at(table, (ids, kinds), 1)
+def _table(ids, kinds, width):
+    """How many images of each id are of each kind, (ids, width); those without a label left out."""
+    known = kinds != NO_LABEL
+    table = np.zeros((ids.max() + 1, width), np.int64)
+    np.add.at(table, (ids[known], kinds[known]), 1)
     return table

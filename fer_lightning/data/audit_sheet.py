@@ -1,6 +1,5 @@
 """Images of what an audit found: identical ones with different labels, near twins across splits, blank ones."""
 
-
 from matplotlib.figure import Figure
 
 from fer_lightning.data.faces import CLASSES, NO_LABEL, SPLITS
@@ -15,10 +14,10 @@ def draw(faces, findings, path):
     sections = list(_sections(faces, findings))
     lines = [max(1, -(-len(shown) // COLUMNS)) for _, shown in sections]
     figure = Figure(figsize=(1.15 * COLUMNS, 1.6 * sum(lines) + 0.35 * len(lines)), layout="constrained")
-    parts = figure.subfigures(len(sections), 1, height_ratios=[1.6 * count + 0.35 for count in lines], squeeze=False).flat
-    for part, count, (title, shown) in zip(parts, lines, sections, strict=True):
-        part.suptitle(title if shown else f"{title}: none", fontsize=11, x=0.01, ha="left")
-        for place, axes in enumerate(part.subplots(count, COLUMNS, squeeze=False).flat):
+    rows = figure.subfigures(len(sections), 1, height_ratios=[1.6 * count + 0.35 for count in lines], squeeze=False).flat
+    for section, count, (title, shown) in zip(rows, lines, sections, strict=True):
+        section.suptitle(title if shown else f"{title}: none", fontsize=11, x=0.01, ha="left")
+        for place, axes in enumerate(section.subplots(count, COLUMNS, squeeze=False).flat):
             axes.set_axis_off()
             if place < len(shown):
                 row, remark = shown[place]
@@ -43,7 +42,7 @@ def _side_by_side(pairs):
 
 
 def _conflict(rows, labels):
-    """The first two labelled images of a group whose labels differ, as [(i, j, "")]; none where all are the same."""
+    """The first two labelled images of a group whose labels differ, as [(i, j, "")]; none if all are the same."""
     known = [row for row in rows if labels[row] != NO_LABEL]
     return [(known[0], row, "") for row in known if labels[row] != labels[known[0]]][:1]
 

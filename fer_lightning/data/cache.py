@@ -6,17 +6,16 @@ import logging
 import os
 import re
 import stat
-from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import file_digest, sha256
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 
 from fer_lightning.data.faces import SIZE, Faces
 from fer_lightning.data.published_copy import fingerprint, verdict
 from fer_lightning.process.errors import DataError
+from fer_lightning.process.files import replace_file, replacing
 
 # Part of every key. Raise it if a reader, the verdict or an entry changes, so that older entries are no longer found.
 VERSION = "1"
@@ -44,10 +43,9 @@ def load(source, files, read, folder=None):
             faces = _make(folder, key, source, read())
             if _signature(files) != signature:
                 raise DataError(f"{source}: the files changed while they were read. Start again when they are complete.")
-        with _replacing(link) as stream:
-            stream.write(key.encode())
+        replace_file(link, key)
     except OSError as error:
-        log.warning("%s cannot be cached in %s (%s): every run will read it anew", source, folder, error)
+        log.warning("%s cannot be cached in %s (%s): every run will read it again", source, folder, error)
     if faces:
         return faces
     memory = io.BytesIO()
@@ -101,7 +99,7 @@ def _open(folder, key, source):
 
 def _make(folder, key, source, batches):
     path = folder / f"{key}.npy"
-    with _replacing(path) as stream:
+    with replacing(path) as part, open(part, "wb") as stream:
         # The header has spare room for arrays that grow, so the number of images can be written at the end.
         _write_header(stream, 0)
         labels, usage, lossy = _copy(batches, stream)
@@ -115,8 +113,7 @@ def _make(folder, key, source, batches):
         "labels": labels.tolist(),
         "usage": usage.tolist(),
     }
-    with _replacing(folder / f"{key}.json") as stream:
-        stream.write(json.dumps(entry).encode())
+    replace_file(folder / f"{key}.json", json.dumps(entry))
     return faces
 
 
@@ -142,15 +139,3 @@ def _write_header(stream, n):
 def _checksums(*arrays):
     """Sums of 64-bit words: they detect blocks of zeros and flipped bits, and take 7 ms for all images (CRC-32 38 ms, SHA-256 60 ms)."""
     return [int(array.reshape(-1).view(np.uint64).sum()) for array in arrays]
-
-
-@contextmanager
-def _replacing(path):
-    """A stream whose content appears at `path` complete or not at all, even if another process writes there too."""
-    temporary = path.with_name(f"{path.name}.{uuid4().hex}")
-    try:
-        with open(temporary, "xb") as stream:
-            yield stream
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -33,7 +33,7 @@ LARGEST_ARCHIVE = 1_000_000_000
 TEXTS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 LONGEST_TEXT = 1 << 20
 
-# Twice the longest valid line, so that a file without line ends is not read into memory as one line.
+# Twice the longest valid line.
 LINE_LIMIT = 20_000
 
 AGAIN = "Download the file again, or correct it."
@@ -64,6 +64,25 @@ def read_archive(path):
         if isinstance(error, (DataError, OSError)) and not isinstance(error, gzip.BadGzipFile):
             raise
         raise DataError(f"{path.name}: the archive is cut or damaged ({error}). Download it again.") from error
+
+
+def read_lines(stream):
+    """Yields (number, line), cut at LINE_LIMIT: a file without line ends is not read into memory as one line."""
+    return enumerate(iter(lambda: stream.readline(LINE_LIMIT), b""), 1)
+
+
+def usage_index(cell):
+    """Index into SPLITS of a cell of the column Usage. ValueError if it names no split."""
+    if cell not in USAGES:
+        close = get_close_matches(show(cell), SPLITS, 1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise ValueError(f"Usage is {show(cell)}{hint}; a Usage is {', '.join(SPLITS)}")
+    return USAGES[cell]
+
+
+def show(cell):
+    """Bytes of a file in a message, as text of limited length."""
+    return repr(cell[:20])[1:] + ("..." if len(cell) > 20 else "")
 
 
 class _Bounded:
@@ -116,7 +135,7 @@ def read_files(train, val, test):
 
 def _parse(stream, name, required=COLUMNS, split=NO_SPLIT):
     """Batches of rows; `split` stands in for a column Usage."""
-    lines = enumerate(iter(lambda: stream.readline(LINE_LIMIT), b""), 1)
+    lines = read_lines(stream)
     columns = _header(next(lines, (1, b""))[1], name, required)
     rows = ((image, *row) for image, row in enumerate((row for row in lines if not row[1].isspace()), 1))
     first = True
@@ -136,7 +155,7 @@ def _header(text, name, required):
     if missing or unknown or len(found) != len(set(found)):
         raise DataError(
             f"{name}, line 1: the columns must be {', '.join(required)}; missing: {', '.join(missing) or 'none'}; "
-            f"found: {', '.join(map(_show, found[:9]))}. {AGAIN}"
+            f"found: {', '.join(map(show, found[:9]))}. {AGAIN}"
         )
     return found
 
@@ -165,12 +184,9 @@ def _row(text, columns, split):
         raise ValueError(f"it has {len(cells)} columns rather than {len(columns)}")
     cells = dict(zip(columns, cells, strict=True))
     if b"emotion" in cells and cells[b"emotion"] not in LABELS:
-        raise ValueError(f"emotion is {_show(cells[b'emotion'])}; an emotion is 0 to {len(CLASSES) - 1}")
-    if b"usage" in cells and cells[b"usage"] not in USAGES:
-        near = get_close_matches(_show(cells[b"usage"]), SPLITS, 1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise ValueError(f"Usage is {_show(cells[b'usage'])}{hint}; a Usage is {', '.join(SPLITS)}")
-    return cells[b"pixels"], LABELS.get(cells.get(b"emotion"), NO_LABEL), USAGES.get(cells.get(b"usage"), split)
+        raise ValueError(f"emotion is {show(cells[b'emotion'])}; an emotion is 0 to {len(CLASSES) - 1}")
+    usage = usage_index(cells[b"usage"]) if b"usage" in cells else split
+    return cells[b"pixels"], LABELS.get(cells.get(b"emotion"), NO_LABEL), usage
 
 
 def _cells(text):
@@ -183,7 +199,7 @@ def _plain(field):
     values = [value for value in field.split(b" ") if value]
     for k, value in enumerate(values, 1):
         if not (value.isdigit() and len(value) <= 3 and int(value) <= 255):
-            raise ValueError(f"pixel {k:,} is {_show(value)}; a pixel is 0 to 255")
+            raise ValueError(f"pixel {k:,} is {show(value)}; a pixel is 0 to 255")
     if len(values) != PIXELS:
         raise ValueError(f"it has {len(values):,} pixels rather than {PIXELS:,}")
     return [int(value) for value in values]
@@ -208,7 +224,3 @@ def _fast(fields):
     if values.max() > 255:
         raise ValueError
     return values.astype(np.uint8)
-
-
-def _show(cell):
-    return repr(cell[:20])[1:] + ("..." if len(cell) > 20 else "")

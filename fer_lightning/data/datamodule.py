@@ -37,10 +37,9 @@ class FERDataModule(LightningDataModule):
         self.train_index = split.train
         self.selects = len(split.val) > 0
         for name in ("train", "val", "test"):
-            if 0 < len(getattr(split, name)) < ranks.count():
-                raise ConfigError(
-                    f"trainer.devices={ranks.count()}: the {name} part has {len(getattr(split, name))} images, fewer than processes."
-                )
+            size = len(getattr(split, name))
+            if 0 < size < ranks.count():
+                raise ConfigError(f"trainer.devices={ranks.count()}: the {name} part has {size} images, fewer than processes.")
 
     def enter(self, phase):
         """Take the training images of a phase: those of training, or of training and validation."""

@@ -82,11 +82,11 @@ def _find(root):
 def _file(path):
     if path.name in ("train.csv", "val.csv", "test.csv"):
         return _pair(path.parent)
-    for suffix, reader, argument in (
-        (".csv", read_table, path), (".tar.gz", read_archive, path), (".tgz", read_archive, path), (".parquet", read_parquet, [path]),
-    ):  # fmt: skip
+    if path.name.endswith(".parquet"):
+        return [path], partial(read_parquet, [path])
+    for suffix, reader in ((".csv", read_table), (".tar.gz", read_archive), (".tgz", read_archive)):
         if path.name.endswith(suffix):
-            return [path], partial(reader, argument)
+            return [path], partial(reader, path)
     raise DataError(f"{path}: not a .csv, .tar.gz or .parquet file. Unpack it, or name the folder it is in.")
 
 

@@ -4,13 +4,12 @@ Also what every reader of encoded images needs: classes and splits by name, and 
 """
 
 import re
-from difflib import get_close_matches
 
 import numpy as np
 
 from fer_lightning.data.faces import CLASSES, SIZE, SPLITS
 from fer_lightning.data.published_copy import OFFICIAL_COUNTS
-from fer_lightning.process.errors import DataError
+from fer_lightning.process.errors import DataError, near
 
 CLASS_NAMES = {name: c for c, name in enumerate(CLASSES)}
 CLASS_NAMES |= {"anger": 0, "disgusted": 1, "fearful": 2, "happiness": 3, "sadness": 4, "surprised": 5}
@@ -28,9 +27,7 @@ LARGEST_FILE = 1_000_000
 def class_index(name, where):
     """Index into CLASSES by name, never by rank: sorted by name, sad, surprise and neutral swap places."""
     if name.lower() not in CLASS_NAMES:
-        near = get_close_matches(name.lower(), CLASS_NAMES, 1)
-        hint = f"did you mean {near[0]}?" if near else f"the classes are {', '.join(CLASSES)}."
-        raise DataError(f"{where}: there is no class {name!r}; {hint}")
+        raise DataError(f"{where}: there is no class {name!r}. {near(name.lower(), CLASSES)}")
     return CLASS_NAMES[name.lower()]
 
 

@@ -14,7 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from fer_lightning.data.faces import SIZE
-from fer_lightning.data.twins import BLANK_SD, blank, picture_ids
+from fer_lightning.data.twins import BLANK_SD, blank, image_ids
 from fer_lightning.process.errors import ConfigError
 from fer_lightning.process.files import replace_file
 
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 def photo_ids(pixels, threshold):
     """One integer per image, equal where images are linked by pairs of near or identical twins. pixels: (N, 1, 48, 48). Returns (N,)."""
-    return link(picture_ids(pixels), near_twins(pixels, threshold)[0])
+    return link(image_ids(pixels), near_twins(pixels, threshold)[0])
 
 
 def link(ids, pairs):
@@ -89,7 +89,7 @@ def find_near_twins(pixels, threshold):
     Returns (pairs (P, 2), similarities (P,)): rows i < j, for identical images the first of their rows; blank images have no twin.
     """
     log.info("searching for near twins among %d images: a minute for all of FER-2013, once", len(pixels))
-    first = np.sort(np.unique(picture_ids(pixels), return_index=True)[1])
+    first = np.sort(np.unique(image_ids(pixels), return_index=True)[1])
     first = first[~blank(pixels[first])]
     images = torch.from_numpy(pixels[first, 0])
     found = []

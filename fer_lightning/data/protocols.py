@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from fer_lightning.data.faces import NO_LABEL, SPLITS
-from fer_lightning.data.twins import picture_ids
+from fer_lightning.data.twins import image_ids
 from fer_lightning.process.errors import ConfigError, DataError, near
 
 NONE = np.empty(0, np.int64)
@@ -112,7 +112,7 @@ def _stratified(faces, seed, keep_twins_together):
     if seed < 0:
         raise ConfigError(f"protocol.seed={seed}: a seed is 0 or more.")
     rng = np.random.default_rng(seed)
-    groups = picture_ids(faces.pixels) if keep_twins_together else np.arange(len(faces.labels))
+    groups = image_ids(faces.pixels) if keep_twins_together else np.arange(len(faces.labels))
     return partial(draw_stratified, labels=faces.labels, groups=groups, rng=rng), "_twins_together" if keep_twins_together else ""
 
 
@@ -124,7 +124,7 @@ def draw_stratified(pool, size, *, labels, groups, rng):
     """
     _, first, group, counts = np.unique(groups[pool], return_index=True, return_inverse=True, return_counts=True)
     classes = labels[pool][first]
-    quota = _shares(size, np.bincount(classes, weights=counts))
+    quota = shares(size, np.bincount(classes, weights=counts))
     drawn = np.zeros(len(counts), bool)
     for g in rng.permutation(len(counts)):
         if counts[g] <= quota[classes[g]]:
@@ -134,9 +134,9 @@ def draw_stratified(pool, size, *, labels, groups, rng):
     return pool[chosen], pool[~chosen]
 
 
-def _shares(size, counts):
-    """`size` divided in proportion to the counts; the largest remainders are rounded up."""
+def shares(size, counts):
+    """`size` divided in proportion to the counts (n,); the largest remainders are rounded up."""
     exact = size * counts / counts.sum()
-    shares = np.floor(exact).astype(np.int64)
-    shares[np.argsort(shares - exact, kind="stable")[: size - shares.sum()]] += 1
-    return shares
+    whole = np.floor(exact).astype(np.int64)
+    whole[np.argsort(whole - exact, kind="stable")[: size - whole.sum()]] += 1
+    return whole

@@ -3,6 +3,7 @@
 import numpy as np
 
 from fer_lightning.data.faces import CLASSES, SIZE, SPLITS, Faces
+from fer_lightning.data.protocols import shares
 from fer_lightning.data.published_copy import OFFICIAL_COUNTS, fingerprint
 from fer_lightning.process.errors import DataError
 
@@ -31,7 +32,7 @@ def draw(train=2048, val=512, test=512, seed=0):
     Pose, face shape, tones, light, sharpness, noise, occlusion and the strength of the expression vary independently of the class.
     The classes are as imbalanced as in FER-2013. A split depends on its own size and the seed, not on the other sizes.
 
-    Raises DataError for a size or seed that is not a whole number >= 0.
+    Raises DataError for a size or seed that is not an integer >= 0.
     """
     for key, value in {"train": train, "val": val, "test": test, "seed": seed}.items():
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
@@ -44,7 +45,7 @@ def draw(train=2048, val=512, test=512, seed=0):
 
 
 def _split(n, s, rng):
-    labels = rng.permutation(np.repeat(np.arange(len(CLASSES)), _shares(n, list(OFFICIAL_COUNTS[SPLITS[s]].values()))))
+    labels = rng.permutation(np.repeat(np.arange(len(CLASSES)), _class_counts(n, s)))
     traits = _traits(labels, rng)
     pixels = np.empty((n, 1, SIZE, SIZE), np.uint8)
     for start in range(0, n, _CHUNK):
@@ -53,11 +54,9 @@ def _split(n, s, rng):
     return pixels, labels
 
 
-def _shares(n, weights):
-    """Largest remainders, then one image of each class at least when n allows it."""
-    quota = n * np.array(weights) / sum(weights)
-    counts = np.floor(quota).astype(np.int64)
-    counts[np.argsort(counts - quota, kind="stable")[: n - counts.sum()]] += 1
+def _class_counts(n, s):
+    """The shares of the published split, with at least one image of each class if n allows it."""
+    counts = shares(n, np.array(list(OFFICIAL_COUNTS[SPLITS[s]].values())))
     while n >= len(counts) and not counts.all():
         counts[counts.argmin()] += 1
         counts[counts.argmax()] -= 1

@@ -8,20 +8,15 @@ import numpy as np
 BLANK_SD = 1.0
 
 
-def picture_ids(pixels):
+def image_ids(pixels):
     """One integer per image, equal exactly where all pixels are equal. pixels: (N, 1, 48, 48). Returns (N,)."""
     images = np.asarray(pixels)  # slices of a memory map take as long as the hashing
     digests = np.array([hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images], dtype="S16")
     return np.unique(digests, return_inverse=True)[1]
 
 
-def without_twin(pixels, index, others):
-    """Which of the images `index` have no identical twin among the images `others`. Returns (len(index),) bool."""
-    return without_sibling(picture_ids(pixels), index, others)
-
-
-def without_sibling(ids, index, others):
-    """Which of the images `index` share their id with none of the images `others`. Returns (len(index),) bool."""
+def without_twin(ids, index, others):
+    """Which of the images `index` share their id, of `ids` (N,), with none of the images `others`. Returns (len(index),) bool."""
     return ~np.isin(ids[index], ids[others])
 
 

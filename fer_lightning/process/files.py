@@ -2,6 +2,7 @@
 
 import os
 from contextlib import contextmanager, suppress
+from uuid import uuid4
 
 from fer_lightning.process.errors import UserError
 
@@ -9,7 +10,8 @@ from fer_lightning.process.errors import UserError
 @contextmanager
 def replacing(path):
     """A temporary path to write to. At the end of the block it replaces `path`; if writing fails, it is removed."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+    # No process id: two containers that share a folder can have the same.
+    part = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         yield part
         os.replace(part, path)

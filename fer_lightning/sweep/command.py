@@ -10,8 +10,9 @@ from pathlib import Path
 
 import hydra
 
-from fer_lightning.config.compose import CONF
+from fer_lightning.config import schema  # noqa: F401  (stores the schema)
 from fer_lightning.config.error_messages import explain, lost_job
+from fer_lightning.config.groups import CONF
 from fer_lightning.config.hydra_limits import check_arguments
 from fer_lightning.process.command_line import silent_pipe
 from fer_lightning.process.errors import UserError

@@ -4,7 +4,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from fer_lightning.config.compose import CONF
+from fer_lightning.config import schema  # noqa: F401  (stores the schema)
+from fer_lightning.config.groups import CONF
 from fer_lightning.config.targets import check_targets
 from fer_lightning.data.faces import SIZE
 from fer_lightning.data.published_copy import OFFICIAL_COUNTS

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from fer_lightning.data.ferplus import distribution
-from fer_lightning.data.twins import picture_ids, without_sibling
+from fer_lightning.data.twins import image_ids, without_twin
 from fer_lightning.model.metrics import accuracy, agreement, score_parts
 from fer_lightning.runs.predictions import write_predictions
 
@@ -41,9 +41,9 @@ def evaluate(trainer, module, data, faces, *, views, folder, photos=None):
 
 def _clean_masks(faces, split, rows, photos):
     """{clean, and clean_near if photos are given: which of the test images `rows` (N,) have no twin in train or val, (N,) bool}."""
-    ids = {"clean": picture_ids(faces.pixels)} | ({} if photos is None else {"clean_near": photos})
+    ids = {"clean": image_ids(faces.pixels)} | ({} if photos is None else {"clean_near": photos})
     seen = np.concatenate([split.train, split.val])
-    return {name: torch.from_numpy(without_sibling(i, rows.cpu().numpy(), seen)).to(rows.device) for name, i in ids.items()}
+    return {name: torch.from_numpy(without_twin(i, rows.cpu().numpy(), seen)).to(rows.device) for name, i in ids.items()}
 
 
 def logits_of_parts(trainer, module, data, views=None):

@@ -24,17 +24,17 @@ from fer_lightning.process.errors import ConfigError
 DRAWN = synthetic.draw(train=60, val=20, test=20, seed=3)
 
 
-def shift(picture, dy, dx):
+def shift(image, dy, dx):
     """The same photo, cut out dy rows and dx columns further; the border that comes in repeats the edge."""
-    return np.pad(picture, ((0, 0), (8, 8), (8, 8)), mode="edge")[:, 8 + dy : 56 + dy, 8 + dx : 56 + dx]
+    return np.pad(image, ((0, 0), (8, 8), (8, 8)), mode="edge")[:, 8 + dy : 56 + dy, 8 + dx : 56 + dx]
 
 
-def fade(picture, gain, offset):
-    return (gain * picture + offset).clip(0, 255).astype(np.uint8)
+def fade(image, gain, offset):
+    return (gain * image + offset).clip(0, 255).astype(np.uint8)
 
 
 def oracle(a, b):
-    """The similarity of two pictures (48, 48), by the definition and nothing else."""
+    """The similarity of two images (48, 48), by the definition and nothing else."""
 
     def standard(x):
         x = x.reshape(-1, 38 * 38).astype(float)
@@ -58,12 +58,12 @@ def planted():
 
 
 def write_table(faces, path):
-    rows = (f"{c},{spell(picture)},{SPLITS[s]}" for picture, c, s in zip(faces.pixels, faces.labels, faces.usage, strict=True))
+    rows = (f"{c},{spell(image)},{SPLITS[s]}" for image, c, s in zip(faces.pixels, faces.labels, faces.usage, strict=True))
     path.write_text("\n".join(["emotion,pixels,Usage", *rows]) + "\n")
 
 
-def spell(picture):
-    return " ".join(map(str, picture.ravel()))
+def spell(image):
+    return " ".join(map(str, image.ravel()))
 
 
 @pytest.fixture
@@ -86,12 +86,12 @@ def run(capsys):
 
 
 def test_near_twins_are_what_brute_force_finds():
-    """Twenty-four pictures: drawn ones, and others made of them so that similarities of all sizes occur."""
+    """Twenty-four images: drawn ones, and others made of them so that similarities of all sizes occur."""
     rng = np.random.default_rng(0)
     pixels = list(DRAWN.pixels[:8])
     for k in range(16):
-        picture = shift(pixels[k % 4], *rng.integers(-7, 8, 2))
-        pixels.append(fade(picture + rng.normal(0, 3 * (k % 7), picture.shape), rng.uniform(0.4, 1), rng.uniform(0, 60)))
+        image = shift(pixels[k % 4], *rng.integers(-7, 8, 2))
+        pixels.append(fade(image + rng.normal(0, 3 * (k % 7), image.shape), rng.uniform(0.4, 1), rng.uniform(0, 60)))
     pixels = np.stack(pixels)
     truth = {(i, j): oracle(pixels[i, 0], pixels[j, 0]) for i, j in itertools.combinations(range(24), 2)}
     for threshold in (0.9, 0.94, 0.97):
@@ -121,12 +121,12 @@ def test_blank_pictures_have_no_near_twin_and_identical_ones_count_once():
 
 
 def test_photos_are_linked_through_others():
-    """A picture 4 px off on either side of a third is 8 px off the other one: a near twin only through the third."""
+    """An image 4 px off on either side of a third is 8 px off the other one: a near twin only through the third."""
     noise = np.random.default_rng(1).normal(0, 1, (1, 64, 64))
     for axis in (1, 2):
         noise = sum(np.roll(noise, k, axis) for k in range(-2, 3))
-    picture = (noise - noise.min()) / np.ptp(noise) * 255
-    left, middle, right = (picture[:, 8:56, 8 + dx : 56 + dx].astype(np.uint8) for dx in (-4, 0, 4))
+    image = (noise - noise.min()) / np.ptp(noise) * 255
+    left, middle, right = (image[:, 8:56, 8 + dx : 56 + dx].astype(np.uint8) for dx in (-4, 0, 4))
     pixels = np.stack([left, DRAWN.pixels[0], right, middle, left])
     assert find_near_twins(pixels, 0.94)[0].tolist() == [[0, 3], [2, 3]]
     ids = photo_ids(pixels, 0.94)
@@ -137,8 +137,8 @@ def test_the_near_twins_of_a_memory_map_are_found_once(tmp_path, monkeypatch, ca
     def never(*_):
         raise AssertionError("the search takes a minute")
 
-    np.save(tmp_path / "pictures.npy", planted().pixels)
-    pixels = np.load(tmp_path / "pictures.npy", mmap_mode="c")
+    np.save(tmp_path / "images.npy", planted().pixels)
+    pixels = np.load(tmp_path / "images.npy", mmap_mode="c")
     found = near_twins.near_twins(pixels, 0.94)
     assert found[0].tolist() == [[3, 86], [4, 70]]
     (entry,) = tmp_path.glob("*.near.json")
@@ -221,7 +221,7 @@ def test_what_was_planted_is_found():
 
 
 def test_a_class_padded_with_altered_copies_is_named(run, tmp_path):
-    """A copy in circulation holds each picture of disgust nine times, in other contrasts."""
+    """A copy in circulation holds each image of disgust nine times, in other contrasts."""
     faces = planted()
     rows = np.flatnonzero((faces.labels == 1) & (faces.usage == 0))
     copies = np.concatenate([fade(faces.pixels[rows], gain, 5) for gain in np.linspace(0.5, 0.9, 8)])
@@ -255,7 +255,7 @@ def test_the_command_says_it_and_writes_what_is_asked_for(run, tmp_path, monkeyp
     with Image.open(tmp_path / "found.png") as sheet:
         assert sheet.format == "PNG" and sheet.width > 1000
         drawn = np.asarray(sheet.convert("L"))
-    assert drawn.std() > 20, "there are pictures on it"
+    assert drawn.std() > 20, "there are images on it"
 
 
 def test_a_sheet_of_nothing_found_opens(run, tmp_path):
@@ -266,10 +266,10 @@ def test_a_sheet_of_nothing_found_opens(run, tmp_path):
 
 
 def test_pictures_without_a_label_are_counted(run, tmp_path, monkeypatch):
-    """Kaggle's test.csv has none; here it is of four and two pictures, all of them in train.csv too."""
+    """Kaggle's test.csv has none; here it is of four and two images, all of them in train.csv too."""
     monkeypatch.setattr(csv_reader, "PUBLIC", 4)
     monkeypatch.setattr(csv_reader, "PRIVATE", 2)
-    labelled = (f"{c},{spell(picture)}" for picture, c in zip(DRAWN.pixels[:60], DRAWN.labels[:60], strict=True))
+    labelled = (f"{c},{spell(image)}" for image, c in zip(DRAWN.pixels[:60], DRAWN.labels[:60], strict=True))
     (tmp_path / "train.csv").write_text("\n".join(["emotion,pixels", *labelled]) + "\n")
     (tmp_path / "test.csv").write_text("\n".join(["pixels", *map(spell, DRAWN.pixels[:6])]) + "\n")
     code, text = run(tmp_path, "--no-near")
@@ -296,7 +296,7 @@ def test_what_cannot_work_is_said_in_one_sentence(run, process, tmp_path):
 
 
 def test_a_run_scores_what_has_no_near_twin(command, tmp_path):
-    """One of 20 test pictures has an identical twin among those trained or selected on, another one a near twin."""
+    """One of 20 test images has an identical twin among those trained or selected on, another one a near twin."""
     write_table(planted(), tmp_path / "fer2013.csv")
     small = ["batch_size=16", "backbone.widths=[8,8,16]", "trainer=smoke", "logger=csv"]
     done = command(f"data.root={tmp_path}", "data.accept_modified=true", *small, "near_twins=0.94", "evaluation=flip", "hydra.run.dir=near")

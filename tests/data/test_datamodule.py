@@ -5,7 +5,7 @@ import torch
 from fer_lightning.data.datamodule import EpochPermutation, FERDataModule, NoSmallRest
 from fer_lightning.data.faces import Faces
 from fer_lightning.data.protocols import Split, official
-from fer_lightning.data.twins import picture_ids, without_twin
+from fer_lightning.data.twins import image_ids, without_twin
 
 
 def make_faces(n=100, seed=0):
@@ -69,8 +69,8 @@ def test_twins_are_equal_in_every_pixel():
     faces.pixels[91] = faces.pixels[85]
     faces.pixels[92] = faces.pixels[6]
     faces.pixels[92, 0, 47, 47] ^= 1
-    ids = picture_ids(faces.pixels)
+    ids = image_ids(faces.pixels)
     assert len(np.unique(ids)) == 98 and ids[90] == ids[5]
     split = Split("p", np.arange(80), np.arange(80, 90), np.arange(90, 100))
-    assert without_twin(faces.pixels, split.test, split.train).tolist() == [False] + [True] * 9
-    assert without_twin(faces.pixels, split.test, np.arange(90)).tolist() == [False, False] + [True] * 8
+    assert without_twin(ids, split.test, split.train).tolist() == [False] + [True] * 9
+    assert without_twin(ids, split.test, np.arange(90)).tolist() == [False, False] + [True] * 8

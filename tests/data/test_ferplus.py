@@ -91,7 +91,7 @@ DAMAGE = {
     "cut row": (lambda t: [*t[:5], t[5][:-2]], "line 6: it has 11 columns rather than 12"),
     "blank line": (lambda t: [*t[:5], "", *t[5:]], "line 6: it has 1 columns"),
     "comma in the name": (lambda t: [*t[:5], t[5].replace(".png", ",png")], "line 6: it has 13 columns"),
-    "unknown Usage": (lambda t: [*t[:5], t[5].replace("Training", "Train")], "line 6: Usage is 'Train'; a Usage is Training, Public"),
+    "unknown Usage": (lambda t: [*t[:5], t[5].replace("Training", "Train")], r"line 6: Usage is 'Train' \(did you mean Training\?\); a "),
     "no number": (lambda t: [*t[:5], "Training,,4,x,0,0,6,0,0,0,0,0"], "line 6: happiness is 'x'; an option has 0 to 10 votes"),
     "negative": (lambda t: [*t[:5], "Training,,11,-1,0,0,0,0,0,0,0,0"], "line 6: neutral is '11'"),
     "eleven votes": (lambda t: [*t[:5], "Training,,5,6,0,0,0,0,0,0,0,0"], "line 6: it has 11 votes rather than ten"),

@@ -21,7 +21,7 @@ from fer_lightning.data.protocols import (
     train_875_125,
     train_plus_one_test,
 )
-from fer_lightning.data.twins import picture_ids
+from fer_lightning.data.twins import image_ids
 from fer_lightning.process.errors import ConfigError, DataError
 
 DRAWN = [random_70_15_15, train_875_125, k_fold]
@@ -48,7 +48,7 @@ def sizes(split):
 
 def shared(faces, one, other):
     """How many images of one part have an identical image in the other."""
-    ids = picture_ids(faces.pixels)
+    ids = image_ids(faces.pixels)
     return int(np.isin(ids[one], ids[other]).sum())
 
 

@@ -230,7 +230,7 @@ def test_parquet_that_cannot_be_told_is_refused(root, published):
     with pytest.raises(DataError, match="order of the classes is unknown"):
         fer2013.read(root)
     as_parquet(root, classes=["angry", "disgust", "fear", "hapy", "sad", "surprise", "neutral"], label=int)
-    with pytest.raises(DataError, match=r"train-00000-of-00001\.parquet.*no class 'hapy'; did you mean happy"):
+    with pytest.raises(DataError, match=r"train-00000-of-00001\.parquet.*no class 'hapy'. Did you mean happy"):
         fer2013.read(root)
     as_parquet(root, classes=None, label=lambda c: 7)
     with pytest.raises(DataError, match=r"train-00000-of-00001\.parquet, row 1: label is 7; it is a class name, or 0 to 6"):
@@ -441,8 +441,8 @@ def png_header(width, height):
         ("train/happy/Training_999.png", encode(PIXELS[0].astype(np.uint16)), "Training_999.png: the image is of kind I;16"),
         ("train/happy/Training_999.gif", encode(PIXELS[0], "GIF"), "Training_999.gif: not a jpg or png"),
         ("train/happy/999.png", encode(PIXELS[0]), "999.png: the name lacks the prefix Training_, PublicTest_, PrivateTest_"),
-        ("train/hapyp/Training_999.png", encode(PIXELS[0]), "train/hapyp: there is no class 'hapyp'; did you mean happy?"),
-        ("train/contempt/Training_999.png", encode(PIXELS[0]), "no class 'contempt'; the classes are angry, disgust"),
+        ("train/hapyp/Training_999.png", encode(PIXELS[0]), "train/hapyp: there is no class 'hapyp'. Did you mean happy?"),
+        ("train/contempt/Training_999.png", encode(PIXELS[0]), "no class 'contempt'. There are: angry, disgust"),
     ],
 )
 def test_a_wrong_image_is_named(root, place, content, message):

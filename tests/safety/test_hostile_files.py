@@ -272,7 +272,7 @@ PREDICTIONS = {
     "labels beyond": frame(label=[9] * 7),
     "rows below 0": frame(row=[-1] * 7),
     "a row of 10^12": frame(row=[*range(6), 10**12]),
-    "a picture twice": frame(row=[0] * 7),
+    "an image twice": frame(row=[0] * 7),
     "infinite": frame(p0=[np.inf] * 7),
     "negative": frame(p0=[-0.5] * 7),
     "empty cells": frame(label=[None, 1, 2, 3, 4, 5, 6]),
@@ -367,7 +367,7 @@ def test_an_archive_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
 
 
 def test_a_parquet_file_that_unpacks_to_too_much_is_refused(tmp_path):
-    """Ten million rows of one picture in 20 KB."""
+    """Ten million rows of one image in 20 KB."""
     pictures = pa.DictionaryArray.from_arrays(pa.array(np.zeros(10_000_000, np.int32)), pa.array([b"x"]))
     pq.write_table(pa.table({"image": pictures, "label": pictures}), tmp_path / "train.parquet")
     assert (tmp_path / "train.parquet").stat().st_size < 50_000
