@@ -25,7 +25,7 @@ COLUMNS = (
 def stability_findings(folder, jobs, study):
     """The Findings on the stability of a study; none if no run recorded it.
 
-    jobs: frame of `read_jobs`; study: the study node of study.json, whose analysis.reference names the reference cell
+    jobs: frame of `make_jobs`; study: the study node of study.json, whose analysis.reference names the reference cell
     """
     measured = measured_runs(jobs, (study.get("analysis") or {}).get("reference"))
     if not len(measured.runs):

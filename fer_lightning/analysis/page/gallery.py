@@ -8,10 +8,12 @@ import numpy as np
 from PIL import Image
 
 from fer_lightning.analysis.study_record import read_test_part
+from fer_lightning.config.identity import target_name
 from fer_lightning.data import fer2013, synthetic
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.process.errors import UserError
 from fer_lightning.runs.config_files import CONFIG, read_settings
+from fer_lightning.runs.layout import SALIENCY
 from fer_lightning.runs.predictions import probabilities
 from fer_lightning.safety.untrusted_files import check_file
 
@@ -19,8 +21,6 @@ from fer_lightning.safety.untrusted_files import check_file
 PAIRS = 10
 IMAGES = 6
 SHEETS = 4
-
-SALIENCY = "saliency.png"
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,10 @@ def read_pixels(folder, result):
     """
     try:
         data = read_settings(folder)["data"]
-        if data["_target_"] == "fer_lightning.data.synthetic.draw":
+        source = target_name(data["_target_"])
+        if source == "fer_lightning:draw":
             faces = synthetic.draw(**{key: data[key] for key in ("train", "val", "test", "seed")})
-        elif data["_target_"] == "fer_lightning.data.fer2013.read":
+        elif source == "fer_lightning:read":
             faces = fer2013.read(result["data"]["source"], accept_modified=True)
         else:
             raise UserError(f"its data came from {data['_target_']}, which a report does not run.")

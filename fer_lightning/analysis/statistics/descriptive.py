@@ -89,11 +89,11 @@ def binomial_error(accuracy, images):
     return np.sqrt(accuracy * (1 - accuracy) / images)
 
 
-def least_difference(discordant, images, alpha=0.05, power=0.5):
-    """The smallest difference of two networks' accuracies that McNemar's test finds with that power; 0.5: just significant.
+def least_difference(discordant, images, power=0.5):
+    """The smallest difference of two networks' accuracies that McNemar's test finds at 5 % with that power; 0.5: just significant.
 
     discordant: the share of images that exactly one of the two gets right. Normal approximation.
     """
     from scipy import stats
 
-    return (stats.norm.isf(alpha / 2) + stats.norm.ppf(power)) * np.sqrt(discordant / images)
+    return float((stats.norm.ppf(0.975) + stats.norm.ppf(power)) * np.sqrt(discordant / images))
