@@ -7,6 +7,7 @@ from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.stability_labels import HIGH_BELOW, LOW_ABOVE, MOST_DIVERGED, MOST_SD_RATIO, label_cells
 from fer_lightning.analysis.stability_of_cells import measured_runs, stability_table
 from fer_lightning.analysis.wording import equals, listed, number, percent, percent_interval
+from fer_lightning.config.registered_analysis import registered
 from fer_lightning.stability.run_label import CUT_OFFS, TITLES
 
 COMPARED = 5  # cells that a rank correlation needs
@@ -27,7 +28,7 @@ def stability_findings(folder, jobs, study):
 
     jobs: frame of `make_jobs`; study: the study node of study.json, whose analysis.reference names the reference cell
     """
-    measured = measured_runs(jobs, (study.get("analysis") or {}).get("reference"))
+    measured = measured_runs(jobs, registered(study).reference)
     if not len(measured.runs):
         return []
     table = stability_table(folder, measured)

@@ -30,7 +30,7 @@ class MeasuredRuns:
 
 
 def measured_runs(jobs, reference):
-    """The MeasuredRuns of a study. jobs: frame of `make_jobs`; reference: {axis: level} of the reference cell, or None."""
+    """The MeasuredRuns of a study. jobs: frame of `make_jobs`; reference: {axis: level} of the reference cell, {} if none is registered."""
     design = layout(jobs, "test_accuracy")
     done = design.done[design.done["stability_label"].notna()]
     numbers = {name: pd.to_numeric(done[f"stability_{name}"], errors="coerce") for name in MEASURES if name != "div"}

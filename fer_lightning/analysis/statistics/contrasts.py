@@ -65,9 +65,9 @@ def gains(design, roles):
     """A contrast for each treatment and each level of the other axis: that treatment minus the base, at that level."""
     return [
         Contrast(
-            f"{_over(roles, treatment)} with {level_name(roles.other, level)}",
+            f"{_named(roles, treatment, 'over')} with {level_name(roles.other, level)}",
             _gain_weights(design, roles, treatment, level),
-            _instead(roles, treatment),
+            _named(roles, treatment, "instead of"),
             level_name(roles.other, level),
         )
         for treatment, level in _treated(design, roles)
@@ -78,9 +78,9 @@ def differences_of_gains(design, roles):
     """A contrast for each treatment and each level of the other axis but the reference: the gain there minus the gain at the reference."""
     return [
         Contrast(
-            f"{_over(roles, treatment)}: {level_name(roles.other, level)} against {level_name(roles.other, roles.reference)}",
+            f"{_named(roles, treatment, 'over')}: {level_name(roles.other, level)} against {level_name(roles.other, roles.reference)}",
             _gain_weights(design, roles, treatment, level) - _gain_weights(design, roles, treatment, roles.reference),
-            _instead(roles, treatment),
+            _named(roles, treatment, "instead of"),
             level_name(roles.other, level),
         )
         for treatment, level in _treated(design, roles)
@@ -99,12 +99,8 @@ def _treated(design, roles):
     return [(treatment, level) for treatment in treatments for level in design.levels[roles.other]]
 
 
-def _over(roles, treatment):
-    return f"{level_name(roles.treated, treatment)} over {level_name(roles.treated, roles.base)}"
-
-
-def _instead(roles, treatment):
-    return f"{level_name(roles.treated, treatment)} instead of {level_name(roles.treated, roles.base)}"
+def _named(roles, treatment, word):
+    return f"{level_name(roles.treated, treatment)} {word} {level_name(roles.treated, roles.base)}"
 
 
 def _gain_weights(design, roles, treatment, level):

@@ -44,8 +44,8 @@ def cell_interval(values, images=None, resamples=10000):
     return classical_interval(list(values), int(images) if known else None) or (np.nan, np.nan)
 
 
-def classical_interval(values, images, level=LEVEL):
-    """Interval (low, high) of the mean of a score: Student's over the runs; for one run Wilson's over its images. Fractions.
+def classical_interval(values, images):
+    """95 % interval (low, high) of the mean of a score: Student's over the runs; for one run Wilson's over its images. Fractions.
 
     values: one a run; images: of how many images each is a share. None for one run with an unknown number of images.
     """
@@ -54,15 +54,15 @@ def classical_interval(values, images, level=LEVEL):
     n, mean = len(values), sum(values) / len(values)
     if n > 1:
         error = stats.sem(values)
-        return (mean, mean) if error == 0 else tuple(float(x) for x in stats.t.interval(level, n - 1, loc=mean, scale=error))
-    return wilson_interval(round(mean * images), images, level) if images else None
+        return (mean, mean) if error == 0 else tuple(float(x) for x in stats.t.interval(LEVEL, n - 1, loc=mean, scale=error))
+    return wilson_interval(round(mean * images), images) if images else None
 
 
-def wilson_interval(count, n, level=LEVEL):
-    """Wilson's (1927) interval (low, high) of a share: count among n. Here because SciPy's takes no half counts, as ties need."""
+def wilson_interval(count, n):
+    """Wilson's (1927) 95 % interval (low, high) of a share: count among n. Here because SciPy's takes no half counts, as ties need."""
     from scipy import stats
 
-    z = stats.norm.isf((1 - level) / 2)
+    z = stats.norm.isf((1 - LEVEL) / 2)
     centre = count + z * z / 2
     reach = z * np.sqrt(count * (n - count) / n + z * z / 4)
     return max(0.0, float((centre - reach) / (n + z * z))), min(1.0, float((centre + reach) / (n + z * z)))

@@ -1,6 +1,6 @@
 """The power of each test over seeds, the seeds that an effect needs, and the smallest effect that some seeds find.
 
-Effects and sd, the standard deviation of the residual of one run, are in the same unit.
+Effects and sd, the standard deviation of the residual of one run, are in the same unit. A power is a function of (effect, seeds).
 """
 
 import numpy as np
@@ -11,26 +11,21 @@ TARGET = 0.8
 MOST_SEEDS = 10_000
 
 
-def interaction_power(gain, sd, seeds, *, a, b, alpha=0.05):
+def interaction_power(gain, seeds, *, sd, a, b, alpha=0.05):
     """Power of the F test of the interaction in complete blocks of a x b cells, if one level of b gains `gain` more than the others."""
     noncentrality = seeds * (gain / sd) ** 2 * (1 - 1 / a) * (1 - 1 / b)
     return f_power(noncentrality, (a - 1) * (b - 1), (a * b - 1) * (seeds - 1), alpha)
 
 
-def main_effect_power(difference, sd, seeds, *, a, b, alpha=0.05):
+def main_effect_power(difference, seeds, *, sd, a, b, alpha=0.05):
     """Power of the F test of the first factor, if one of its a levels differs from the others by `difference`."""
     noncentrality = seeds * b * (difference / sd) ** 2 * (1 - 1 / a)
     return f_power(noncentrality, a - 1, (a * b - 1) * (seeds - 1), alpha)
 
 
-def pair_power(difference, sd, seeds, alpha=0.05):
-    """Power of the t test, paired by seed, of two cells, whose difference has a standard deviation of sqrt(2) sd."""
-    return f_power(seeds * (difference / sd) ** 2 / 2, 1, seeds - 1, alpha)
-
-
-def contrast_power(difference, sd, seeds, alpha=0.05):
-    """Power of the t test, paired by seed, of a difference of two gains: four cells, so a standard deviation of 2 sd."""
-    return f_power(seeds * (difference / sd) ** 2 / 4, 1, seeds - 1, alpha)
+def paired_power(difference, seeds, *, sd, cells, alpha=0.05):
+    """Power of the t test, paired by seed, of a difference of two cells, or of two gains (four cells): its sd is sqrt(cells) sd."""
+    return f_power(seeds * (difference / sd) ** 2 / cells, 1, seeds - 1, alpha)
 
 
 def f_power(noncentrality, df, df_residual, alpha):
@@ -40,7 +35,7 @@ def f_power(noncentrality, df, df_residual, alpha):
     return float(stats.ncf.sf(stats.f.isf(alpha, df, df_residual), df, df_residual, noncentrality))
 
 
-def equivalence_power(margin, sd, seeds, *, contrasts, alpha=0.05):
+def equivalence_power(margin, seeds, *, sd, contrasts, alpha=0.05):
     """A lower bound (Bonferroni) of the power to show that all of `contrasts` differences of gains lie within +-margin, if all are 0."""
     from scipy import stats
 

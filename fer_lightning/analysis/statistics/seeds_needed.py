@@ -29,7 +29,7 @@ class StudyPower:
 
     def interaction(self, gain, seeds):
         a, b = self.axes.values()
-        return power.interaction_power(gain, self.sd, seeds, a=a, b=b, alpha=self.alpha)
+        return power.interaction_power(gain, seeds, sd=self.sd, a=a, b=b, alpha=self.alpha)
 
     def synergy(self, gain, seeds):
         """Of the verdict, if one level gains `gain` more: its F test, its Holm-adjusted contrast, and an estimate of at least sesoi.
@@ -38,19 +38,19 @@ class StudyPower:
         """
         from scipy import stats
 
-        contrast = power.contrast_power(gain, self.sd, seeds, self.alpha / self.contrasts)
+        contrast = power.paired_power(gain, seeds, sd=self.sd, cells=4, alpha=self.alpha / self.contrasts)
         reaches = float(stats.norm.cdf((gain - self.sesoi) / (2 * self.sd / seeds**0.5)))
         return min(self.interaction(gain, seeds), contrast, reaches)
 
     def main_effect(self, axis, difference, seeds):
         (other,) = (name for name in self.axes if name != axis)
-        return power.main_effect_power(difference, self.sd, seeds, a=self.axes[axis], b=self.axes[other], alpha=self.alpha)
+        return power.main_effect_power(difference, seeds, sd=self.sd, a=self.axes[axis], b=self.axes[other], alpha=self.alpha)
 
     def pair(self, difference, seeds):
-        return power.pair_power(difference, self.sd, seeds, self.alpha)
+        return power.paired_power(difference, seeds, sd=self.sd, cells=2, alpha=self.alpha)
 
     def equivalence(self, margin, seeds):
-        return power.equivalence_power(margin, self.sd, seeds, contrasts=self.contrasts, alpha=self.alpha)
+        return power.equivalence_power(margin, seeds, sd=self.sd, contrasts=self.contrasts, alpha=self.alpha)
 
 
 def seeds_for_interaction(study, axis):
@@ -79,15 +79,11 @@ def seeds_for_pairs(sd, comparisons, analysis):
     """
     alpha = analysis.alpha / comparisons
     deviations = [sd] if sd > 0 else TYPICAL_SD
-    found = [_seeds(partial(_pair_power, sd=each, alpha=alpha), analysis.sesoi) for each in deviations]
+    found = [_seeds(partial(power.paired_power, sd=each, cells=2, alpha=alpha), analysis.sesoi) for each in deviations]
     return (
         f"What would settle it ({_measured(sd) if sd > 0 else _usual(TYPICAL_SD)}): {' to '.join(found)} seeds to show a difference of "
         f"{percent(analysis.sesoi)} points from the first cell, if there is one."
     )
-
-
-def _pair_power(difference, seeds, sd, alpha):
-    return power.pair_power(difference, sd, seeds, alpha)
 
 
 def _measured(sd):
