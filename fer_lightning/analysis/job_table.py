@@ -16,7 +16,7 @@ def make_jobs(results):
     rows = [_row(name, result) for name, result in results.items()]
     jobs = pd.DataFrame(rows)
     # Folders gathered by hand need not vary in the same keys, and all that vary come between name and seed.
-    axes = list(dict.fromkeys(axis for row in rows for axis in _axes(row)))
+    axes = list(dict.fromkeys(axis for row in rows for axis in axes_of(row)))
     jobs[axes] = jobs[axes].fillna("None")
     if "protocol" not in axes:
         jobs = jobs.rename(columns={"protocol_measured": "protocol"})
@@ -55,12 +55,8 @@ def protocols(jobs):
 
 
 def axes_of(jobs):
-    """The swept keys of a frame of jobs, without the seed: the columns between `name` and `seed`."""
-    return _axes(jobs.columns)
-
-
-def _axes(columns):
-    columns = list(columns)
+    """The swept keys of a frame of jobs, or of one row of it, without the seed: the columns between `name` and `seed`."""
+    columns = list(jobs)
     return columns[1 : columns.index("seed")]
 
 

@@ -67,11 +67,11 @@ def _known_columns(kinds):
     from pyarrow import types
 
     classes = class_columns(kinds)
-    whole = all(name in kinds and types.is_integer(kinds[name]) for name in ("row", "label"))
+    integers = all(name in kinds and types.is_integer(kinds[name]) for name in ("row", "label"))
     text = "split" in kinds and (types.is_string(kinds["split"]) or types.is_large_string(kinds["split"]))
     clean = "clean" not in kinds or types.is_boolean(kinds["clean"]) or types.is_null(kinds["clean"])
     numbers = 0 < len(classes) <= MOST_CLASSES and all(types.is_floating(kinds[name]) for name in classes)
-    if not (whole and text and clean and numbers):
+    if not (integers and text and clean and numbers):
         raise ValueError(WANTED)
     return [*(name for name in ("row", "split", "label", "clean") if name in kinds), *classes]
 

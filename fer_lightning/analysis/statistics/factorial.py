@@ -33,13 +33,7 @@ def sums_of_squares(y):
     columns = y.mean((-3, -2), keepdims=True) - grand
     block = y.mean((-2, -1), keepdims=True) - grand
     cells = y.mean(-3, keepdims=True) - grand
-    effects = {
-        "a": rows,
-        "b": columns,
-        "ab": cells - rows - columns,
-        "block": block,
-        "residual": y - grand - cells - block,
-    }
+    effects = {"a": rows, "b": columns, "ab": cells - rows - columns, "block": block, "residual": y - grand - cells - block}
     df = {"a": a - 1, "b": b - 1, "ab": (a - 1) * (b - 1), "block": blocks - 1, "residual": (a * b - 1) * (blocks - 1)}
     total = np.square(y).sum((-3, -2, -1))
     ss = {name: np.square(np.broadcast_to(effect, y.shape)).sum((-3, -2, -1)) for name, effect in effects.items()}

@@ -46,12 +46,9 @@ class Design:
 
     def table(self, column):
         """A score as (blocks, cells), NaN if no run is done or the run has no such score."""
-        return self.place(pd.to_numeric(self.done[column], errors="coerce") if column in self.done else np.nan)
-
-    def place(self, values):
-        """Values, one for each done job, as (blocks, cells); NaN elsewhere."""
         table = np.full((len(self.blocks), len(self.cells)), np.nan)
-        table[self.done["block"], self.done["cell"]] = values
+        if column in self.done:
+            table[self.done["block"], self.done["cell"]] = pd.to_numeric(self.done[column], errors="coerce")
         return table
 
     def name(self, cell):
