@@ -83,7 +83,7 @@ def unfinished(study):
 
 
 def runs(study):
-    """A row a run, whatever became of it."""
+    """A row for each run, finished or not."""
     jobs = study.jobs
     shown = pd.DataFrame({"run": jobs["name"], "status": jobs["status"], "seed": jobs["seed"].astype(str)})
     for column, title in titles().items():

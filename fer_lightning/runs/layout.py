@@ -35,7 +35,7 @@ def run_folders(folder):
 
 @first_only
 def clear(folder):
-    """Remove what an earlier, unfinished try at the same job left, so that its epochs are not taken for this one's."""
+    """Remove what an earlier, unfinished attempt at the same job left, so that its epochs are not taken for this one's."""
     for name in (RESULT, METRICS, PREDICTIONS, STEPS):
         (Path(folder) / name).unlink(missing_ok=True)
     shutil.rmtree(checkpoints_of(folder), ignore_errors=True)

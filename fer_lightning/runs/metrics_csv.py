@@ -17,7 +17,7 @@ MOST_EPOCHS = 1_000_000
 
 @first_only
 def append_metrics(folder, row):
-    """Add one epoch to metrics.csv. A resumed run goes on in the same file, under the same header."""
+    """Add one epoch to metrics.csv. A resumed run continues in the same file, under the same header."""
     path = Path(folder) / METRICS
     names, new = list(row), not (path.exists() and path.stat().st_size)
     if not new:

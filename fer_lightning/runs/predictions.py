@@ -1,4 +1,4 @@
-"""predictions.parquet: what the selected weights of a run say of every image of val and test.
+"""predictions.parquet: what a run with its selected weights predicts for every image of val and test.
 
 Columns: row (of the image in the data), split (val | test), label, clean, and the probability of each class, p0, p1, ...
 clean says which test images have no identical twin among those trained or selected on; it is empty for val and where it is not known.

@@ -25,7 +25,7 @@ SHEETS = 4
 
 @dataclass(frozen=True)
 class Pair:
-    """A true class and the one it is taken for. count: of the images; images: the surest mistakes, as (PNG as a data URI, what it is)"""
+    """A true class and the one it is taken for. count: of the images; images: the most confident mistakes, (PNG as a data URI, caption)"""
 
     true: str
     taken: str
@@ -72,8 +72,8 @@ def _pairs(rows, labels, means, pixels):
     for place in np.argsort(-counts, kind="stable")[:PAIRS]:
         true, taken = kinds[:, place]
         which = wrong[(labels[wrong] == true) & (predicted[wrong] == taken)]
-        surest = which[np.argsort(-means[which, taken], kind="stable")][:IMAGES]
-        images = [(_data_uri(pixels[rows[i], 0]), f"row {rows[i]}, {CLASSES[taken]} {means[i, taken]:.2f}") for i in surest]
+        confident = which[np.argsort(-means[which, taken], kind="stable")][:IMAGES]
+        images = [(_data_uri(pixels[rows[i], 0]), f"row {rows[i]}, {CLASSES[taken]} {means[i, taken]:.2f}") for i in confident]
         yield Pair(CLASSES[true], CLASSES[taken], int(counts[place]), images)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 TARGET = 0.8
 
-# More seeds than anyone runs: no number beyond is promised.
+# More seeds than anyone runs; of more a report says only that it is more.
 MOST_SEEDS = 10_000
 
 
