@@ -9,7 +9,7 @@ from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.statistics.contrasts import against, reference_cell
 from fer_lightning.analysis.statistics.descriptive import wilson_interval
 from fer_lightning.analysis.statistics.paired_tests import contrast_tests
-from fer_lightning.analysis.wording import number, p_value, points, points_intervals
+from fer_lightning.analysis.wording import contrast_columns, number, p_value
 
 # Bootstrap draws of almost stochastic order (Dror et al. 2019).
 ASO_RESAMPLES = 1000
@@ -32,9 +32,7 @@ def reference_finding(design, table, analysis, images):
         {
             "cell": frame["name"],
             "seeds": frame["n"],
-            "difference (points)": frame["estimate"].map(points),
-            "interval": points_intervals(frame),
-            "p (Holm)": frame["p_holm"].map(p_value),
+            **contrast_columns(frame, "difference (points)"),
             "Wilcoxon p": frame["wilcoxon"].map(p_value),
             "share of seeds won": [_wins_text(*row) for row in frame[["wins", "wins_low", "wins_high"]].to_numpy()],
             "ASO epsilon": frame["epsilon"].map(number),

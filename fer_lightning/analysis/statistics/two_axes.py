@@ -12,7 +12,7 @@ from fer_lightning.analysis.statistics.interaction_verdict import decide, untest
 from fer_lightning.analysis.statistics.paired_tests import contrast_tests
 from fer_lightning.analysis.statistics.robustness import aligned_ranks, mixed_model, permutation_p, residual_checks
 from fer_lightning.analysis.statistics.seeds_needed import TYPICAL_SD, StudyPower, power_finding, seeds_for_interaction
-from fer_lightning.analysis.wording import axis_word, equals, number, p_value, percent, points, points_intervals
+from fer_lightning.analysis.wording import axis_word, contrast_columns, equals, number, p_value, percent, points
 from fer_lightning.config.cell_names import level_name
 
 
@@ -143,9 +143,7 @@ def _differences(frame, parts, images):
     )
     rows = {
         "difference of gains": frame["name"],
-        "points": frame["estimate"].map(points),
-        "interval": points_intervals(frame),
-        "p (Holm)": frame["p_holm"].map(p_value),
+        **contrast_columns(frame, "points"),
         "equivalence p": frame["equivalence_p"].map(p_value),
         "on clean images": frame["clean"].map(points),
         "logit": frame["logit"].map(number),
@@ -156,11 +154,5 @@ def _differences(frame, parts, images):
 def _gains(frame, parts):
     treated, base = axis_word(parts.treated), level_name(parts.treated, parts.base)
     text = (f"What {treated} gains over {base}, in points, paired by seed. Intervals and p are Holm-adjusted over the rows.",)
-    rows = {
-        "gain": frame["name"],
-        "seeds": frame["n"],
-        "points": frame["estimate"].map(points),
-        "interval": points_intervals(frame),
-        "p (Holm)": frame["p_holm"].map(p_value),
-    }
+    rows = {"gain": frame["name"], "seeds": frame["n"], **contrast_columns(frame, "points")}
     return Finding(f"Gain of {parts.treated}", text, pd.DataFrame(rows))
