@@ -3,7 +3,7 @@
 import math
 
 import pandas as pd
-from scipy import stats
+import scipy
 
 from fer_lightning.analysis.job_table import protocols
 from fer_lightning.analysis.statistics.descriptive import classical_interval
@@ -43,7 +43,7 @@ def compare(jobs, study):
             rows.append(
                 entry["cell"]
                 | {"row": entry["row"], "metric": metric, "published": str(entry[metric])}
-                | {"measured": sum(values) / len(values), "sd": stats.tstd(values) if len(values) > 1 else None, "n": len(values)}
+                | {"measured": sum(values) / len(values), "sd": scipy.stats.tstd(values) if len(values) > 1 else None, "n": len(values)}
                 | {"low": bounds and bounds[0], "high": bounds and bounds[1]}
                 | {"verdict": _verdict(_as_measured(score, entry[metric]), bounds, runs, study)}
             )

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.stability_labels import HIGH_BELOW, LOW_ABOVE, MOST_DIVERGED, MOST_SD_RATIO, label_cells
@@ -89,13 +90,11 @@ def _sensitivity(table, measured):
 
 def _predicted(table):
     """Sentences on the rank correlation of S with what else varies between cells."""
-    from scipy import stats
-
     sentences, predicted = [], False
     for name, column in (("the seed SD", "ssd"), ("churn", "churn"), ("the test accuracy", "test_accuracy")):
         known = table[["score", column]].dropna()
         if len(known) >= COMPARED and (known.nunique() > 1).all():
-            rho, p = stats.spearmanr(known["score"], known[column])
+            rho, p = scipy.stats.spearmanr(known["score"], known[column])
             sentences.append(f"{name} {rho:.2f} over {len(known)} cells (p {equals(p)})")
             predicted |= p < 0.05
     if not sentences:

@@ -381,8 +381,9 @@ def test_a_wrong_analysis_stops_a_sweep_before_its_first_job(command, tmp_path):
     assert done.code == 1 and "study.analysis.alpha=5.0" in done.text and not (tmp_path / "out").exists()
 
 
-def test_reading_no_statistics_costs_no_scipy(process, tmp_path):
+@pytest.mark.parametrize("module", ["statistics.findings", "report"])
+def test_importing_statistics_costs_no_scipy(process, tmp_path, module):
     """A smoke run that imports the report should not wait for libraries that it will not call."""
-    heavy = {"scipy", "statsmodels", "pyarrow.parquet", "torch"}
-    (tmp_path / "check.py").write_text(f"import sys, fer_lightning.analysis.statistics.findings; print({heavy} & set(sys.modules))")
+    heavy = {"scipy.stats", "statsmodels", "pyarrow.parquet", "torch"}
+    (tmp_path / "check.py").write_text(f"import sys, fer_lightning.analysis.{module}; print({heavy} & set(sys.modules))")
     assert process("check").text.strip() == "set()"

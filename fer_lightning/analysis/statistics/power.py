@@ -4,6 +4,7 @@ Effects and sd, the standard deviation of the residual of one run, are in the sa
 """
 
 import numpy as np
+import scipy
 
 TARGET = 0.8
 
@@ -30,17 +31,13 @@ def paired_power(difference, seeds, *, sd, cells, alpha=0.05):
 
 def f_power(noncentrality, df, df_residual, alpha):
     """Power of an F test; with df = 1 of a two-sided t test."""
-    from scipy import stats
-
-    return float(stats.ncf.sf(stats.f.isf(alpha, df, df_residual), df, df_residual, noncentrality))
+    return float(scipy.stats.ncf.sf(scipy.stats.f.isf(alpha, df, df_residual), df, df_residual, noncentrality))
 
 
 def equivalence_power(margin, seeds, *, sd, contrasts, alpha=0.05):
     """A lower bound (Bonferroni) of the power to show that all of `contrasts` differences of gains lie within +-margin, if all are 0."""
-    from scipy import stats
-
     error = 2 * sd / np.sqrt(seeds)
-    each = 2 * stats.t.cdf(margin / error - stats.t.isf(alpha, seeds - 1), seeds - 1) - 1
+    each = 2 * scipy.stats.t.cdf(margin / error - scipy.stats.t.isf(alpha, seeds - 1), seeds - 1) - 1
     return float(max(1 - contrasts * (1 - max(each, 0)), 0))
 
 
@@ -59,8 +56,6 @@ def seeds_needed(power, effect):
 
 def smallest_effect(power, sd, seeds):
     """The smallest effect for which power(effect, seeds) is 80 %; NaN if it is beyond a thousand standard deviations."""
-    from scipy import optimize
-
     if not power(1000 * sd, seeds) >= TARGET:
         return np.nan
-    return optimize.brentq(lambda effect: power(effect, seeds) - TARGET, 0, 1000 * sd, xtol=1e-6 * sd)
+    return scipy.optimize.brentq(lambda effect: power(effect, seeds) - TARGET, 0, 1000 * sd, xtol=1e-6 * sd)

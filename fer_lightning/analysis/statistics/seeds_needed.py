@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import pandas as pd
+import scipy
 
 from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.statistics import power
@@ -36,10 +37,8 @@ class StudyPower:
 
         The smallest of the three, which go together; the images are fixed.
         """
-        from scipy import stats
-
         contrast = power.paired_power(gain, seeds, sd=self.sd, cells=4, alpha=self.alpha / self.contrasts)
-        reaches = float(stats.norm.cdf((gain - self.sesoi) / (2 * self.sd / seeds**0.5)))
+        reaches = float(scipy.stats.norm.cdf((gain - self.sesoi) / (2 * self.sd / seeds**0.5)))
         return min(self.interaction(gain, seeds), contrast, reaches)
 
     def main_effect(self, axis, difference, seeds):
