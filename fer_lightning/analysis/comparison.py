@@ -3,6 +3,7 @@
 from fer_lightning.analysis.two_runs import changes_by_class, flows, judge, kinds
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.runs.finished_run import difference, on_both
+from fer_lightning.runs.result import COUNTS
 
 # Entries of `environment` in which every two runs differ.
 OF_ONE_RUN = ("started", "pid")
@@ -59,7 +60,7 @@ def scores(run, part):
     """{score: value} of a part, with the recall of each class."""
     metrics = run.result["metrics"].get(part) or {}
     recalls = {f"recall {name}": entry["recall"] for name, entry in metrics.get("per_class", {}).items()}
-    return {k: v for k, v in metrics.items() if isinstance(v, (int, float)) and k not in ("n", "n_clean", "n_clean_near")} | recalls
+    return {k: v for k, v in metrics.items() if isinstance(v, (int, float)) and k not in COUNTS} | recalls
 
 
 def _beside(first, second):

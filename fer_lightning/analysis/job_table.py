@@ -4,25 +4,22 @@ import pandas as pd
 
 from fer_lightning.config.cell_names import level_text
 from fer_lightning.runs import scores
-from fer_lightning.runs.result import read_results
 from fer_lightning.stability.measures import MEASURES
-
-
-def read_jobs(folder):
-    """The table of all readable run folders below a study folder. UserError if there is none."""
-    return make_jobs(read_results(folder)[0])
 
 
 def make_jobs(results):
     """A row a job, from {run: its result.json}. Columns: name, the swept keys, seed, status, ...; unfinished jobs have no scores.
 
-    The values of swept keys are texts, as `level_text` writes them.
+    The values of swept keys are texts, as `level_text` writes them. `protocol` is what a run was measured under; a study that sweeps
+    the protocol has its levels there and what the runs were measured under in `protocol_measured`.
     """
     rows = [_row(name, result) for name, result in results.items()]
     jobs = pd.DataFrame(rows)
     # Folders gathered by hand need not vary in the same keys, and all that vary come between name and seed.
-    axes = list(dict.fromkeys(axis for row in rows for axis in _axes(row)))
+    axes = list(dict.fromkeys(axis for row in rows for axis in axes_of(row)))
     jobs[axes] = jobs[axes].fillna("None")
+    if "protocol" not in axes:
+        jobs = jobs.rename(columns={"protocol_measured": "protocol"})
     return jobs[["name", *axes, *jobs.columns.drop(["name", *axes])]]
 
 
@@ -30,7 +27,8 @@ def _row(name, result):
     job, data, model, time = result["job"], *(result.get(key) or {} for key in ("data", "model", "time"))
     metrics = {part: (result.get("metrics") or {}).get(part) or {} for part in ("train", "val", "test")}
     cell = {axis: level_text(value) for axis, value in (job["cell"] or {}).items()}
-    row = {"name": name, **cell, "seed": job["seed"], "status": result["status"], "protocol": result.get("protocol")}
+    row = {"name": name, **cell, "seed": job["seed"], "status": result["status"]}
+    row["protocol_measured"] = result.get("protocol")
     row |= {key: data.get(key) for key in ("verdict", "labels")}
     row["epoch"] = (result.get("selected") or {}).get("epoch")
     row |= {f"val_{score.name}": metrics["val"].get(score.name) for score in scores.SCORES if score.of != "test"}
@@ -50,13 +48,15 @@ def _is_view(name):
     return name.startswith("accuracy_") and name not in {score.name for score in scores.SCORES}
 
 
+def protocols(jobs):
+    """The names of the protocols that jobs were measured under."""
+    names = jobs["protocol_measured" if "protocol_measured" in jobs else "protocol"]
+    return sorted(names.dropna().astype(str).unique())
+
+
 def axes_of(jobs):
-    """The swept keys of a frame of jobs, without the seed: the columns between `name` and `seed`."""
-    return _axes(jobs.columns)
-
-
-def _axes(columns):
-    columns = list(columns)
+    """The swept keys of a frame of jobs, or of one row of it, without the seed: the columns between `name` and `seed`."""
+    columns = list(jobs)
     return columns[1 : columns.index("seed")]
 
 

@@ -3,8 +3,9 @@
 import math
 
 import pandas as pd
-from scipy import stats
+import scipy
 
+from fer_lightning.analysis.job_table import protocols
 from fer_lightning.analysis.statistics.descriptive import classical_interval
 from fer_lightning.config.cell_names import level_text
 from fer_lightning.runs import scores
@@ -22,7 +23,7 @@ def attainable(printed, images):
 def compare(jobs, study):
     """One row for every number of the paper that was measured too.
 
-    jobs: frame of `read_jobs`; study: the study node of study.json. Columns: the cell's keys, row, metric, published, measured, sd, n,
+    jobs: frame of `make_jobs`; study: the study node of study.json. Columns: the cell's keys, row, metric, published, measured, sd, n,
     low, high (fractions), verdict: inside | above | below (the measured interval lies above or below the paper) | not comparable: why.
     """
     rows = []
@@ -42,7 +43,7 @@ def compare(jobs, study):
             rows.append(
                 entry["cell"]
                 | {"row": entry["row"], "metric": metric, "published": str(entry[metric])}
-                | {"measured": sum(values) / len(values), "sd": stats.tstd(values) if len(values) > 1 else None, "n": len(values)}
+                | {"measured": sum(values) / len(values), "sd": scipy.stats.tstd(values) if len(values) > 1 else None, "n": len(values)}
                 | {"low": bounds and bounds[0], "high": bounds and bounds[1]}
                 | {"verdict": _verdict(_as_measured(score, entry[metric]), bounds, runs, study)}
             )
@@ -80,11 +81,11 @@ def _with_views(column, runs):
 
 
 def _verdict(paper, bounds, runs, study):
-    verdicts, protocols = set(runs["verdict"].dropna()), set(runs["protocol"].dropna())
+    verdicts, measured = set(runs["verdict"].dropna()), protocols(runs)
     if not verdicts <= {"official", "official-lossy"}:
         return f"not comparable: {', '.join(sorted(verdicts))} data"
-    if protocols != {study["protocol"]}:
-        return f"not comparable: measured under {', '.join(sorted(protocols))}, published under {study['protocol']}"
+    if measured != [study["protocol"]]:
+        return f"not comparable: measured under {', '.join(measured)}, published under {study['protocol']}"
     if bounds is None:
         return "not comparable: one seed, no interval"
     low, high = bounds

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.stability_labels import HIGH_BELOW, LOW_ABOVE, MOST_DIVERGED, MOST_SD_RATIO, label_cells
 from fer_lightning.analysis.stability_of_cells import measured_runs, stability_table
 from fer_lightning.analysis.wording import equals, listed, number, percent, percent_interval
+from fer_lightning.config.registered_analysis import registered
 from fer_lightning.stability.run_label import CUT_OFFS, TITLES
 
 COMPARED = 5  # cells that a rank correlation needs
@@ -25,9 +27,9 @@ COLUMNS = (
 def stability_findings(folder, jobs, study):
     """The Findings on the stability of a study; none if no run recorded it.
 
-    jobs: frame of `read_jobs`; study: the study node of study.json, whose analysis.reference names the reference cell
+    jobs: frame of `make_jobs`; study: the study node of study.json, whose analysis.reference names the reference cell
     """
-    measured = measured_runs(jobs, (study.get("analysis") or {}).get("reference"))
+    measured = measured_runs(jobs, registered(study).reference)
     if not len(measured.runs):
         return []
     table = stability_table(folder, measured)
@@ -88,13 +90,11 @@ def _sensitivity(table, measured):
 
 def _predicted(table):
     """Sentences on the rank correlation of S with what else varies between cells."""
-    from scipy import stats
-
     sentences, predicted = [], False
     for name, column in (("the seed SD", "ssd"), ("churn", "churn"), ("the test accuracy", "test_accuracy")):
         known = table[["score", column]].dropna()
         if len(known) >= COMPARED and (known.nunique() > 1).all():
-            rho, p = stats.spearmanr(known["score"], known[column])
+            rho, p = scipy.stats.spearmanr(known["score"], known[column])
             sentences.append(f"{name} {rho:.2f} over {len(known)} cells (p {equals(p)})")
             predicted |= p < 0.05
     if not sentences:

@@ -5,6 +5,7 @@ The rule was fixed before any result was seen; docs/stability.md explains it. `f
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from fer_lightning.stability.run_label import CUT_OFFS
 
@@ -66,8 +67,6 @@ def label_cells(runs, reference, without=None):
     runs: frame with cell, diverged, test_accuracy and the measures; reference: mask of the reference runs; without: a measure to leave out
     A diverged run has no score: it counts as a failure.
     """
-    from scipy import stats
-
     core = [name for name in CUT_OFFS if name != without]
     sound = ~runs["diverged"]
     scores = pd.Series(run_scores(z_scores(runs[core], reference & sound)), runs.index)[sound].dropna()
@@ -78,7 +77,7 @@ def label_cells(runs, reference, without=None):
         low, high = seed_interval(own)
         accuracy = group["test_accuracy"].dropna()
         ratio = accuracy.std() / of_reference.std() if of_reference.std() > 0 else np.nan
-        p = stats.f.sf(ratio**2, len(accuracy) - 1, len(of_reference) - 1)
+        p = scipy.stats.f.sf(ratio**2, len(accuracy) - 1, len(of_reference) - 1)
         label = cell_label(low, high, diverged=int(group["diverged"].sum()), runs=len(group), sd_ratio=ratio, p=p)
         rows[cell] = {"score": own.mean() if len(own) else np.nan, "low": low, "high": high, "label": label, "agree": np.nan}
     return pd.DataFrame.from_dict(rows, orient="index")

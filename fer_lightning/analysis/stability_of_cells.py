@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from fer_lightning.analysis.stability_labels import REFERENCE_SEEDS, label_cells, provisional_labels
 from fer_lightning.analysis.statistics.descriptive import wilson_interval
@@ -30,7 +31,7 @@ class MeasuredRuns:
 
 
 def measured_runs(jobs, reference):
-    """The MeasuredRuns of a study. jobs: frame of `read_jobs`; reference: {axis: level} of the reference cell, or None."""
+    """The MeasuredRuns of a study. jobs: frame of `make_jobs`; reference: {axis: level} of the reference cell, {} if none is registered."""
     design = layout(jobs, "test_accuracy")
     done = design.done[design.done["stability_label"].notna()]
     numbers = {name: pd.to_numeric(done[f"stability_{name}"], errors="coerce") for name in MEASURES if name != "div"}
@@ -84,13 +85,11 @@ def stability_table(folder, measured):
 
 def seed_deviation(values, level=0.95):
     """(SD, low, high) of a score over seeds, the interval from the chi-squared distribution. NaN for fewer than two values."""
-    from scipy import stats
-
     if len(values) < 2:
         return np.nan, np.nan, np.nan
     sd, df = np.std(values, ddof=1), len(values) - 1
     tail = (1 - level) / 2
-    return sd, sd * np.sqrt(df / stats.chi2.isf(tail, df)), sd * np.sqrt(df / stats.chi2.ppf(tail, df))
+    return sd, sd * np.sqrt(df / scipy.stats.chi2.isf(tail, df)), sd * np.sqrt(df / scipy.stats.chi2.ppf(tail, df))
 
 
 def churn(folder, names):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from fer_lightning.analysis.finding import Finding
+from fer_lightning.analysis.job_table import protocols
 from fer_lightning.analysis.published import audit
 from fer_lightning.analysis.wording import number, percent
 from fer_lightning.data.faces import CLASSES
@@ -30,11 +31,9 @@ def heading(study):
 
 def remarks(study):
     """On which data and under which protocol the scores were measured, and how cells are ordered."""
-    return [f"Data: {_distinct(study, 'verdict')}. Protocol: {_distinct(study, 'protocol')}.", RANKED]
-
-
-def _distinct(study, column):
-    return ", ".join(sorted(study.done[column].dropna().astype(str).unique())) or "none yet"
+    verdicts = sorted(study.done["verdict"].dropna().astype(str).unique())
+    data, measured = (", ".join(names) or "none yet" for names in (verdicts, protocols(study.done)))
+    return [f"Data: {data}. Protocol: {measured}.", RANKED]
 
 
 def ranking(study):
@@ -84,7 +83,7 @@ def unfinished(study):
 
 
 def runs(study):
-    """A row a run, whatever became of it."""
+    """A row for each run, finished or not."""
     jobs = study.jobs
     shown = pd.DataFrame({"run": jobs["name"], "status": jobs["status"], "seed": jobs["seed"].astype(str)})
     for column, title in titles().items():

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-# Two-sided tests at 5 % and intervals of 95 %; a power of 80 %.
+from fer_lightning.analysis.statistics.descriptive import least_difference
+
+# Two-sided tests at 5 % and intervals of 95 %.
 Z = stats.norm.ppf(0.975)
-Z_POWER = stats.norm.ppf(0.8)
 RESAMPLES = 10_000
 
 KINDS = ("right -> wrong", "wrong -> right", "wrong -> other wrong")
@@ -44,15 +45,6 @@ def score_interval(only_first, only_second, n):
         -1.0 if low <= -1 else optimize.brentq(distance, -1, low, args=(1,)),
         1.0 if high >= 1 else optimize.brentq(distance, high, 1, args=(-1,)),
     )
-
-
-def detectable(discordant, n):
-    """(least difference that McNemar's test would call significant, the one it would find with a power of 80 %), fractions.
-
-    discordant: the share of the n images that exactly one of the networks has right.
-    """
-    error = sqrt(discordant / n)
-    return float(Z * error), float((Z + Z_POWER) * error)
 
 
 def bootstrap(outcomes, statistic):
@@ -90,7 +82,6 @@ def judge(labels, first, second):
     only_first, only_second = int(np.sum(right[0] & ~right[1])), int(np.sum(right[1] & ~right[0]))
     discordant = (only_first + only_second) / n
     low, high = score_interval(only_first, only_second, n)
-    significant, powered = detectable(discordant, n)
 
     def f1_gap(distinct, drawn):
         return macro_f1(distinct[:, 0], distinct[:, 2], drawn) - macro_f1(distinct[:, 0], distinct[:, 1], drawn)
@@ -109,8 +100,8 @@ def judge(labels, first, second):
             "only_b": only_second,
             "discordant": discordant,
             "p": mcnemar(only_first, only_second),
-            "significant_from": significant,
-            "power_80_from": powered,
+            "significant_from": least_difference(discordant, n),
+            "power_80_from": least_difference(discordant, n, power=0.8),
         },
         "macro_f1": {"a": f1[0], "b": f1[1], "difference": f1[1] - f1[0], "low": f1_low, "high": f1_high},
         "churn": float(np.mean(first != second)),

@@ -24,9 +24,10 @@ def points_interval(low, high):
     return "" if _unknown(low) else f"{points(low)} to {points(high)}"
 
 
-def points_intervals(frame):
-    """The intervals of a frame with the columns low and high, one text a row."""
-    return [points_interval(*bounds) for bounds in frame[["low", "high"]].to_numpy()]
+def contrast_columns(frame, title):
+    """The columns of a table that shows a frame of `contrast_tests`: the estimate under this title, its interval and its p."""
+    intervals = [points_interval(*bounds) for bounds in frame[["low", "high"]].to_numpy()]
+    return {title: frame["estimate"].map(points), "interval": intervals, "p (Holm)": frame["p_holm"].map(p_value)}
 
 
 def number(value, digits=2):

@@ -22,7 +22,7 @@ def training_config(cfg, without=()):
     without: further keys to leave out; the axes of a sweep, to get what its cells have in common.
     """
     kept = OmegaConf.masked_copy(cfg, [key for key in cfg if key not in NOT_TRAINING])
-    flat = dict(_leaves(_without_modules(OmegaConf.to_container(kept, resolve=True))))
+    flat = dict(leaves(_without_modules(OmegaConf.to_container(kept, resolve=True))))
     left_out = (*NOT_TRAINING, *without)
     return {k: v for k, v in flat.items() if not any(k == key or k.startswith(f"{key}.") for key in left_out)}
 
@@ -51,10 +51,11 @@ def _without_modules(node):
     return named | {"_target_": target_name(str(node["_target_"]))} if "_target_" in node else named
 
 
-def _leaves(node, prefix=""):
+def leaves(node, prefix=""):
+    """(dotted key, value) of all that a nested dict holds; an empty dict is a value."""
     for key, value in node.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{name}.")
+            yield from leaves(value, f"{name}.")
         else:
             yield name, value

@@ -32,6 +32,9 @@ def registered(study):
     for key in node:
         if key not in known:
             raise ConfigError(f"study.analysis.{key}: there is no such key. {near(key, known)}")
+        usual = getattr(Analysis(), key)
+        if type(node[key]) is not type(usual) and not (isinstance(usual, float) and type(node[key]) is int):
+            raise ConfigError(f"study.analysis.{key}={node[key]!r}: the type must be {type(usual).__name__}, as of {usual!r}.")
     analysis = Analysis(**node)
     if analysis.outcome not in OUTCOMES:
         raise ConfigError(f"study.analysis.outcome={analysis.outcome}: there is no such outcome. {near(analysis.outcome, OUTCOMES)}")

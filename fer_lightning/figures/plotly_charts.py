@@ -11,8 +11,6 @@ from fer_lightning.figures.style import COLOURS, look
 
 WIDEST = 24  # letters in a line of a name on an axis: more leave no room for the figure on a phone
 
-FONT = "system-ui, sans-serif"
-
 
 def themes():
     """{light, dark}: plotly templates on a transparent background, so that the page's own colours show."""
@@ -25,7 +23,7 @@ def _theme(ink, grid):
         layout={
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
-            "font": {"family": FONT, "size": 12, "color": ink},
+            "font": {"family": "system-ui, sans-serif", "size": 12, "color": ink},
             "colorway": COLOURS,
             "xaxis": axis,
             "yaxis": axis,

@@ -1,4 +1,4 @@
-"""Where the jobs of a study stand, from the files that they write while they run; whatever launches them."""
+"""The state of each job of a study, from the files that it writes while it runs, whatever launched it."""
 
 import os
 import socket
@@ -97,12 +97,12 @@ def read_job(folder, now):
     try:
         result = read_result(folder)
         status, about = (None, {}) if result is None else (result["status"], _about(result["job"]))
-    except FileNotFoundError:  # another try has just cleared the folder
+    except FileNotFoundError:  # another attempt has just cleared the folder
         status, about = None, {}
     except (ValueError, TypeError, KeyError) as error:
         message = f"{RESULT} is damaged: {type(error).__name__}, {error}"
         return Job(folder.name, "unreadable", _time(written), _overrides(folder), message=message)
-    # Another try may have begun and not yet cleared the folder. One second or more: the files of a copied folder are all new.
+    # Another attempt may have begun and not yet cleared the folder. One second or more: the files of a copied folder are all new.
     if status is None or (status != "done" and begun > written + 1):
         overrides = _overrides(folder) or about.get("overrides", ())
         return Job(folder.name, overrides=overrides, epochs=_epochs(folder), **_life({}, started=begun, seen=begun, epoch_s=None, now=now))
@@ -184,7 +184,7 @@ def _if_readable(read, folder):
 
 
 def _place(overrides, axes):
-    """What identifies a job within its study: the swept keys and the seed, as written. Other keys may differ between tries."""
+    """What identifies a job within its study: the swept keys and the seed, as written. Other keys may differ between attempts."""
     written = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
     return tuple(written.get(key) for key in (*axes, "seed"))
 

@@ -6,6 +6,7 @@
     steps.parquet         one row a training step: step, epoch, loss, grad_norm, lr; replaced as an epoch ends (steps.py)
     checkpoints/          best.ckpt (weights of the selected epoch); until the run is done, what resuming needs
     .hydra/               the config (config_files.py)
+    saliency.png          where the network looks, if `python -m fer_lightning.saliency` drew it
 
 A study folder holds the run folders of its jobs and study.json (study_file.py).
 """
@@ -20,6 +21,7 @@ METRICS = "metrics.csv"
 PREDICTIONS = "predictions.parquet"
 STEPS = "steps.parquet"
 BEST = "best.ckpt"
+SALIENCY = "saliency.png"
 
 
 def checkpoints_of(folder):
@@ -33,7 +35,7 @@ def run_folders(folder):
 
 @first_only
 def clear(folder):
-    """Remove what an earlier, unfinished try at the same job left, so that its epochs are not taken for this one's."""
+    """Remove what an earlier, unfinished attempt at the same job left, so that its epochs are not taken for this one's."""
     for name in (RESULT, METRICS, PREDICTIONS, STEPS):
         (Path(folder) / name).unlink(missing_ok=True)
     shutil.rmtree(checkpoints_of(folder), ignore_errors=True)

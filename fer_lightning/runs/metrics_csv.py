@@ -17,14 +17,12 @@ MOST_EPOCHS = 1_000_000
 
 @first_only
 def append_metrics(folder, row):
-    """Add one epoch to metrics.csv. A resumed run goes on in the same file, under the same header."""
+    """Add one epoch to metrics.csv. A resumed run continues in the same file, under the same header."""
     path = Path(folder) / METRICS
-    new = not (path.exists() and path.stat().st_size)
+    names, new = list(row), not (path.exists() and path.stat().st_size)
     if not new:
         with open(path, newline="") as file:
             names = next(csv.reader(file))
-    else:
-        names = list(row)
     with open(path, "a", newline="") as file:
         writer = csv.DictWriter(file, names, restval="", extrasaction="ignore")
         if new:
@@ -49,8 +47,8 @@ def read_metrics(folder):
     """
     text = read_text(Path(folder) / METRICS, LARGEST)
     try:
-        whole = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
-        rows = [{name: float(value) for name, value in row.items() if value != ""} for row in whole]
+        table = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
+        rows = [{name: float(value) for name, value in row.items() if value != ""} for row in table]
     except (TypeError, csv.Error) as error:  # a row longer or shorter than the header
         raise ValueError(f"a row does not fit the header ({error})") from error
     for row in rows:

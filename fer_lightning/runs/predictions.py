@@ -1,4 +1,4 @@
-"""predictions.parquet: what the selected weights of a run say of every image of val and test.
+"""predictions.parquet: what a run with its selected weights predicts for every image of val and test.
 
 Columns: row (of the image in the data), split (val | test), label, clean, and the probability of each class, p0, p1, ...
 clean says which test images have no identical twin among those trained or selected on; it is empty for val and where it is not known.
@@ -67,11 +67,11 @@ def _known_columns(kinds):
     from pyarrow import types
 
     classes = class_columns(kinds)
-    whole = all(name in kinds and types.is_integer(kinds[name]) for name in ("row", "label"))
+    integers = all(name in kinds and types.is_integer(kinds[name]) for name in ("row", "label"))
     text = "split" in kinds and (types.is_string(kinds["split"]) or types.is_large_string(kinds["split"]))
     clean = "clean" not in kinds or types.is_boolean(kinds["clean"]) or types.is_null(kinds["clean"])
     numbers = 0 < len(classes) <= MOST_CLASSES and all(types.is_floating(kinds[name]) for name in classes)
-    if not (whole and text and clean and numbers):
+    if not (integers and text and clean and numbers):
         raise ValueError(WANTED)
     return [*(name for name in ("row", "split", "label", "clean") if name in kinds), *classes]
 

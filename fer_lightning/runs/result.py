@@ -11,7 +11,7 @@ from fer_lightning.process.files import replace_file
 from fer_lightning.process.first_process import first_only
 from fer_lightning.runs.layout import RESULT, run_folders
 from fer_lightning.runs.scores import SCORES
-from fer_lightning.safety.json_shape import NUMBER, RESULT_SHAPE, check_shape
+from fer_lightning.safety.json_shape import NUMBER, SCALAR, TEXT, Complete, Each, Square, check_shape
 from fer_lightning.safety.secrets import mask
 from fer_lightning.safety.untrusted_files import read_json
 
@@ -19,8 +19,29 @@ SCHEMA = 1
 
 COUNTS = ("n", "n_clean", "n_clean_near")
 
-_NUMBERS = {score.name: NUMBER for score in SCORES}
-SHAPE = RESULT_SHAPE | {"metrics": {part: shape | _NUMBERS for part, shape in RESULT_SHAPE["metrics"].items()}}
+PARTS = ("train", "val", "test")
+
+_METRICS = {
+    **dict.fromkeys([score.name for score in SCORES] + list(COUNTS), NUMBER),
+    "per_class": Each(Complete(("precision", "recall", "f1"), (int, float))),
+    "confusion": Square(),
+}
+SHAPE = {
+    "status": str,
+    "protocol": TEXT,
+    "job": {"id": TEXT, "study": TEXT, "cell": Each((*SCALAR, list)), "seed": (int, str, type(None)), "overrides": Each(str, list)},
+    "data": {"source": TEXT, "verdict": TEXT, "labels": TEXT, "fingerprint": Each(TEXT), "near_twins": NUMBER, "counts": Each(Each(int))},
+    "model": {"backbone": TEXT, "parameters": NUMBER, "trainable": NUMBER, "flops": NUMBER},
+    "environment": Each(object),
+    "selected": {"epoch": NUMBER, "monitor": TEXT, "value": NUMBER},
+    "metrics": dict.fromkeys(PARTS, _METRICS),
+    "stability": Each(SCALAR),
+    "time": dict.fromkeys(("fit_s", "test_s", "total_s", "images_per_s", "test_pass_ms"), NUMBER),
+    "error": {"type": TEXT, "message": TEXT, "where": TEXT, "traceback": TEXT},
+    "batch": {"size": NUMBER, "accumulate": NUMBER},
+    "resumed": Each({"epochs": NUMBER, "step": NUMBER, "at": TEXT}, list),
+    "mirrors": Each(SCALAR),
+}
 
 
 def read_result(folder):
@@ -31,13 +52,13 @@ def read_result(folder):
     result = read_json(path)
     check_shape(result, SHAPE)
     metrics = result.get("metrics") or {}
-    for part in RESULT_SHAPE["metrics"]:
+    for part in PARTS:
         _check_scores(part, metrics.get(part) or {})
     return result
 
 
 def _check_scores(part, metrics):
-    """ValueError unless shares lie between 0 and 1 and counts are whole: intervals are computed from them."""
+    """ValueError unless shares lie between 0 and 1 and counts are whole numbers: intervals are computed from them."""
     shares = [score.name for score in SCORES if score.percent]
     for name, value in metrics.items():
         share_is_wrong = name in shares and value is not None and not 0 <= value <= 1

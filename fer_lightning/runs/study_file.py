@@ -5,12 +5,25 @@ from pathlib import Path
 
 from fer_lightning.process.errors import DataError
 from fer_lightning.process.files import replace_file
-from fer_lightning.safety.json_shape import STUDY_SHAPE, check_shape
+from fer_lightning.safety.json_shape import NUMBER, SCALAR, TEXT, Each, check_shape
 from fer_lightning.safety.untrusted_files import read_json
 
 LEDGER = "study.json"
 
 SCHEMA = 1
+
+SHAPE = {
+    "axes": Each(str, list),
+    "jobs": Each(Each(str, list), list),
+    "command": Each(str, list),
+    "study": {
+        **dict.fromkeys(("name", "question", "cost", "paper", "protocol"), TEXT),
+        "images": NUMBER,
+        "published": Each({"cell": Each(SCALAR), "row": TEXT, "per_class": Each((*SCALAR, dict))}, list),
+        "doubts": Each(str, list),
+        "analysis": Each((*SCALAR, dict)),
+    },
+}
 
 # What holds if the file says nothing of it. Null in the file is the same.
 DEFAULTS = {"axes": [], "jobs": None, "base": {}, "command": None, "study": {}}
@@ -34,13 +47,13 @@ def read_ledger(folder):
     path = Path(folder) / LEDGER
     try:
         ledger = read_json(path)
-        check_shape(ledger, STUDY_SHAPE)
+        check_shape(ledger, SHAPE)
         ledger["jobs"], ledger["axes"]
         return with_defaults(ledger)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(f"{path} is damaged ({error}). Remove it: the command of the sweep, given again, writes it anew.") from error
+        raise DataError(f"{path} is damaged ({error}). Remove it: the same command of the sweep writes it again.") from error
 
 
 def with_defaults(ledger):

@@ -1,4 +1,4 @@
-"""Type checks for untrusted result.json and study.json; missing keys are allowed."""
+"""Type checks for untrusted JSON, such as result.json and study.json; missing keys are allowed."""
 
 from math import inf
 
@@ -24,42 +24,6 @@ class Complete:
 class Square:
     """A square matrix of counts, as a list of rows."""
 
-
-SCORES = {
-    **dict.fromkeys(("accuracy", "accuracy_clean", "loss", "macro_f1", "n", "n_clean", "n_clean_near"), NUMBER),
-    "per_class": Each(Complete(("precision", "recall", "f1"), (int, float))),
-    "confusion": Square(),
-}
-
-RESULT_SHAPE = {
-    "status": str,
-    "protocol": TEXT,
-    "job": {"id": TEXT, "study": TEXT, "cell": Each((*SCALAR, list)), "seed": (int, str, type(None)), "overrides": Each(str, list)},
-    "data": {"source": TEXT, "verdict": TEXT, "labels": TEXT, "fingerprint": Each(TEXT), "near_twins": NUMBER, "counts": Each(Each(int))},
-    "model": {"backbone": TEXT, "parameters": NUMBER, "trainable": NUMBER, "flops": NUMBER},
-    "environment": Each(object),
-    "selected": {"epoch": NUMBER, "monitor": TEXT, "value": NUMBER},
-    "metrics": {"train": SCORES, "val": SCORES, "test": SCORES},
-    "stability": Each(SCALAR),
-    "time": dict.fromkeys(("fit_s", "test_s", "total_s", "images_per_s", "test_pass_ms"), NUMBER),
-    "error": {"type": TEXT, "message": TEXT, "where": TEXT, "traceback": TEXT},
-    "batch": {"size": NUMBER, "accumulate": NUMBER},
-    "resumed": Each({"epochs": NUMBER, "step": NUMBER, "at": TEXT}, list),
-    "mirrors": Each(SCALAR),
-}
-
-STUDY_SHAPE = {
-    "axes": Each(str, list),
-    "jobs": Each(Each(str, list), list),
-    "command": Each(str, list),
-    "study": {
-        **dict.fromkeys(("name", "question", "cost", "paper", "protocol"), TEXT),
-        "images": NUMBER,
-        "published": Each({"cell": Each(SCALAR), "row": TEXT, "per_class": Each((*SCALAR, dict))}, list),
-        "doubts": Each(str, list),
-        "analysis": Each((*SCALAR, dict)),
-    },
-}
 
 # Far above every measured value, and sums of such numbers stay finite.
 LARGEST = 1e100

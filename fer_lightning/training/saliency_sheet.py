@@ -8,17 +8,16 @@ import torch
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import check_writable, replacing
+from fer_lightning.runs.layout import SALIENCY
 from fer_lightning.training.inference import saliency
 from fer_lightning.training.restore import restore
-
-SHEET = "saliency.png"
 
 OVERLAY = 0.4
 
 
 def draw_sheet(folder):
     """Write saliency.png into the folder of a finished run; returns its path. UserError without a finished run or a test part."""
-    path = Path(folder) / SHEET
+    path = Path(folder) / SALIENCY
     _, faces, data, module = restore(folder)
     check_writable(path)
     test = data.split.test

@@ -5,20 +5,22 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.written_runs import ACTS, NORMS, draw, write_grid, write_run
+from helpers.written_runs import ACTS, NORMS, draw, read_jobs, write_grid, write_run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from fer_lightning.analysis.job_table import read_jobs
 from fer_lightning.analysis.statistics.contrasts import differences_of_gains, gains, reference_cell, roles
 from fer_lightning.analysis.statistics.correctness import correctness
 from fer_lightning.analysis.statistics.factorial import two_way
 from fer_lightning.analysis.statistics.findings import study_findings
 from fer_lightning.analysis.statistics.layout import layout
+from fer_lightning.analysis.study_record import gather
+from fer_lightning.analysis.tables import remarks
 from fer_lightning.config.registered_analysis import registered
 from fer_lightning.process.errors import ConfigError
 from fer_lightning.runs.layout import PREDICTIONS
+from fer_lightning.runs.result import read_result, write_result
 
 REFERENCE = {"head.act": "relu", "head.norm": "bn"}
 FEW = {"resamples": 500}
@@ -256,6 +258,22 @@ def test_correctness_is_in_the_order_of_the_rows(tmp_path):
     assert why == "" and found.tolist() == [right.tolist()] * 2
 
 
+def test_a_swept_protocol_has_one_name_everywhere(tmp_path):
+    """A run records its protocol in full; the study swept its short name. A run that failed early records none."""
+    for level, full in {"official": "official", "train_plus_one_test": "train_plus_one_test_PublicTest"}.items():
+        for seed in (0, 1):
+            path = write_run(tmp_path, {"protocol": level}, seed, np.ones(100, bool))
+            write_result(path, read_result(path) | {"protocol": full})
+    path = write_run(tmp_path, {"protocol": "official"}, 2, status="failed")
+    write_result(path, read_result(path) | {"protocol": None})
+    record = gather(tmp_path)
+    found = analyse(tmp_path)
+    assert found.cells["protocol"].to_list() == ["official", "train_plus_one_test"]
+    assert set(found.cells["protocol"]) == set(record.cells["protocol"]) == set(record.cells.index) == set(record.labels)
+    assert "several protocols (official and train_plus_one_test_PublicTest)" in text(found, "Runs")
+    assert "Protocol: official, train_plus_one_test_PublicTest." in remarks(record)[0]
+
+
 def test_the_same_run_twice_counts_once(tmp_path):
     write_axis(tmp_path, [0.6, 0.7], seeds=2, pictures=100)
     (tmp_path / "a-s1").rename(tmp_path / "copy")
@@ -343,6 +361,10 @@ def test_who_gains_over_what():
         ({"resamples": 10}, "the minimum is 100"),
         ({"outcome": "test_acuracy"}, "Did you mean test_accuracy"),
         ({"sesio": 0.01}, "study.analysis.sesio: there is no such key. Did you mean sesoi?"),
+        ({"alpha": "low"}, "study.analysis.alpha='low': the type must be float, as of 0.05."),
+        ({"resamples": None}, "study.analysis.resamples=None: the type must be int, as of 10000."),
+        ({"tuned_per_cell": "no"}, "study.analysis.tuned_per_cell='no': the type must be bool, as of False."),
+        ({"reference": "relu"}, "study.analysis.reference='relu': the type must be dict"),
     ],
 )
 def test_an_analysis_that_there_is_not(analysis, said):
@@ -359,8 +381,9 @@ def test_a_wrong_analysis_stops_a_sweep_before_its_first_job(command, tmp_path):
     assert done.code == 1 and "study.analysis.alpha=5.0" in done.text and not (tmp_path / "out").exists()
 
 
-def test_reading_no_statistics_costs_no_scipy(process, tmp_path):
+@pytest.mark.parametrize("module", ["statistics.findings", "report"])
+def test_importing_statistics_costs_no_scipy(process, tmp_path, module):
     """A smoke run that imports the report should not wait for libraries that it will not call."""
-    heavy = {"scipy", "statsmodels", "pyarrow.parquet", "torch"}
-    (tmp_path / "check.py").write_text(f"import sys, fer_lightning.analysis.statistics.findings; print({heavy} & set(sys.modules))")
+    heavy = {"scipy.stats", "statsmodels", "pyarrow.parquet", "torch"}
+    (tmp_path / "check.py").write_text(f"import sys, fer_lightning.analysis.{module}; print({heavy} & set(sys.modules))")
     assert process("check").text.strip() == "set()"

@@ -31,10 +31,10 @@ S0_PATTERN = {0.3: (0.45, 0.80, 0.99, 1.0), 0.4: (0.26, 0.53, 0.86, 0.97), 0.5: 
 @pytest.mark.parametrize("sd", INTERACTION)
 def test_seeds_of_the_power_table(sd):
     def interaction(gain, seeds):
-        return power.interaction_power(gain, sd, seeds, a=2, b=4)
+        return power.interaction_power(gain, seeds, sd=sd, a=2, b=4)
 
     def norm(difference, seeds):
-        return power.main_effect_power(difference, sd, seeds, a=2, b=4)
+        return power.main_effect_power(difference, seeds, sd=sd, a=2, b=4)
 
     assert tuple(power.seeds_needed(interaction, gain) for gain in (0.5, 1.0, 1.5, 2.0)) == INTERACTION[sd]
     assert tuple(power.seeds_needed(norm, difference) for difference in (0.5, 1.0)) == NORM[sd]
@@ -53,14 +53,14 @@ def test_power_is_how_often_the_f_test_finds_it():
     effect = np.zeros((2, 4))
     effect[1, 2] = 1.0
     p = two_way(rng.normal(0, 0.4, (4000, 5, 2, 4)) + rng.normal(0, 0.4, (4000, 5, 1, 1)) + effect).p["ab"]
-    assert np.mean(p < 0.05) == pytest.approx(power.interaction_power(1.0, 0.4, 5, a=2, b=4), abs=0.02)
+    assert np.mean(p < 0.05) == pytest.approx(power.interaction_power(1.0, 5, sd=0.4, a=2, b=4), abs=0.02)
 
 
 def test_power_of_a_pair_is_that_of_the_paired_t_test():
     expected = TTestPower().power(effect_size=1.0 / (np.sqrt(2) * 0.5), nobs=7, alpha=0.05)
-    assert power.pair_power(1.0, 0.5, 7) == pytest.approx(expected)
-    assert power.contrast_power(1.0, 0.5, 7) == pytest.approx(TTestPower().power(effect_size=1.0, nobs=7, alpha=0.05))
-    assert power.seeds_needed(lambda x, n: power.pair_power(x, 0.4, n), 0.5) == 13
+    assert power.paired_power(1.0, 7, sd=0.5, cells=2) == pytest.approx(expected)
+    assert power.paired_power(1.0, 7, sd=0.5, cells=4) == pytest.approx(TTestPower().power(effect_size=1.0, nobs=7, alpha=0.05))
+    assert power.seeds_needed(lambda x, n: power.paired_power(x, n, sd=0.4, cells=2), 0.5) == 13
 
 
 def test_f_power_is_statsmodels():
@@ -76,13 +76,13 @@ def test_power_of_equivalence_is_how_often_all_tests_show_it():
     d = gains[:, :, 1:] - gains[:, :, :1]
     reach = stats.t.isf(0.05, seeds - 1) * d.std(1, ddof=1) / np.sqrt(seeds)
     shown = (np.abs(d.mean(1)) + reach < margin).all(1).mean()
-    bound = power.equivalence_power(margin, sd, seeds, contrasts=3)
+    bound = power.equivalence_power(margin, seeds, sd=sd, contrasts=3)
     assert bound - 0.02 < shown < bound + 0.08
 
 
 def test_what_can_be_detected_is_the_inverse_of_power():
     def of(gain, seeds):
-        return power.interaction_power(gain, 0.4, seeds, a=2, b=4)
+        return power.interaction_power(gain, seeds, sd=0.4, a=2, b=4)
 
     assert of(power.smallest_effect(of, 0.4, 10), 10) == pytest.approx(0.8, abs=1e-4)
     assert power.seeds_needed(of, 1e-5) is None

@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.written_runs import read_jobs
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from fer_lightning.analysis.job_table import read_jobs
 from fer_lightning.analysis.stability_findings import stability_findings
 from fer_lightning.analysis.stability_labels import cell_label, run_scores, seed_interval, z_scores
 from fer_lightning.analysis.stability_of_cells import churn, measured_runs, seed_deviation, stability_table

@@ -19,6 +19,7 @@ from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from fer_lightning import compare
 from fer_lightning.analysis import two_runs
 from fer_lightning.analysis.comparison import changed_images, compare_runs
+from fer_lightning.analysis.statistics.descriptive import least_difference
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.model.metrics import score
 from fer_lightning.process.errors import UserError
@@ -80,14 +81,15 @@ def test_no_discordant_picture_still_leaves_an_interval():
 
 @pytest.mark.parametrize(("share", "points"), [(0.16, (1.31, 1.87)), (0.08, (0.93, 1.32))])
 def test_what_3589_pictures_can_show(share, points):
-    assert [round(100 * d, 2) for d in two_runs.detectable(share, 3589)] == pytest.approx(points)
+    found = [least_difference(share, 3589, power=power) for power in (0.5, 0.8)]
+    assert [round(100 * d, 2) for d in found] == pytest.approx(points)
 
 
 def test_the_power_is_the_power():
     """Simulated: of pairs whose true difference is the second figure, four in five are significant."""
     rng = np.random.default_rng(0)
     n, share = 3589, 0.16
-    gap = two_runs.detectable(share, n)[1]
+    gap = least_difference(share, n, power=0.8)
     drawn = rng.multinomial(n, [(share - gap) / 2, (share + gap) / 2, 1 - share], size=1000)
     assert np.mean([two_runs.mcnemar(b, c) < 0.05 for b, c, _ in drawn]) == pytest.approx(0.8, abs=0.03)
 

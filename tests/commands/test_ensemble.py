@@ -8,9 +8,9 @@ import pytest
 import torch
 from helpers.made_run import make_run
 from helpers.project import TINY
+from helpers.written_runs import read_jobs
 
 from fer_lightning import compare, ensemble, report
-from fer_lightning.analysis.job_table import read_jobs
 from fer_lightning.process.errors import UserError
 from fer_lightning.runs.finished_run import read_run
 from fer_lightning.runs.result import read_result, write_result

@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 import torch
 from helpers.project import TABLE, compose, needs_fer2013
+from helpers.written_runs import read_jobs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import entropy
 
-from fer_lightning.analysis.job_table import read_jobs
 from fer_lightning.analysis.published import compare
 from fer_lightning.config.identity import job_id
 from fer_lightning.data import fer2013, ferplus

@@ -3,8 +3,14 @@
 import numpy as np
 import pandas as pd
 
+from fer_lightning.analysis.job_table import make_jobs
 from fer_lightning.runs.layout import PREDICTIONS
-from fer_lightning.runs.result import write_result
+from fer_lightning.runs.result import read_results, write_result
+
+
+def read_jobs(folder):
+    """The table of the jobs below a study folder."""
+    return make_jobs(read_results(folder)[0])
 
 
 def write_run(folder, cell, seed, right=None, status="done", part="test", rows=None, **extra):

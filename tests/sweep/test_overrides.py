@@ -5,10 +5,11 @@ import json
 import pandas as pd
 import pytest
 from helpers.project import TINY, compose
+from helpers.written_runs import read_jobs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_lightning.analysis.job_table import rank_cells, read_jobs
+from fer_lightning.analysis.job_table import rank_cells
 from fer_lightning.analysis.report import report
 from fer_lightning.config.cell_names import LONGEST_NAME, folder_name
 from fer_lightning.config.identity import job_id

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from fer_lightning.config.identity import leaves
 from fer_lightning.runs.config_files import CONFIG, read_settings
 
 # Where results go and how the study is described, not what is trained; the seed repeats a cell.
@@ -17,7 +18,7 @@ def read_configs(study):
         except (OSError, ValueError) as error:
             study.lacks(name, CONFIG, error)
             continue
-        flat = {key: _text(value) for key, value in _leaves(settings) if key.split(".")[0] not in LEFT_OUT}
+        flat = {key: _text(value) for key, value in leaves(settings) if key.split(".")[0] not in LEFT_OUT}
         rows.setdefault(label, []).append(flat)
     return pd.DataFrame.from_dict({label: _joined(flats) for label, flats in rows.items()}, orient="index").fillna("")
 
@@ -33,14 +34,6 @@ def _joined(flats):
     """One config for the runs of a cell, with all values of a key in which they differ."""
     keys = dict.fromkeys(key for flat in flats for key in flat)
     return {key: " / ".join(dict.fromkeys(flat.get(key, "") for flat in flats)) for key in keys}
-
-
-def _leaves(node, prefix=""):
-    for key, value in node.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _text(value):

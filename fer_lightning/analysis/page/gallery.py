@@ -8,10 +8,12 @@ import numpy as np
 from PIL import Image
 
 from fer_lightning.analysis.study_record import read_test_part
+from fer_lightning.config.identity import target_name
 from fer_lightning.data import fer2013, synthetic
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.process.errors import UserError
 from fer_lightning.runs.config_files import CONFIG, read_settings
+from fer_lightning.runs.layout import SALIENCY
 from fer_lightning.runs.predictions import probabilities
 from fer_lightning.safety.untrusted_files import check_file
 
@@ -20,12 +22,10 @@ PAIRS = 10
 IMAGES = 6
 SHEETS = 4
 
-SALIENCY = "saliency.png"
-
 
 @dataclass(frozen=True)
 class Pair:
-    """A true class and the one it is taken for. count: of the images; images: the surest mistakes, as (PNG as a data URI, what it is)"""
+    """A true class and the one it is taken for. count: of the images; images: the most confident mistakes, (PNG as a data URI, caption)"""
 
     true: str
     taken: str
@@ -72,8 +72,8 @@ def _pairs(rows, labels, means, pixels):
     for place in np.argsort(-counts, kind="stable")[:PAIRS]:
         true, taken = kinds[:, place]
         which = wrong[(labels[wrong] == true) & (predicted[wrong] == taken)]
-        surest = which[np.argsort(-means[which, taken], kind="stable")][:IMAGES]
-        images = [(_data_uri(pixels[rows[i], 0]), f"row {rows[i]}, {CLASSES[taken]} {means[i, taken]:.2f}") for i in surest]
+        confident = which[np.argsort(-means[which, taken], kind="stable")][:IMAGES]
+        images = [(_data_uri(pixels[rows[i], 0]), f"row {rows[i]}, {CLASSES[taken]} {means[i, taken]:.2f}") for i in confident]
         yield Pair(CLASSES[true], CLASSES[taken], int(counts[place]), images)
 
 
@@ -84,9 +84,10 @@ def read_pixels(folder, result):
     """
     try:
         data = read_settings(folder)["data"]
-        if data["_target_"] == "fer_lightning.data.synthetic.draw":
+        source = target_name(data["_target_"])
+        if source == "fer_lightning:draw":
             faces = synthetic.draw(**{key: data[key] for key in ("train", "val", "test", "seed")})
-        elif data["_target_"] == "fer_lightning.data.fer2013.read":
+        elif source == "fer_lightning:read":
             faces = fer2013.read(result["data"]["source"], accept_modified=True)
         else:
             raise UserError(f"its data came from {data['_target_']}, which a report does not run.")

@@ -123,12 +123,8 @@ def _looks():
 
 def _confusion(study):
     """{cells: [label], counts: [7 x 7 a run, mean over the seeds]}"""
-    counts = {label: confusion_counts(study, label) for label in study.cells.index}
-    runs = {label: max(1, len(study.runs[label])) for label in counts}
-    return {
-        "cells": [label for label, table in counts.items() if table is not None],
-        "counts": [(table / runs[label]).round(2).tolist() for label, table in counts.items() if table is not None],
-    }
+    counts = {label: table for label in study.cells.index if (table := confusion_counts(study, label)) is not None}
+    return {"cells": list(counts), "counts": [(table / len(study.runs[label])).round(2).tolist() for label, table in counts.items()]}
 
 
 def run_commands(study):

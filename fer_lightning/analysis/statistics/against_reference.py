@@ -4,12 +4,13 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.statistics.contrasts import against, reference_cell
 from fer_lightning.analysis.statistics.descriptive import wilson_interval
 from fer_lightning.analysis.statistics.paired_tests import contrast_tests
-from fer_lightning.analysis.wording import number, p_value, points, points_intervals
+from fer_lightning.analysis.wording import contrast_columns, number, p_value
 
 # Bootstrap draws of almost stochastic order (Dror et al. 2019).
 ASO_RESAMPLES = 1000
@@ -32,9 +33,7 @@ def reference_finding(design, table, analysis, images):
         {
             "cell": frame["name"],
             "seeds": frame["n"],
-            "difference (points)": frame["estimate"].map(points),
-            "interval": points_intervals(frame),
-            "p (Holm)": frame["p_holm"].map(p_value),
+            **contrast_columns(frame, "difference (points)"),
             "Wilcoxon p": frame["wilcoxon"].map(p_value),
             "share of seeds won": [_wins_text(*row) for row in frame[["wins", "wins_low", "wins_high"]].to_numpy()],
             "ASO epsilon": frame["epsilon"].map(number),
@@ -59,13 +58,11 @@ def _dominance(a, b, alpha, rng):
 
 
 def _wilcoxon(differences):
-    from scipy import stats
-
     if len(differences) < 2 or not differences.any():
         return np.nan
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # with ties p is approximate
-        return float(stats.wilcoxon(differences).pvalue)
+        return float(scipy.stats.wilcoxon(differences).pvalue)
 
 
 def _wins_text(share, low, high):
@@ -98,12 +95,10 @@ def almost_stochastic_order(a, b, *, alpha, resamples, rng):
 
     a, b: (n,) scores. NaN for fewer than two runs.
     """
-    from scipy import stats
-
     n = len(a)
     if n < 2:
         return np.nan
     ratio = violation_ratio(a, b)
     drawn = violation_ratio(rng.choice(a, (resamples, n)), rng.choice(b, (resamples, n)))
     # sigma / sqrt(n m / (n + m)) with sigma^2 the variance of sqrt(n m / (n + m)) (drawn - ratio): the factors cancel.
-    return float(np.clip(ratio + (drawn - ratio).std() * stats.norm.isf(alpha), 0, 1))
+    return float(np.clip(ratio + (drawn - ratio).std() * scipy.stats.norm.isf(alpha), 0, 1))

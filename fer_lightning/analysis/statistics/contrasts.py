@@ -1,6 +1,6 @@
 """The differences between cells that a study looks at, as weights over its cells."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -63,29 +63,19 @@ def _registered(design, registered, axis):
 
 def gains(design, roles):
     """A contrast for each treatment and each level of the other axis: that treatment minus the base, at that level."""
-    return [
-        Contrast(
-            f"{_over(roles, treatment)} with {level_name(roles.other, level)}",
-            _gain_weights(design, roles, treatment, level),
-            _instead(roles, treatment),
-            level_name(roles.other, level),
-        )
-        for treatment, level in _treated(design, roles)
-    ]
+    return [_gain(design, roles, treatment, level) for treatment, level in _treated(design, roles)]
 
 
 def differences_of_gains(design, roles):
     """A contrast for each treatment and each level of the other axis but the reference: the gain there minus the gain at the reference."""
-    return [
-        Contrast(
-            f"{_over(roles, treatment)}: {level_name(roles.other, level)} against {level_name(roles.other, roles.reference)}",
-            _gain_weights(design, roles, treatment, level) - _gain_weights(design, roles, treatment, roles.reference),
-            _instead(roles, treatment),
-            level_name(roles.other, level),
-        )
-        for treatment, level in _treated(design, roles)
-        if level != roles.reference
-    ]
+    differences = []
+    for treatment, level in _treated(design, roles):
+        if level != roles.reference:
+            there, here = _gain(design, roles, treatment, level), _gain(design, roles, treatment, roles.reference)
+            treated, base = level_name(roles.treated, treatment), level_name(roles.treated, roles.base)
+            name = f"{treated} over {base}: {there.level} against {here.level}"
+            differences.append(replace(there, name=name, weights=there.weights - here.weights))
+    return differences
 
 
 def against(design, reference, cells):
@@ -99,20 +89,14 @@ def _treated(design, roles):
     return [(treatment, level) for treatment in treatments for level in design.levels[roles.other]]
 
 
-def _over(roles, treatment):
-    return f"{level_name(roles.treated, treatment)} over {level_name(roles.treated, roles.base)}"
-
-
-def _instead(roles, treatment):
-    return f"{level_name(roles.treated, treatment)} instead of {level_name(roles.treated, roles.base)}"
-
-
-def _gain_weights(design, roles, treatment, level):
-    def cell(treated):
+def _gain(design, roles, treatment, level):
+    def weights(treated):
         chosen = {roles.treated: treated, roles.other: level}
-        return tuple(chosen[axis] for axis in design.levels)
+        return _unit(design, tuple(chosen[axis] for axis in design.levels))
 
-    return _unit(design, cell(treatment)) - _unit(design, cell(roles.base))
+    treated, base, where = level_name(roles.treated, treatment), level_name(roles.treated, roles.base), level_name(roles.other, level)
+    difference = weights(treatment) - weights(roles.base)
+    return Contrast(f"{treated} over {base} with {where}", difference, f"{treated} instead of {base}", where)
 
 
 def _unit(design, cell):

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import scipy
 
 LEVEL = 0.95
 
@@ -16,14 +17,12 @@ def describe(values, images=None, resamples=10000):
     iqm: interquartile mean (Agarwal et al. 2021); low, high: 95 % interval of the mean, see `cell_interval`
     images: of how many images each score is a share, if it is one
     """
-    from scipy import stats
-
     values = np.asarray(values)[~np.isnan(values)]
     n = len(values)
     if not n:
         return {"n": 0} | dict.fromkeys(("mean", "sd", "iqm", "min", "max", "low", "high"), np.nan)
     low, high = cell_interval(values, images, resamples)
-    middle = {"mean": values.mean(), "sd": values.std(ddof=1) if n > 1 else np.nan, "iqm": stats.trim_mean(values, 0.25)}
+    middle = {"mean": values.mean(), "sd": values.std(ddof=1) if n > 1 else np.nan, "iqm": scipy.stats.trim_mean(values, 0.25)}
     return {"n": n} | middle | {"min": values.min(), "max": values.max(), "low": low, "high": high}
 
 
@@ -32,37 +31,31 @@ def cell_interval(values, images=None, resamples=10000):
 
     The bootstrap has a fixed seed, so a report that is made again says the same.
     """
-    from scipy import stats
-
     if len(values) >= FEWEST_RESAMPLED and np.ptp(values) > 0:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = stats.bootstrap((values,), np.mean, n_resamples=resamples, confidence_level=LEVEL, rng=np.random.default_rng(0))
+            found = scipy.stats.bootstrap((values,), np.mean, n_resamples=resamples, confidence_level=LEVEL, rng=np.random.default_rng(0))
         if np.isfinite(found.confidence_interval).all():
             return tuple(map(float, found.confidence_interval))
     known = images is not None and np.isfinite(images)
     return classical_interval(list(values), int(images) if known else None) or (np.nan, np.nan)
 
 
-def classical_interval(values, images, level=LEVEL):
-    """Interval (low, high) of the mean of a score: Student's over the runs; for one run Wilson's over its images. Fractions.
+def classical_interval(values, images):
+    """95 % interval (low, high) of the mean of a score: Student's over the runs; for one run Wilson's over its images. Fractions.
 
     values: one a run; images: of how many images each is a share. None for one run with an unknown number of images.
     """
-    from scipy import stats
-
     n, mean = len(values), sum(values) / len(values)
     if n > 1:
-        error = stats.sem(values)
-        return (mean, mean) if error == 0 else tuple(float(x) for x in stats.t.interval(level, n - 1, loc=mean, scale=error))
-    return wilson_interval(round(mean * images), images, level) if images else None
+        error = scipy.stats.sem(values)
+        return (mean, mean) if error == 0 else tuple(float(x) for x in scipy.stats.t.interval(LEVEL, n - 1, loc=mean, scale=error))
+    return wilson_interval(round(mean * images), images) if images else None
 
 
-def wilson_interval(count, n, level=LEVEL):
-    """Wilson's (1927) interval (low, high) of a share: count among n. Here because SciPy's takes no half counts, as ties need."""
-    from scipy import stats
-
-    z = stats.norm.isf((1 - level) / 2)
+def wilson_interval(count, n):
+    """Wilson's (1927) 95 % interval (low, high) of a share: count among n. Here because SciPy's takes no half counts, as ties need."""
+    z = scipy.stats.norm.isf((1 - LEVEL) / 2)
     centre = count + z * z / 2
     reach = z * np.sqrt(count * (n - count) / n + z * z / 4)
     return max(0.0, float((centre - reach) / (n + z * z))), min(1.0, float((centre + reach) / (n + z * z)))
@@ -70,11 +63,9 @@ def wilson_interval(count, n, level=LEVEL):
 
 def expected_maximum(mean, sd, n):
     """The expected maximum of n draws from a normal distribution."""
-    from scipy import integrate, special
-
     if not n > 1 or not sd > 0:
         return mean
-    best, _ = integrate.quad(lambda x: n * x * np.exp(-x * x / 2) * special.ndtr(x) ** (n - 1), -np.inf, np.inf)
+    best, _ = scipy.integrate.quad(lambda x: n * x * np.exp(-x * x / 2) * scipy.special.ndtr(x) ** (n - 1), -np.inf, np.inf)
     return mean + best * sd / np.sqrt(2 * np.pi)
 
 
@@ -89,11 +80,9 @@ def binomial_error(accuracy, images):
     return np.sqrt(accuracy * (1 - accuracy) / images)
 
 
-def least_difference(discordant, images, alpha=0.05, power=0.5):
-    """The smallest difference of two networks' accuracies that McNemar's test finds with that power; 0.5: just significant.
+def least_difference(discordant, images, power=0.5):
+    """The smallest difference of two networks' accuracies that McNemar's test finds at 5 % with that power; 0.5: just significant.
 
     discordant: the share of images that exactly one of the two gets right. Normal approximation.
     """
-    from scipy import stats
-
-    return (stats.norm.isf(alpha / 2) + stats.norm.ppf(power)) * np.sqrt(discordant / images)
+    return float((scipy.stats.norm.ppf(0.975) + scipy.stats.norm.ppf(power)) * np.sqrt(discordant / images))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 
 # Sums of squares below this share of the total are rounding errors.
 ROUNDING = 1e-13
@@ -33,13 +34,7 @@ def sums_of_squares(y):
     columns = y.mean((-3, -2), keepdims=True) - grand
     block = y.mean((-2, -1), keepdims=True) - grand
     cells = y.mean(-3, keepdims=True) - grand
-    effects = {
-        "a": rows,
-        "b": columns,
-        "ab": cells - rows - columns,
-        "block": block,
-        "residual": y - grand - cells - block,
-    }
+    effects = {"a": rows, "b": columns, "ab": cells - rows - columns, "block": block, "residual": y - grand - cells - block}
     df = {"a": a - 1, "b": b - 1, "ab": (a - 1) * (b - 1), "block": blocks - 1, "residual": (a * b - 1) * (blocks - 1)}
     total = np.square(y).sum((-3, -2, -1))
     ss = {name: np.square(np.broadcast_to(effect, y.shape)).sum((-3, -2, -1)) for name, effect in effects.items()}
@@ -58,11 +53,9 @@ def two_way(y):
 
     For one factor B = 1. The residual has (AB - 1)(blocks - 1) degrees of freedom: blocks are assumed not to interact with the factors.
     """
-    from scipy import stats
-
     ss, df = sums_of_squares(y)
     f = {source: f_ratio(ss, df, source) for source in ("a", "b", "ab")}
-    p = {source: stats.f.sf(f[source], df[source] or np.nan, df["residual"] or np.nan) for source in f}
+    p = {source: scipy.stats.f.sf(f[source], df[source] or np.nan, df["residual"] or np.nan) for source in f}
     n = np.prod(y.shape[-3:])
     omega = {source: np.maximum(df[source] * (f[source] - 1) / (df[source] * (f[source] - 1) + n), 0) for source in f}
     residual = ss["residual"] / (df["residual"] or np.nan)
@@ -88,8 +81,6 @@ def tukey_nonadditivity(y):
 
     It detects only interactions that are products of the two main effects. NaN if the table is too small (2 x 2) or exactly additive.
     """
-    from scipy import stats
-
     a = y.mean(1) - y.mean()
     b = y.mean(0) - y.mean()
     residual = y - y.mean() - a[:, None] - b
@@ -100,4 +91,4 @@ def tukey_nonadditivity(y):
         return np.nan, df, np.nan
     product = (y * a[:, None] * b).sum() ** 2 / weight
     f = product / ((rest - product) / df) if rest > product else np.inf
-    return f, df, stats.f.sf(f, 1, df)
+    return f, df, scipy.stats.f.sf(f, 1, df)

@@ -43,7 +43,7 @@ class StudyStatistics:
 
 
 def study_findings(folder, jobs, study):
-    """The StudyStatistics of a study folder. jobs: frame of `read_jobs`; study: the study node of study.json.
+    """The StudyStatistics of a study folder. jobs: frame of `make_jobs`; study: the study node of study.json.
 
     ConfigError if the study registers an analysis that is not known.
     """

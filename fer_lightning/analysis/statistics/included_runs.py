@@ -3,6 +3,7 @@
 import numpy as np
 
 from fer_lightning.analysis.finding import Finding
+from fer_lightning.analysis.job_table import protocols
 from fer_lightning.analysis.wording import listed, seeds_text
 
 
@@ -63,7 +64,7 @@ def _shared_data(design):
             f"Each combination of seed and {listed(design.blocking)} counts as a seed. Their training images overlap, so they are less "
             "independent than seeds, and intervals are too short (Nadeau & Bengio 2003)."
         )
-    protocols = sorted(design.done["protocol"].dropna().astype(str).unique())
-    if len(protocols) > 1:
-        sentences.append(f"The runs follow several protocols ({listed(protocols)}): they were scored on different images.")
+    measured = protocols(design.done)
+    if len(measured) > 1:
+        sentences.append(f"The runs follow several protocols ({listed(measured)}): they were scored on different images.")
     return sentences

@@ -16,7 +16,7 @@ BLOCKING = ("protocol.fold", "protocol.seed", "data.seed")
 
 @dataclass(frozen=True)
 class Design:
-    """jobs:     frame of `read_jobs` with `cell` and `block`, positions in the two lists below
+    """jobs:     frame of `make_jobs` with `cell` and `block`, positions in the two lists below
     levels:   {axis that varies: its levels as text}, numbers ascending, words in the order of the jobs
     cells:    tuples of levels; for two crossed axes the full grid, the second axis varying fastest; else the cells that have a job
     blocks:   names of the repeats of the cells: the seed, and the value of each axis in `blocking`
@@ -46,12 +46,9 @@ class Design:
 
     def table(self, column):
         """A score as (blocks, cells), NaN if no run is done or the run has no such score."""
-        return self.place(pd.to_numeric(self.done[column], errors="coerce") if column in self.done else np.nan)
-
-    def place(self, values):
-        """Values, one for each done job, as (blocks, cells); NaN elsewhere."""
         table = np.full((len(self.blocks), len(self.cells)), np.nan)
-        table[self.done["block"], self.done["cell"]] = values
+        if column in self.done:
+            table[self.done["block"], self.done["cell"]] = pd.to_numeric(self.done[column], errors="coerce")
         return table
 
     def name(self, cell):
@@ -60,7 +57,7 @@ class Design:
 
 
 def layout(jobs, outcome):
-    """The Design of a frame of `read_jobs`. outcome: as registered; if no done job has it, val_accuracy is used."""
+    """The Design of a frame of `make_jobs`. outcome: as registered; if no done job has it, val_accuracy is used."""
     done = jobs[jobs["status"] == "done"]
     if not (outcome in done and done[outcome].notna().any()):
         outcome = "val_accuracy"

@@ -9,7 +9,7 @@ from fer_lightning.analysis.statistics.factorial import two_way
 from fer_lightning.analysis.statistics.paired_tests import contrast_tests
 from fer_lightning.analysis.statistics.rank_tests import friedman, pairwise
 from fer_lightning.analysis.statistics.seeds_needed import seeds_for_pairs
-from fer_lightning.analysis.wording import equals, listed, number, p_value, percent, points, points_interval, points_intervals
+from fer_lightning.analysis.wording import contrast_columns, equals, listed, number, percent, points, points_interval
 
 
 def ranked_findings(design, scores, analysis, images):
@@ -31,14 +31,7 @@ def ranked_findings(design, scores, analysis, images):
     names = [design.name(design.cells[i]) for i in present]
     ranks = friedman(complete, analysis.alpha)
     shown = pd.DataFrame({"cell": names, "mean %": means[present].map(percent).to_list(), "average rank": [number(r) for r in ranks.mean]})
-    differences = pd.DataFrame(
-        {
-            "cell": frame["name"],
-            "minus the first (points)": frame["estimate"].map(points),
-            "interval": points_intervals(frame),
-            "p (Holm)": frame["p_holm"].map(p_value),
-        }
-    )
+    differences = pd.DataFrame({"cell": frame["name"], **contrast_columns(frame, "minus the first (points)")})
     text = (verdict.conclusion, *_tests(anova, ranks, len(complete), analysis), _pairs(table, names, analysis))
     return verdict, [Finding("Ranking", text, shown.merge(differences, on="cell", how="left").fillna(""))], {"first": frame}
 

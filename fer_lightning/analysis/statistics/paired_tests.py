@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from fer_lightning.analysis.statistics.contrasts import per_block
 from fer_lightning.analysis.statistics.two_way_bootstrap import two_way_interval
@@ -36,20 +37,18 @@ def paired_tests(values, alpha, sesoi):
     low, high: Student's interval at that level, equivalence_p: of |difference| < sesoi. NaN if the blocks do not differ or are fewer than
     two.
     """
-    from scipy import stats
-
     rows = []
     for column in values.T:
         d = column[~np.isnan(column)]
         n, mean, sd = len(d), d.mean() if len(d) else np.nan, d.std(ddof=1) if len(d) > 1 else np.nan
         error = sd / np.sqrt(n) if sd > 1e-12 else np.nan
-        t = stats.t(max(n - 1, 1))
+        t = scipy.stats.t(max(n - 1, 1))
         p, equivalence_p = 2 * t.sf(abs(mean / error)), np.maximum(t.sf((mean + sesoi) / error), t.cdf((mean - sesoi) / error))
         rows.append((n, mean, sd, error, p, equivalence_p))
     frame = pd.DataFrame(rows, columns=["n", "estimate", "sd", "error", "p", "equivalence_p"])
     frame["p_holm"] = holm(frame["p"])
     frame["level"] = 1 - alpha / holm_divisors(frame["p"])
-    reach = stats.t.isf((1 - frame["level"]) / 2, frame["n"].clip(lower=2) - 1) * frame.pop("error")
+    reach = scipy.stats.t.isf((1 - frame["level"]) / 2, frame["n"].clip(lower=2) - 1) * frame.pop("error")
     return frame.assign(low=frame["estimate"] - reach, high=frame["estimate"] + reach)
 
 

@@ -1,51 +1,43 @@
 """The power of each test over seeds, the seeds that an effect needs, and the smallest effect that some seeds find.
 
-Effects and sd, the standard deviation of the residual of one run, are in the same unit.
+Effects and sd, the standard deviation of the residual of one run, are in the same unit. A power is a function of (effect, seeds).
 """
 
 import numpy as np
+import scipy
 
 TARGET = 0.8
 
-# More seeds than anyone runs: no number beyond is promised.
+# More seeds than anyone runs; of more a report says only that it is more.
 MOST_SEEDS = 10_000
 
 
-def interaction_power(gain, sd, seeds, *, a, b, alpha=0.05):
+def interaction_power(gain, seeds, *, sd, a, b, alpha=0.05):
     """Power of the F test of the interaction in complete blocks of a x b cells, if one level of b gains `gain` more than the others."""
     noncentrality = seeds * (gain / sd) ** 2 * (1 - 1 / a) * (1 - 1 / b)
     return f_power(noncentrality, (a - 1) * (b - 1), (a * b - 1) * (seeds - 1), alpha)
 
 
-def main_effect_power(difference, sd, seeds, *, a, b, alpha=0.05):
+def main_effect_power(difference, seeds, *, sd, a, b, alpha=0.05):
     """Power of the F test of the first factor, if one of its a levels differs from the others by `difference`."""
     noncentrality = seeds * b * (difference / sd) ** 2 * (1 - 1 / a)
     return f_power(noncentrality, a - 1, (a * b - 1) * (seeds - 1), alpha)
 
 
-def pair_power(difference, sd, seeds, alpha=0.05):
-    """Power of the t test, paired by seed, of two cells, whose difference has a standard deviation of sqrt(2) sd."""
-    return f_power(seeds * (difference / sd) ** 2 / 2, 1, seeds - 1, alpha)
-
-
-def contrast_power(difference, sd, seeds, alpha=0.05):
-    """Power of the t test, paired by seed, of a difference of two gains: four cells, so a standard deviation of 2 sd."""
-    return f_power(seeds * (difference / sd) ** 2 / 4, 1, seeds - 1, alpha)
+def paired_power(difference, seeds, *, sd, cells, alpha=0.05):
+    """Power of the t test, paired by seed, of a difference of two cells, or of two gains (four cells): its sd is sqrt(cells) sd."""
+    return f_power(seeds * (difference / sd) ** 2 / cells, 1, seeds - 1, alpha)
 
 
 def f_power(noncentrality, df, df_residual, alpha):
     """Power of an F test; with df = 1 of a two-sided t test."""
-    from scipy import stats
-
-    return float(stats.ncf.sf(stats.f.isf(alpha, df, df_residual), df, df_residual, noncentrality))
+    return float(scipy.stats.ncf.sf(scipy.stats.f.isf(alpha, df, df_residual), df, df_residual, noncentrality))
 
 
-def equivalence_power(margin, sd, seeds, *, contrasts, alpha=0.05):
+def equivalence_power(margin, seeds, *, sd, contrasts, alpha=0.05):
     """A lower bound (Bonferroni) of the power to show that all of `contrasts` differences of gains lie within +-margin, if all are 0."""
-    from scipy import stats
-
     error = 2 * sd / np.sqrt(seeds)
-    each = 2 * stats.t.cdf(margin / error - stats.t.isf(alpha, seeds - 1), seeds - 1) - 1
+    each = 2 * scipy.stats.t.cdf(margin / error - scipy.stats.t.isf(alpha, seeds - 1), seeds - 1) - 1
     return float(max(1 - contrasts * (1 - max(each, 0)), 0))
 
 
@@ -64,8 +56,6 @@ def seeds_needed(power, effect):
 
 def smallest_effect(power, sd, seeds):
     """The smallest effect for which power(effect, seeds) is 80 %; NaN if it is beyond a thousand standard deviations."""
-    from scipy import optimize
-
     if not power(1000 * sd, seeds) >= TARGET:
         return np.nan
-    return optimize.brentq(lambda effect: power(effect, seeds) - TARGET, 0, 1000 * sd, xtol=1e-6 * sd)
+    return scipy.optimize.brentq(lambda effect: power(effect, seeds) - TARGET, 0, 1000 * sd, xtol=1e-6 * sd)

@@ -4,6 +4,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 
 from fer_lightning.analysis.statistics.factorial import f_ratio, sums_of_squares, two_way
 
@@ -46,28 +47,24 @@ def aligned_ranks(y):
 
     From each value its cell's mean is subtracted and the estimated interaction added; then all values are ranked, ties sharing a rank.
     """
-    from scipy import stats
-
     cells = y.mean(0)
     interaction = cells - cells.mean(1, keepdims=True) - cells.mean(0, keepdims=True) + cells.mean()
     # Rounded as in ARTool, so that equal values are ties despite rounding errors.
-    ranks = stats.rankdata(np.round(y - cells + interaction, 12)).reshape(y.shape)
+    ranks = scipy.stats.rankdata(np.round(y - cells + interaction, 12)).reshape(y.shape)
     table = two_way(ranks)
     return float(table.f["ab"]), float(table.p["ab"])
 
 
 def residual_checks(y):
     """The Residuals of `two_way` on y (blocks, A, B)."""
-    from scipy import stats
-
     residual = y - y.mean(0) - y.mean((1, 2), keepdims=True) + y.mean()
     if len(y) < 2 or np.ptp(residual) < 1e-12:
         return Residuals(np.nan, np.nan, np.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # shapiro's p is approximate beyond 5,000 values
-        levene = stats.levene(*residual.reshape(len(y), -1).T).pvalue if len(y) > 2 else np.nan
-        _, (_, _, qq) = stats.probplot(residual.ravel())
-        return Residuals(float(levene), float(stats.shapiro(residual.ravel()).pvalue), float(qq))
+        levene = scipy.stats.levene(*residual.reshape(len(y), -1).T).pvalue if len(y) > 2 else np.nan
+        _, (_, _, qq) = scipy.stats.probplot(residual.ravel())
+        return Residuals(float(levene), float(scipy.stats.shapiro(residual.ravel()).pvalue), float(qq))
 
 
 def mixed_model(table, a, b):
@@ -84,7 +81,6 @@ def mixed_model(table, a, b):
     df, left = (a - 1) * (b - 1), len(values) - a * b - present.any(1).sum() + 1
     if not present.any(0).all() or left < 1 or np.ptp(values) == 0:
         return np.nan, np.nan
-    from scipy import stats
     from statsmodels.regression.mixed_linear_model import MixedLM
 
     # Dummies of a, of b, and their products; scores in units of their standard deviation, so that the optimizer converges.
@@ -99,4 +95,4 @@ def mixed_model(table, a, b):
             wald = effects @ np.linalg.solve(np.asarray(fit.cov_params())[: design.shape[1], : design.shape[1]][-df:, -df:], effects)
         except np.linalg.LinAlgError:
             return np.nan, np.nan
-    return float(wald / df), float(stats.f.sf(wald / df, df, left))
+    return float(wald / df), float(scipy.stats.f.sf(wald / df, df, left))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import pandas as pd
+import scipy
 
 from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.statistics import power
@@ -29,46 +30,42 @@ class StudyPower:
 
     def interaction(self, gain, seeds):
         a, b = self.axes.values()
-        return power.interaction_power(gain, self.sd, seeds, a=a, b=b, alpha=self.alpha)
+        return power.interaction_power(gain, seeds, sd=self.sd, a=a, b=b, alpha=self.alpha)
 
     def synergy(self, gain, seeds):
         """Of the verdict, if one level gains `gain` more: its F test, its Holm-adjusted contrast, and an estimate of at least sesoi.
 
         The smallest of the three, which go together; the images are fixed.
         """
-        from scipy import stats
-
-        contrast = power.contrast_power(gain, self.sd, seeds, self.alpha / self.contrasts)
-        reaches = float(stats.norm.cdf((gain - self.sesoi) / (2 * self.sd / seeds**0.5)))
+        contrast = power.paired_power(gain, seeds, sd=self.sd, cells=4, alpha=self.alpha / self.contrasts)
+        reaches = float(scipy.stats.norm.cdf((gain - self.sesoi) / (2 * self.sd / seeds**0.5)))
         return min(self.interaction(gain, seeds), contrast, reaches)
 
     def main_effect(self, axis, difference, seeds):
         (other,) = (name for name in self.axes if name != axis)
-        return power.main_effect_power(difference, self.sd, seeds, a=self.axes[axis], b=self.axes[other], alpha=self.alpha)
+        return power.main_effect_power(difference, seeds, sd=self.sd, a=self.axes[axis], b=self.axes[other], alpha=self.alpha)
 
     def pair(self, difference, seeds):
-        return power.pair_power(difference, self.sd, seeds, self.alpha)
+        return power.paired_power(difference, seeds, sd=self.sd, cells=2, alpha=self.alpha)
 
     def equivalence(self, margin, seeds):
-        return power.equivalence_power(margin, self.sd, seeds, contrasts=self.contrasts, alpha=self.alpha)
+        return power.equivalence_power(margin, seeds, sd=self.sd, contrasts=self.contrasts, alpha=self.alpha)
 
 
-def seeds_for_interaction(study, axis):
-    """A sentence on the seeds that would decide between synergy and additivity. study: its StudyPower; axis: whose levels may differ."""
-    synergy, equivalence = _seeds(study.synergy, 2 * study.sesoi), _seeds(study.equivalence, study.sesoi)
-    word = axis_word(axis)
+def seeds_for_interaction(studies, axis):
+    """A sentence on the seeds that would decide between synergy and additivity.
+
+    studies: the StudyPower of the measured residual; without repeats, those of the least and of the greatest residual to expect
+    axis:    whose levels may gain differently
+    """
+    sesoi, equal = studies[0].sesoi, ""
+    found = " to ".join(_seeds(study.synergy, 2 * sesoi) for study in studies)
+    if len(studies) == 1:
+        equivalence = _seeds(studies[0].equivalence, sesoi)
+        equal = f"; {equivalence} seeds to show that all gain the same to ±{percent(sesoi)} points, if they do"
     return (
-        f"What would settle it ({_measured(study.sd)}): {synergy} seeds to show that one {word} gains {percent(2 * study.sesoi)} points "
-        f"more than another, if it does; {equivalence} seeds to show that all gain the same to ±{percent(study.sesoi)} points, if they do."
-    )
-
-
-def seeds_for_interaction_unmeasured(studies, axis):
-    """The same for a study without repeats. studies: the StudyPower with the least and with the greatest residual to expect."""
-    low, high = (_seeds(study.synergy, 2 * study.sesoi) for study in studies)
-    return (
-        f"What would settle it ({_usual(study.sd for study in studies)}): {low} to {high} seeds to show that one {axis_word(axis)} gains "
-        f"{percent(2 * studies[0].sesoi)} points more than another, if it does."
+        f"What would settle it ({_basis([study.sd for study in studies])}): {found} seeds to show that one {axis_word(axis)} gains "
+        f"{percent(2 * sesoi)} points more than another, if it does{equal}."
     )
 
 
@@ -77,24 +74,19 @@ def seeds_for_pairs(sd, comparisons, analysis):
 
     sd: of the residual as a fraction, NaN if not measured; comparisons: the number of cells compared with the first
     """
-    alpha = analysis.alpha / comparisons
     deviations = [sd] if sd > 0 else TYPICAL_SD
-    found = [_seeds(partial(_pair_power, sd=each, alpha=alpha), analysis.sesoi) for each in deviations]
+    powers = [partial(power.paired_power, sd=each, cells=2, alpha=analysis.alpha / comparisons) for each in deviations]
+    found = " to ".join(_seeds(each, analysis.sesoi) for each in powers)
     return (
-        f"What would settle it ({_measured(sd) if sd > 0 else _usual(TYPICAL_SD)}): {' to '.join(found)} seeds to show a difference of "
-        f"{percent(analysis.sesoi)} points from the first cell, if there is one."
+        f"What would settle it ({_basis(deviations)}): {found} seeds to show a difference of {percent(analysis.sesoi)} points from the "
+        "first cell, if there is one."
     )
 
 
-def _pair_power(difference, seeds, sd, alpha):
-    return power.pair_power(difference, sd, seeds, alpha)
-
-
-def _measured(sd):
-    return f"80 % power, residual standard deviation of {percent(sd)} points as measured here"
-
-
-def _usual(deviations):
+def _basis(deviations):
+    """What a number of seeds is computed from: the measured residual, or the least and the greatest to expect."""
+    if len(deviations) == 1:
+        return f"80 % power, residual standard deviation of {percent(deviations[0])} points as measured here"
     least, most = (percent(sd, 1) for sd in deviations)
     return f"80 % power, if repeats vary by {least} to {most} points as is usual"
 

@@ -1,5 +1,7 @@
 """The findings on two crossed axes: does the gain from one axis depend on the other?"""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
@@ -9,14 +11,8 @@ from fer_lightning.analysis.statistics.factorial import bayes_factor, tukey_nona
 from fer_lightning.analysis.statistics.interaction_verdict import decide, untested
 from fer_lightning.analysis.statistics.paired_tests import contrast_tests
 from fer_lightning.analysis.statistics.robustness import aligned_ranks, mixed_model, permutation_p, residual_checks
-from fer_lightning.analysis.statistics.seeds_needed import (
-    TYPICAL_SD,
-    StudyPower,
-    power_finding,
-    seeds_for_interaction,
-    seeds_for_interaction_unmeasured,
-)
-from fer_lightning.analysis.wording import axis_word, equals, number, p_value, percent, points, points_intervals
+from fer_lightning.analysis.statistics.seeds_needed import TYPICAL_SD, StudyPower, power_finding, seeds_for_interaction
+from fer_lightning.analysis.wording import axis_word, contrast_columns, equals, number, p_value, percent, points
 from fer_lightning.config.cell_names import level_name
 
 
@@ -31,16 +27,16 @@ def crossed_findings(design, scores, analysis, images):
     tables = [_differences(differences, parts, images), _gains(single, parts)]
     y = complete(design, scores["outcome"])
     axes = {axis: len(levels) for axis, levels in design.levels.items()}
-    powers = [StudyPower(sd, axes, len(differences), analysis.alpha, analysis.sesoi) for sd in TYPICAL_SD]
+    study_power = partial(StudyPower, axes=axes, contrasts=len(differences), alpha=analysis.alpha, sesoi=analysis.sesoi)
     if len(y) < 2:
-        settle = seeds_for_interaction_unmeasured(powers, parts.other)
+        settle = seeds_for_interaction([study_power(sd) for sd in TYPICAL_SD], parts.other)
         verdict = untested("fewer than two seeds have every cell, so no test is possible", parts, settle)
         return verdict, [_nonadditivity(design, scores["outcome"]), *tables], frames
     anova = two_way(y)
-    study = StudyPower(float(anova.sd_residual), axes, len(differences), analysis.alpha, analysis.sesoi)
+    study = study_power(float(anova.sd_residual))
     if not study.sd > 0:
         return untested("all repeats scored the same, so no test is possible", parts), [_anova(anova, axes, len(y)), *tables], frames
-    verdict = decide(float(anova.p["ab"]), differences, parts, analysis, remedy=seeds_for_interaction(study, parts.other))
+    verdict = decide(float(anova.p["ab"]), differences, parts, analysis, remedy=seeds_for_interaction([study], parts.other))
     findings = [_anova(anova, axes, len(y)), _robustness(design, scores, analysis), *tables]
     return verdict, [*findings, power_finding(study, len(y))], frames
 
@@ -147,9 +143,7 @@ def _differences(frame, parts, images):
     )
     rows = {
         "difference of gains": frame["name"],
-        "points": frame["estimate"].map(points),
-        "interval": points_intervals(frame),
-        "p (Holm)": frame["p_holm"].map(p_value),
+        **contrast_columns(frame, "points"),
         "equivalence p": frame["equivalence_p"].map(p_value),
         "on clean images": frame["clean"].map(points),
         "logit": frame["logit"].map(number),
@@ -160,11 +154,5 @@ def _differences(frame, parts, images):
 def _gains(frame, parts):
     treated, base = axis_word(parts.treated), level_name(parts.treated, parts.base)
     text = (f"What {treated} gains over {base}, in points, paired by seed. Intervals and p are Holm-adjusted over the rows.",)
-    rows = {
-        "gain": frame["name"],
-        "seeds": frame["n"],
-        "points": frame["estimate"].map(points),
-        "interval": points_intervals(frame),
-        "p (Holm)": frame["p_holm"].map(p_value),
-    }
+    rows = {"gain": frame["name"], "seeds": frame["n"], **contrast_columns(frame, "points")}
     return Finding(f"Gain of {parts.treated}", text, pd.DataFrame(rows))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 
 # Draws at a time: their weights stay in the processor's cache.
 CHUNK = 250
@@ -54,14 +55,12 @@ def two_way_interval(right, drawn, level, rng):
     and percentiles over few blocks are too narrow (Hesterberg 2015). The draws are scaled to the standard deviation of
     `two_way_variance`, times the ratio of Student's to the normal quantile.
     """
-    from scipy import stats
-
     blocks, draws = drawn.shape
     means = np.einsum("bd,db->d", drawn, shares(rng, draws, blocks))
     spread = means.std(dtype=float)
     if not spread > 0:
         return 0.0, 0.0
     tail = (1 - level) / 2
-    stretch = np.sqrt(two_way_variance(right)) / spread * stats.t.isf(tail, blocks - 1) / stats.norm.isf(tail)
+    stretch = np.sqrt(two_way_variance(right)) / spread * scipy.stats.t.isf(tail, blocks - 1) / scipy.stats.norm.isf(tail)
     low, high = np.quantile(means, (tail, 1 - tail)) - means.mean(dtype=float)
     return stretch * low, stretch * high
