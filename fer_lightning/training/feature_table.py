@@ -9,7 +9,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from fer_lightning.process.files import replacing
-from fer_lightning.process.signals import raise_if_asked
+from fer_lightning.process.signals import raise_pending
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Table:
             while not self._lock.is_locked:
                 with suppress(Timeout):
                     self._lock.acquire(timeout=POLL_S)
-                raise_if_asked()
+                raise_pending()
         except (OSError, NotImplementedError):  # no space, or a file system without locks: each process computes for itself
             return False
         if _filling_threads:

@@ -108,11 +108,11 @@ class Continuation(Checkpoint):
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
         loop = trainer.fit_loop
         # The last step of an epoch is followed by validation, and that by a checkpoint.
-        if signals.asked() and not loop._should_accumulate() and not loop.epoch_loop._num_ready_batches_reached():
+        if signals.pending() and not loop._should_accumulate() and not loop.epoch_loop._num_ready_batches_reached():
             self._mid_epoch = True
             trainer.save_checkpoint(self.path)
-            signals.raise_if_asked()
+            signals.raise_pending()
 
     def on_train_epoch_end(self, trainer, module):
         trainer.save_checkpoint(self.path)
-        signals.raise_if_asked()
+        signals.raise_pending()
