@@ -110,8 +110,8 @@ def load_data(cfg, accumulate):
     sizes = {"batch_size": cfg.batch_size // accumulate, "eval_batch_size": max(1, cfg.eval_batch_size // accumulate)}
     data = FERDataModule(faces, split, **sizes, seed=cfg.seed)
     photos = None if cfg.near_twins is None else photo_ids(faces.pixels, cfg.near_twins)
-    sizes = [len(part) for part in (split.train, split.val, split.test)]
-    log.info("%s, verdict %s, protocol %s: %d train, %d val, %d test", faces.source, faces.verdict, split.protocol, *sizes)
+    counts = [len(part) for part in (split.train, split.val, split.test)]
+    log.info("%s, verdict %s, protocol %s: %d train, %d val, %d test", faces.source, faces.verdict, split.protocol, *counts)
     return faces, data, photos
 
 
