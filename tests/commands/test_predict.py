@@ -96,7 +96,7 @@ def test_saliency_is_of_the_view_that_the_run_was_tested_with(command, tmp_path)
     """The crop from the centre: its classes are those of predictions.parquet, and no pixel outside of it counts."""
     assert command(*TINY, "evaluation.size=30", "precision=32-true", "logger=csv", "hydra.run.dir=run").code == 0
     _, faces, _, module = restore(tmp_path / "run")
-    table = read_predictions(tmp_path / "run" / "predictions.parquet")
+    table = read_predictions(tmp_path / "run")
     pixels = torch.from_numpy(faces.pixels[table["row"]])
     maps, predicted = saliency(module, pixels)
     assert predicted.tolist() == table[[f"p{c}" for c in range(7)]].to_numpy().argmax(1).tolist()
