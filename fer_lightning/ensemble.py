@@ -7,6 +7,7 @@ Name the members beforehand: each by its folder, or all of a study or a cell at 
 """
 
 from pathlib import Path
+from statistics import fmean
 
 from fer_lightning.process.command_line import command
 from fer_lightning.process.errors import UserError
@@ -20,7 +21,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from fer_lightning.training.ensembling import ensemble, members, show
+    from fer_lightning.training.ensembling import ensemble, members
 
     show(*ensemble(members(arguments.runs, _cell(arguments.cell)), arguments.average, arguments.out))
 
@@ -31,6 +32,47 @@ def _cell(texts):
         if not equals or [other for other, _, _ in pairs].count(key) > 1:
             raise UserError(f"--cell {' '.join(texts)}: give each key once, as KEY=VALUE, such as head.act=gelu.")
     return {key: value for key, _, value in pairs}
+
+
+def show(out, result):
+    """Print what the ensemble gained."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from fer_lightning.process.terminal import console
+    from fer_lightning.runs.finished_run import CLEAN_UNKNOWN
+
+    folders = [Path(member["folder"]).absolute() for member in result["members"]]
+    names = [folder.name for folder in folders]
+    names = names if len(set(names)) == len(names) else [f"{folder.parent.name}/{folder.name}" for folder in folders]
+    screen = console()
+    screen.rule(f"{len(names)} runs, mean of their {result['average']}")
+    table = Table("part", "images", "ensemble %", "clean %", "members' mean %", "best", "worst", "gain, 95 % interval", "without one")
+    for part, entry in result["gain"].items():
+        best, worst = (f"{100 * accuracy:.2f} {name}" for accuracy, name in (choose(zip(entry["members"], names)) for choose in (max, min)))
+        clean = result["metrics"][part].get("accuracy_clean")
+        table.add_row(
+            part,
+            f"{entry['n']:,}",
+            f"{100 * entry['accuracy']:.2f}",
+            "" if clean is None else f"{100 * clean:.2f}",
+            f"{100 * fmean(entry['members']):.2f}",
+            escape(best),
+            escape(worst),
+            f"{100 * entry['gain']:+.2f} ({100 * entry['low']:+.2f} to {100 * entry['high']:+.2f})",
+            f"{100 * min(entry['without']):.2f} to {100 * max(entry['without']):.2f}",
+        )
+    screen.print(table)
+    texts = [
+        f"Members: {', '.join(names)}.",
+        "The gain is over the members' mean. Its interval is a bootstrap over images: it says nothing of other trainings of the members.",
+        "Best, worst and the accuracies without one member show how much depends on one. To choose members by them would be selection on "
+        "the part that they are of.",
+    ]
+    if "test" in result["gain"] and result["metrics"]["test"]["n_clean"] is None:
+        texts.append(CLEAN_UNKNOWN)
+    for text in [*texts, f"Run folder: {out}"]:
+        screen.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 main = command("ensemble", __doc__, add_arguments, run)

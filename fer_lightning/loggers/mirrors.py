@@ -51,7 +51,7 @@ def wandb(*, project: str, folder: str, name: str, labels: dict, run_id: str | N
         run = start(mode="offline")
     run.define_metric("*", step_metric="epoch")
     if run_id and run.offline and Path(folder, METRICS).exists():
-        # Each try leaves an offline run of its own, and the newest one is uploaded: it must hold all epochs.
+        # Each attempt leaves an offline run of its own, and the newest one is uploaded: it must hold all epochs.
         for row in read_metrics(folder):
             run.log({key: value for key, value in row.items() if key != "step"})
     return WandbLogger(experiment=run, save_dir=folder)
@@ -64,9 +64,7 @@ def tensorboard(*, folder: str, name: str, labels: dict, run_id: str | None = No
     return TensorBoardLogger(save_dir=folder, name=None, version="tensorboard", default_hp_metric=False)
 
 
-def mlflow(
-    *, tracking_uri: str, experiment: str, folder: str, name: str, labels: dict, run_id: str | None = None, tags: list = ()
-):
+def mlflow(*, tracking_uri: str, experiment: str, folder: str, name: str, labels: dict, run_id: str | None = None, tags: list = ()):
     """A run in an MLflow store: a SQLite file, or a server by its URI."""
     from lightning.pytorch.loggers import MLFlowLogger
 

@@ -1,6 +1,6 @@
 """Keep freed memory for the next tensor. Otherwise the kernel takes it back, and clears it again for every layer.
 
-glibc's malloc maps each tensor of more than 32 MB anew, and the kernel then clears it page by page. Without that, EfficientNet-Lite0 at
+glibc's malloc maps new memory for each tensor of more than 32 MB, which the kernel clears page by page. Without that, EfficientNet-Lite0 at
 112 pixels trains 2.3 times as fast (docs/performance.md). Kept memory does not always fit the next request, so a process needs 25 % more
 memory in training, and up to twice as much in passes over large batches.
 """

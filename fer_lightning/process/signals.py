@@ -18,7 +18,7 @@ class Interrupted(BaseException):
         return signal.Signals(*self.args).name
 
 
-class _Pending:
+class _Waiting:
     """steps: whether signals wait for the end of a step; signum: of the signal that waits, or None"""
 
     steps = False
@@ -27,8 +27,8 @@ class _Pending:
 
 def answer(signum, frame=None):
     """The handler of both signals."""
-    if _Pending.steps and _Pending.signum is None:
-        _Pending.signum = signum
+    if _Waiting.steps and _Waiting.signum is None:
+        _Waiting.signum = signum
     else:
         raise Interrupted(signum)
 
@@ -63,22 +63,22 @@ def deferred():
 
 @contextmanager
 def between_steps():
-    """A first signal waits until `raise_if_asked` is called, or for the end of the block."""
-    _Pending.steps, _Pending.signum = True, None
+    """A first signal waits until `raise_pending` is called, or for the end of the block."""
+    _Waiting.steps, _Waiting.signum = True, None
     try:
         yield
     finally:
-        _Pending.steps = False
-    raise_if_asked()
+        _Waiting.steps = False
+    raise_pending()
 
 
-def asked():
-    """Whether a signal waits."""
-    return _Pending.signum is not None
+def pending():
+    """Whether a signal waits for the end of a step."""
+    return _Waiting.signum is not None
 
 
-def raise_if_asked():
+def raise_pending():
     """Raise the Interrupted of the signal that waits, if one does."""
-    if asked():
-        signum, _Pending.signum = _Pending.signum, None
+    if pending():
+        signum, _Waiting.signum = _Waiting.signum, None
         raise Interrupted(signum)

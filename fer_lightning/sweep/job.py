@@ -98,7 +98,7 @@ def _earlier_result(folder):
     try:
         return read_result(folder)
     except (OSError, ValueError) as error:
-        log.warning("%s is damaged (%s), so the job starts anew", folder / RESULT, error)
+        log.warning("%s is damaged (%s), so the job starts from the beginning", folder / RESULT, error)
         (folder / RESULT).unlink()
         return None
 

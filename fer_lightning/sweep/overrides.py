@@ -17,11 +17,6 @@ def parse(overrides):
     return OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(list(overrides))
 
 
-def group_options(key):
-    """The options of a config group, none if the key is no group."""
-    return GlobalHydra.instance().config_loader().get_group_options(key)
-
-
 def with_params(params, overrides):
     """The overrides of a sweep: the params of its study file, then those of the command, which win. params: {key: values} or None"""
     return [*(f"{key}={value}" for key, value in (params or {}).items()), *overrides]
@@ -36,15 +31,11 @@ def span(sweeper, overrides):
     swept = axes(overrides)
     if "study" in swept:
         raise ConfigError("One study per command: each names its own axes. Run them one after the other.")
-    jobs = expand(overrides) if sweeper._target_.endswith(BasicSweeper.__name__) else None
+    basic = sweeper._target_.endswith(BasicSweeper.__name__)
+    jobs = BasicSweeper.split_arguments(parse(overrides), max_batch_size=None)[0] if basic else None
     for job in jobs or [overrides]:
         refuse_merged_options(job)
     return swept, jobs
-
-
-def expand(overrides):
-    """All jobs that Hydra's own sweeper makes of these overrides: a list of lists of override strings."""
-    return BasicSweeper.split_arguments(parse(overrides), max_batch_size=None)[0]
 
 
 def axes(overrides):
@@ -63,9 +54,10 @@ def refuse_merged_options(overrides):
 
     The same happens to an axis that a study file writes as a YAML list.
     """
+    groups = GlobalHydra.instance().config_loader()
     for override in parse(overrides):
         key = override.key_or_group
-        if isinstance(override.value(), list) and key not in MULTIPLE_CHOICE and group_options(key):
+        if isinstance(override.value(), list) and key not in MULTIPLE_CHOICE and groups.get_group_options(key):
             options = ",".join(str(option) for option in override.value())
             raise ConfigError(
                 f"{key}=[{options}] chooses several options for one run. "

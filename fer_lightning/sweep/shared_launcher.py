@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from fer_lightning.process.errors import ConfigError, UserError
 from fer_lightning.sweep.announcement import BEHIND
 from fer_lightning.sweep.overrides import parse
-from fer_lightning.training.frozen_features import compute_on_one_thread
+from fer_lightning.training.feature_table import compute_on_one_thread
 
 RESOLVERS = "omegaconf_resolvers"
 

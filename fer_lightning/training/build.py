@@ -24,15 +24,7 @@ from fer_lightning.training.stability_monitor import StabilityMonitor
 def build_module(cfg, class_counts):
     """The FERModule of a config. class_counts: training images per class, (7,). ConfigError for sizes that cannot be."""
     backbone = instantiate({key: value for key, value in cfg.backbone.items() if key != "freeze"})
-    head = make_head(
-        backbone.num_features,
-        len(CLASSES),
-        hidden=cfg.head.hidden,
-        norm=instantiate(cfg.head.norm),
-        act=instantiate(cfg.head.act),
-        dropout=cfg.head.dropout,
-        order=cfg.head.order,
-    )
+    head = make_head(backbone.num_features, len(CLASSES), **instantiate(cfg.head))
     if cfg.prior_bias:
         head[-1].bias.data.copy_(prior_bias(class_counts))
     if cfg.train_sizes is not None:

@@ -2,28 +2,21 @@
 
 import re
 from pathlib import Path
-from statistics import fmean
 
 import numpy as np
 import torch
-from rich.markup import escape
-from rich.table import Table
 from scipy.special import log_softmax
 
 from fer_lightning.analysis.two_runs import mean_interval
 from fer_lightning.config.identity import digest
 from fer_lightning.model.metrics import score_parts
 from fer_lightning.process.errors import UserError, near
-from fer_lightning.process.terminal import console
-from fer_lightning.runs.finished_run import CLEAN_UNKNOWN, difference, read_record, read_run
+from fer_lightning.runs.finished_run import difference, read_record, read_run
 from fer_lightning.runs.layout import RESULT, run_folders
 from fer_lightning.runs.predictions import write_predictions
 from fer_lightning.runs.result import write_result
 from fer_lightning.runs.study_file import LEDGER
 from fer_lightning.training.environment import environment
-
-# The smallest normal number of the 32 bits in which probabilities are stored: one that underflowed must not make the loss infinite.
-LEAST = np.finfo(np.float32).tiny
 
 
 def members(paths, cell=None):
@@ -73,7 +66,8 @@ def average(probabilities, of):
 
     The logarithm of a probability is a logit up to a constant of each image, which the softmax removes.
     """
-    positive = np.maximum(probabilities.astype(np.float64), LEAST)
+    # A probability that underflowed in the 32 bits in which they are stored must not make the loss infinite.
+    positive = np.maximum(probabilities.astype(np.float64), np.finfo(np.float32).tiny)
     return np.log(positive.mean(0)) if of == "probabilities" else log_softmax(np.log(positive).mean(0), axis=1)
 
 
@@ -169,38 +163,3 @@ def _refuse_other(out, identity):
         raise UserError(f"{out} holds something else. Choose another --out.")
     if there and there.get("job", {}).get("id") != identity:
         raise UserError(f"{out} holds another run. Choose another --out.")
-
-
-def show(out, result):
-    """Print what the ensemble gained."""
-    folders = [Path(member["folder"]).absolute() for member in result["members"]]
-    names = [folder.name for folder in folders]
-    names = names if len(set(names)) == len(names) else [f"{folder.parent.name}/{folder.name}" for folder in folders]
-    screen = console()
-    screen.rule(f"{len(names)} runs, mean of their {result['average']}")
-    table = Table("part", "images", "ensemble %", "clean %", "members' mean %", "best", "worst", "gain, 95 % interval", "without one")
-    for part, entry in result["gain"].items():
-        best, worst = (f"{100 * accuracy:.2f} {name}" for accuracy, name in (choose(zip(entry["members"], names)) for choose in (max, min)))
-        clean = result["metrics"][part].get("accuracy_clean")
-        table.add_row(
-            part,
-            f"{entry['n']:,}",
-            f"{100 * entry['accuracy']:.2f}",
-            "" if clean is None else f"{100 * clean:.2f}",
-            f"{100 * fmean(entry['members']):.2f}",
-            escape(best),
-            escape(worst),
-            f"{100 * entry['gain']:+.2f} ({100 * entry['low']:+.2f} to {100 * entry['high']:+.2f})",
-            f"{100 * min(entry['without']):.2f} to {100 * max(entry['without']):.2f}",
-        )
-    screen.print(table)
-    texts = [
-        f"Members: {', '.join(names)}.",
-        "The gain is over the members' mean. Its interval is a bootstrap over images: it says nothing of other trainings of the members.",
-        "Best, worst and the accuracies without one member show how much depends on one. To choose members by them would be selection on "
-        "the part that they are of.",
-    ]
-    if "test" in result["gain"] and result["metrics"]["test"]["n_clean"] is None:
-        texts.append(CLEAN_UNKNOWN)
-    for text in [*texts, f"Run folder: {out}"]:
-        screen.print(text, markup=False, highlight=False, soft_wrap=True)

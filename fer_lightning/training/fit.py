@@ -37,7 +37,10 @@ def fit(attempt, module, data, phases, *, epochs, monitor, saved=None):
         untouched = is_untouched(phases, number)
         data.enter(phase)
         module.enter(phase, untouched)
-        module.frozen = cache(attempt, module, data, untouched) if phase.freeze == "all" else None
+        module.frozen = None
+        if phase.freeze == "all":
+            weights = attempt.record["model"]["frozen_weights"] if untouched else None
+            module.frozen = cache_features(module, data, shared=attempt.shared, precision=attempt.precision, weights=weights)
         if len(phases) > 1:
             log.info("phase %s: %d epochs, frozen: %s, on %s", phase.name, phase.epochs, phase.freeze, phase.data)
         callbacks = [epochs, monitor, *build_callbacks(cfg, data.selects, best_of(folder, phase))]
@@ -64,12 +67,6 @@ def fit(attempt, module, data, phases, *, epochs, monitor, saved=None):
             log.warning("diverged: loss or gradient became NaN or infinite; stopped at step %d", trainer.global_step)
             break
     return phase
-
-
-def cache(attempt, module, data, untouched):
-    """The FrozenBackbone of a phase. untouched: whether the backbone has the weights it was built with, whose digest is recorded."""
-    weights = attempt.record["model"]["frozen_weights"] if untouched else None
-    return cache_features(module, data, shared=attempt.shared, precision=attempt.precision, weights=weights)
 
 
 def count_from(trainer, epoch):

@@ -1,6 +1,6 @@
 """A job in this process or in several on this machine, which are started here, receive every signal, and end together.
 
-Lightning's own launcher runs the command again in each process, which for a sweep would be the whole sweep. Here the command stays one
+Lightning's own launcher runs the command again in each process, and so a sweep with all of its jobs. Here the command stays one
 process and starts others for each job, which end with their job.
 """
 
@@ -121,8 +121,8 @@ def _portable(error):
         return pickle.dumps(cause)
     error.add_note(traceback.format_exc())
     try:
-        pickle.loads(whole := pickle.dumps(error))
-        return whole
+        pickle.loads(portable := pickle.dumps(error))
+        return portable
     except Exception:
         return pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}\n{error.__notes__[-1]}"))
 

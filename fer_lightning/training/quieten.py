@@ -1,4 +1,4 @@
-"""Which remarks of Lightning and torch are left out, because they hold for every run here and no user can act on them."""
+"""Which warnings of Lightning and torch are left out, because they hold for every run here and no user can act on them."""
 
 import logging
 import warnings
@@ -19,7 +19,7 @@ NOISE = (
 
 
 def quieten():
-    """Leave these remarks out from now on."""
+    """Silence these warnings from now on."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in NOISE:

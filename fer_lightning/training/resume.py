@@ -1,15 +1,55 @@
 """A run that was stopped continues from its last checkpoint and gives the result of an uninterrupted one, on a CPU bit for bit."""
 
+import json
+import logging
 import time
 
 from lightning.pytorch.callbacks import Checkpoint
 
-from fer_lightning.process import signals as interrupt
-from fer_lightning.runs.layout import checkpoints_of
-from fer_lightning.training.checkpoints import LAST
+from fer_lightning.process import ranks, signals
+from fer_lightning.runs.layout import checkpoints_of, clear
+from fer_lightning.runs.metrics_csv import cut_metrics
+from fer_lightning.runs.result import read_result
+from fer_lightning.training.checkpoints import LAST, read_last
+
+log = logging.getLogger(__name__)
 
 # The key of a checkpoint for what Lightning leaves out.
 KEY = "continuation"
+
+
+def unfinished_attempt(folder, job):
+    """The result.json of an unfinished attempt at the same job; None if there is none to continue."""
+    previous = read_result(folder)
+    same = previous is not None and previous["job"]["id"] == job["id"] and "batch" in previous
+    return previous if same and previous["status"] != "done" else None
+
+
+def continue_or_clear(attempt):
+    """The checkpoint to continue from; None, and an empty run folder, if there is none or the data or the model have changed."""
+    saved = _last_checkpoint(attempt)
+    ranks.wait()  # the first process is about to write what the others have just read
+    if saved is None:
+        clear(attempt.folder)
+        return None
+    left = saved[KEY]
+    entry = {"epochs": left["epochs"], "step": saved["global_step"], "at": attempt.record["environment"]["started"]}
+    cut_metrics(attempt.folder, entry["epochs"])
+    attempt.began -= left["seconds"]
+    attempt.record |= {"resumed": [*attempt.previous.get("resumed", ()), entry], "mirrors": attempt.previous.get("mirrors", {})}
+    log.info("continues after %d epochs, at step %d", entry["epochs"], entry["step"])
+    return saved
+
+
+def _last_checkpoint(attempt):
+    previous = attempt.previous
+    if previous is None:
+        return None
+    changed = [part for part in ("data", "model") if previous.get(part) != json.loads(json.dumps(attempt.record[part]))]
+    if changed:
+        log.warning("the %s changed since this job was stopped, so it starts from the beginning", " and the ".join(changed))
+        return None
+    return read_last(attempt.folder)
 
 
 class Continuation(Checkpoint):
@@ -52,7 +92,7 @@ class Continuation(Checkpoint):
 
     def on_train_start(self, trainer, module):
         if trainer.world_size == 1:
-            interrupt.listen()  # Lightning has put a handler of its own in
+            signals.listen()  # Lightning has put a handler of its own in
         if self._left is None:
             return
         left, self._left = self._left, None
@@ -68,11 +108,11 @@ class Continuation(Checkpoint):
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
         loop = trainer.fit_loop
         # The last step of an epoch is followed by validation, and that by a checkpoint.
-        if interrupt.asked() and not loop._should_accumulate() and not loop.epoch_loop._num_ready_batches_reached():
+        if signals.pending() and not loop._should_accumulate() and not loop.epoch_loop._num_ready_batches_reached():
             self._mid_epoch = True
             trainer.save_checkpoint(self.path)
-            interrupt.raise_if_asked()
+            signals.raise_pending()
 
     def on_train_epoch_end(self, trainer, module):
         trainer.save_checkpoint(self.path)
-        interrupt.raise_if_asked()
+        signals.raise_pending()

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from torch.nn.utils import get_total_norm
 
 from fer_lightning.runs.steps import write_steps
-from fer_lightning.stability import measures as stability
+from fer_lightning.stability.measures import gradient_volatility, run_stability, spike_rate
 from fer_lightning.stability.sharpness import edge_ratio, predictiveness
 from fer_lightning.stability.spikes import counted_steps, find_spikes
 from fer_lightning.stability.units import inactive_units
@@ -132,8 +132,8 @@ class StabilityMonitor(Callback):
 
         count = counted_steps(self.steps["phase"].to_numpy(), self.steps["lr"].to_numpy())
         so_far = {
-            "spk": stability.spike_rate(self.steps["spike"].to_numpy()[count]),
-            "gnv": stability.gradient_volatility(self.steps["residual"].to_numpy()[count]),
+            "spk": spike_rate(self.steps["spike"].to_numpy()[count]),
+            "gnv": gradient_volatility(self.steps["residual"].to_numpy()[count]),
             "dead": epoch["dead"],
             "dormant": epoch["dormant"],
             "gap": epoch["train_accuracy"] - epoch["val_accuracy"],
@@ -145,7 +145,7 @@ class StabilityMonitor(Callback):
 
     def summary(self):
         """All measures of the run so far and their label; see `fer_lightning.stability.measures.run_stability`."""
-        return stability.run_stability(self.steps, pd.DataFrame(self.epochs), self._clip_at)
+        return run_stability(self.steps, pd.DataFrame(self.epochs), self._clip_at)
 
     def _gather(self, trainer):
         """The steps of this epoch with their spikes and residuals, as a frame; they are added to the steps of the run."""

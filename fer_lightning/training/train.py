@@ -1,6 +1,5 @@
 """One job from its config to its run folder: build the live objects, fit them phase after phase, test once, write the record."""
 
-import json
 import logging
 from contextlib import contextmanager
 from functools import partial
@@ -24,20 +23,18 @@ from fer_lightning.process import ranks
 from fer_lightning.process.errors import ConfigError
 from fer_lightning.process.first_process import is_first
 from fer_lightning.process.memory import keep_freed_memory
-from fer_lightning.runs.layout import clear, drop_unfinished
-from fer_lightning.runs.metrics_csv import cut_metrics
-from fer_lightning.runs.result import read_result
+from fer_lightning.runs.layout import drop_unfinished
 from fer_lightning.training.attempt import Attempt
 from fer_lightning.training.build import build_module, build_monitor, build_phases, build_trainer
-from fer_lightning.training.checkpoints import keep_selected, load_selected, read_last
+from fer_lightning.training.checkpoints import keep_selected, load_selected
 from fer_lightning.training.environment import environment
 from fer_lightning.training.epoch_record import EpochRecord, epoch_scores
 from fer_lightning.training.evaluate import evaluate
+from fer_lightning.training.feature_table import content_digest
 from fer_lightning.training.fit import fit
-from fer_lightning.training.frozen_features import content_digest
 from fer_lightning.training.phases import is_untouched
 from fer_lightning.training.quieten import quieten
-from fer_lightning.training.resume import KEY
+from fer_lightning.training.resume import continue_or_clear, unfinished_attempt
 from fer_lightning.training.timing import timed_pass
 
 log = logging.getLogger(__name__)
@@ -78,13 +75,6 @@ def train(cfg, folder, job, *, name, group, shared=None):
     return run(attempt_with(accumulate=2))
 
 
-def unfinished_attempt(folder, job):
-    """The result.json of an unfinished attempt at the same job; None if there is none to continue."""
-    previous = read_result(folder)
-    same = previous is not None and previous["job"]["id"] == job["id"] and "batch" in previous
-    return previous if same and previous["status"] != "done" else None
-
-
 def run(attempt):
     """The stages of an attempt. Returns what result.json then holds."""
     cfg, folder = attempt.cfg, attempt.folder
@@ -120,8 +110,8 @@ def load_data(cfg, accumulate):
     sizes = {"batch_size": cfg.batch_size // accumulate, "eval_batch_size": max(1, cfg.eval_batch_size // accumulate)}
     data = FERDataModule(faces, split, **sizes, seed=cfg.seed)
     photos = None if cfg.near_twins is None else photo_ids(faces.pixels, cfg.near_twins)
-    sizes = [len(part) for part in (split.train, split.val, split.test)]
-    log.info("%s, verdict %s, protocol %s: %d train, %d val, %d test", faces.source, faces.verdict, split.protocol, *sizes)
+    counts = [len(part) for part in (split.train, split.val, split.test)]
+    log.info("%s, verdict %s, protocol %s: %d train, %d val, %d test", faces.source, faces.verdict, split.protocol, *counts)
     return faces, data, photos
 
 
@@ -155,33 +145,6 @@ def first_record(attempt, *, faces, data, module, phases):
 
 def _counts(labels):
     return dict(zip(CLASSES, np.bincount(labels, minlength=len(CLASSES)).tolist(), strict=True))
-
-
-def continue_or_clear(attempt):
-    """The checkpoint to continue from; None, and an empty run folder, if there is none or the data or the model have changed."""
-    saved = _last_checkpoint(attempt)
-    ranks.wait()  # the first process is about to write what the others have just read
-    if saved is None:
-        clear(attempt.folder)
-        return None
-    left = saved[KEY]
-    entry = {"epochs": left["epochs"], "step": saved["global_step"], "at": attempt.record["environment"]["started"]}
-    cut_metrics(attempt.folder, entry["epochs"])
-    attempt.began -= left["seconds"]
-    attempt.record |= {"resumed": [*attempt.previous.get("resumed", ()), entry], "mirrors": attempt.previous.get("mirrors", {})}
-    log.info("continues after %d epochs, at step %d", entry["epochs"], entry["step"])
-    return saved
-
-
-def _last_checkpoint(attempt):
-    previous = attempt.previous
-    if previous is None:
-        return None
-    changed = [part for part in ("data", "model") if previous.get(part) != json.loads(json.dumps(attempt.record[part]))]
-    if changed:
-        log.warning("the %s changed since this job was stopped, so it starts from the beginning", " and the ".join(changed))
-        return None
-    return read_last(attempt.folder)
 
 
 @contextmanager

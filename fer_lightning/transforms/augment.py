@@ -48,7 +48,7 @@ class Augment:
 
     resized_crop  probability of a rectangle of resized_crop_area (a share) and _ratio (width / height), resized to resized_crop_size
                   (null: the size of the image). _inside: it is drawn up to ten times until it fits; if it never does, the image
-                  stays whole (torchvision). Otherwise it may reach beyond the image, which then shrinks
+                  stays as it is (torchvision). Otherwise it may reach beyond the image, which then shrinks
     flip          probability of a mirror image, left to right
     rotation      largest angle in degrees, either way
     shift         largest shift up or down and sideways, in whole pixels; shift_fraction: in fractions of the image
@@ -147,7 +147,7 @@ class Augment:
         movement = geometry.affine(mirrored, angle=angle, left=left, up=up, shear=shear, zoom_x=zoom_x, zoom_y=zoom_y)
         *box, fits = _draw_boxes(pixels, self.resized_crop_area, self.resized_crop_ratio, self.resized_crop_inside)
         cropped = fits & _chosen(pixels, self.resized_crop)
-        box = [torch.where(cropped, side, whole) for side, whole in zip(box, (0, 0, height, width), strict=True)]
+        box = [torch.where(cropped, side, uncropped) for side, uncropped in zip(box, (0, 0, height, width), strict=True)]
         movement = geometry.from_box(movement, box, (height, width), frame)
         return geometry.warp(pixels, movement, frame, self.fill), mirrored
 

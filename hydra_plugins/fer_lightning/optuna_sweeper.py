@@ -17,7 +17,7 @@ class OptunaSweeper(Sweeper):
     params:   of a study file, as for Hydra's own sweeper
     """
 
-    def __init__(self, n_trials, n_jobs, sampler, seed, params=None):
+    def __init__(self, *, n_trials, n_jobs, sampler, seed, params=None):
         self.n_trials, self.n_jobs, self.sampler, self.seed = n_trials, n_jobs, sampler, seed
         self.params = params
 

@@ -7,7 +7,7 @@ from hydra.plugins.launcher import Launcher
 class SharedLauncher(Launcher):
     """processes: how many jobs at a time, each of one thread; null: as many as this process has threads
 
-    Of the jobs that share, one computes features with all threads while the others wait (training/frozen_features.py). Jobs that share
+    Of the jobs that share, one computes features with all threads while the others wait (training/feature_table.py). Jobs that share
     with no other run first, one after the other.
     """
 

@@ -84,12 +84,12 @@ def test_a_filter_is_scaled_and_turned_by_the_rate_along_its_nesterov_momentum()
 
 def test_a_run_with_muon_goes_on_from_its_state():
     whole, halved = net(), net()
-    pictures, labels = torch.randn(16, 1, 12, 12), torch.randint(7, (16,))
+    images, labels = torch.randn(16, 1, 12, 12), torch.randint(7, (16,))
 
     def steps(model, optimizer, count):
         def closure():
             optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(model(pictures), labels)
+            loss = nn.functional.cross_entropy(model(images), labels)
             loss.backward()
             return loss
 

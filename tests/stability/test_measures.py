@@ -9,8 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fer_lightning.stability import measures as stability
 from fer_lightning.stability import spikes
+from fer_lightning.stability.measures import (
+    MEASURES,
+    clip_share,
+    diverged,
+    drift,
+    gap,
+    gradient_trend,
+    gradient_volatility,
+    jitter,
+    oscillation,
+    run_stability,
+    spike_rate,
+)
 from fer_lightning.stability.run_label import CUT_OFFS, provisional_label
 from fer_lightning.stability.spikes import find_spikes
 
@@ -32,7 +44,7 @@ def test_planted_spikes_are_found_and_nothing_else():
     norm[500] *= 20
     spike, _ = find_spikes(loss, norm)
     assert np.flatnonzero(spike).tolist() == [300, 301, 500, 700]
-    assert stability.spike_rate(spike) == 4.0
+    assert spike_rate(spike) == 4.0
 
 
 def test_a_fall_is_no_spike():
@@ -121,32 +133,32 @@ def test_each_phase_has_its_own_warm_up_and_its_own_first_steps():
     ],
 )
 def test_diverged(loss, val_loss, val_accuracy, expected):
-    assert stability.diverged(np.array(loss), np.ones(2), np.array(val_loss), np.array(val_accuracy)) is expected
+    assert diverged(np.array(loss), np.ones(2), np.array(val_loss), np.array(val_accuracy)) is expected
 
 
 def test_an_infinite_gradient_is_divergence():
-    assert stability.diverged(np.ones(2), np.array([1, np.inf]), np.array([]), np.array([]))
+    assert diverged(np.ones(2), np.array([1, np.inf]), np.array([]), np.array([]))
 
 
 @given(st.lists(st.floats(0.1, 3), min_size=3, max_size=30), st.integers(0, 29))
 def test_fall_then_rise_does_not_oscillate(values, at):
     at = min(at, len(values))
     curve = sorted(values[:at], reverse=True) + sorted(values[at:])
-    assert stability.oscillation(np.array(curve)) == pytest.approx(0, abs=1e-9)
+    assert oscillation(np.array(curve)) == pytest.approx(0, abs=1e-9)
 
 
 def test_zigzag_is_measured_in_net_travel():
     # Down by 1 in all; every second epoch 0.25 up and 0.25 down again: 4 times 0.5 on top.
     curve = np.array([2.0, 2.25, 1.75, 2.0, 1.5, 1.75, 1.25, 1.5, 1.0])
     assert np.abs(np.diff(curve)).sum() == pytest.approx(3.0)
-    assert stability.oscillation(curve) == pytest.approx((3.0 - 1.0) / 1.02)
-    assert stability.oscillation(np.array([1.0, 1.0])) is None
-    assert stability.oscillation(np.array([1.0, np.nan, 1.0])) is None
+    assert oscillation(curve) == pytest.approx((3.0 - 1.0) / 1.02)
+    assert oscillation(np.array([1.0, 1.0])) is None
+    assert oscillation(np.array([1.0, np.nan, 1.0])) is None
 
 
 @given(st.integers(10, 80), st.floats(-2, 2), st.floats(0, 90))
 def test_a_straight_line_does_not_jitter(epochs, slope, start):
-    assert stability.jitter(start + slope * np.arange(epochs)) == pytest.approx(0, abs=1e-6)
+    assert jitter(start + slope * np.arange(epochs)) == pytest.approx(0, abs=1e-6)
 
 
 def test_jitter_is_the_residual_deviation_of_the_last_fifth():
@@ -155,30 +167,30 @@ def test_jitter_is_the_residual_deviation_of_the_last_fifth():
     x = np.arange(8)
     slope, intercept = np.polyfit(x, accuracy[32:], 1)
     residual = accuracy[32:] - (intercept + slope * x)
-    assert stability.jitter(accuracy) == pytest.approx(math.sqrt((residual**2).sum() / 6))
-    assert stability.jitter(accuracy[:9]) is None
+    assert jitter(accuracy) == pytest.approx(math.sqrt((residual**2).sum() / 6))
+    assert jitter(accuracy[:9]) is None
 
 
 def test_volatility_is_the_robust_deviation_of_the_log_norm():
     _, residual = find_spikes(np.ones(20000), np.exp(3 + 0.4 * noise(4, 20000)))
-    assert stability.gradient_volatility(residual) == pytest.approx(0.4, rel=0.03)
-    assert stability.gradient_volatility(residual[:360]) is None  # 328 numbers
+    assert gradient_volatility(residual) == pytest.approx(0.4, rel=0.03)
+    assert gradient_volatility(residual[:360]) is None  # 328 numbers
 
 
 def test_clipping_and_trend():
     norm = np.r_[np.full(500, 4.0), np.full(500, 1.0)]
-    assert stability.clip_share(norm, 2.0) == 0.5
-    assert stability.clip_share(norm, None) is None and stability.clip_share(norm[:300], 2.0) is None
-    assert stability.gradient_trend(norm) == pytest.approx(-math.log(4))
-    assert stability.gradient_trend(norm[:300]) is None
+    assert clip_share(norm, 2.0) == 0.5
+    assert clip_share(norm, None) is None and clip_share(norm[:300], 2.0) is None
+    assert gradient_trend(norm) == pytest.approx(-math.log(4))
+    assert gradient_trend(norm[:300]) is None
 
 
 def test_gap_and_drift_belong_to_the_best_epoch():
     val_loss = np.array([1.5, 1.1, 1.3])
-    assert stability.gap(np.array([50.0, 60.0, 90.0]), np.array([48.0, 55.0, 56.0]), val_loss) == 5.0
-    assert stability.drift(val_loss) == pytest.approx(0.2)
-    assert stability.drift(val_loss[:2]) is None
-    assert stability.gap(np.array([]), np.array([]), np.array([])) is None
+    assert gap(np.array([50.0, 60.0, 90.0]), np.array([48.0, 55.0, 56.0]), val_loss) == 5.0
+    assert drift(val_loss) == pytest.approx(0.2)
+    assert drift(val_loss[:2]) is None
+    assert gap(np.array([]), np.array([]), np.array([])) is None
 
 
 def make_run(steps=STEPS, epochs=20, spikes=(), **changed):
@@ -192,29 +204,29 @@ def make_run(steps=STEPS, epochs=20, spikes=(), **changed):
 
 
 def test_summary_of_a_calm_run():
-    measures = stability.run_stability(*make_run(), clip_at=1.0)
+    measures = run_stability(*make_run(), clip_at=1.0)
     assert measures["label"] == "High" and measures["provisional"] is True and measures["div"] is False
     assert measures["spk"] == measures["osc"] == 0 and measures["gap"] == pytest.approx(4) and measures["dead"] == 0.01
     assert 0.4 < measures["clip"] < 0.6 and measures["drift"] == 0
-    assert set(measures) == {*stability.MEASURES, "label", "provisional"} - {"eos", "pred"}
+    assert set(measures) == {*MEASURES, "label", "provisional"} - {"eos", "pred"}
 
 
 def test_summary_of_a_short_run_says_what_it_does_not_know():
-    measures = stability.run_stability(*make_run(steps=100, epochs=2))
+    measures = run_stability(*make_run(steps=100, epochs=2))
     assert {name for name, value in measures.items() if value is None} == {"spk", "osc", "jit", "gnv", "clip", "gtrend", "drift"}
     assert measures["label"] == "Undetermined"
 
 
 def test_summary_of_a_run_without_validation():
     nothing = np.full(20, np.nan)
-    measures = stability.run_stability(*make_run(val_loss=nothing, val_accuracy=nothing, train_accuracy=nothing))
+    measures = run_stability(*make_run(val_loss=nothing, val_accuracy=nothing, train_accuracy=nothing))
     assert [measures[name] for name in ("osc", "jit", "gap", "drift")] == [None] * 4 and measures["spk"] == 0
 
 
 def test_sharpness_is_the_median_of_the_later_half():
     eos = np.full(20, np.nan)
     eos[[4, 9, 14, 19]] = 9.0, 8.0, 0.5, 0.7
-    measures = stability.run_stability(*make_run(eos=eos, pred=np.full(20, np.nan)))
+    measures = run_stability(*make_run(eos=eos, pred=np.full(20, np.nan)))
     assert measures["eos"] == pytest.approx(0.6) and measures["pred"] is None
 
 

@@ -135,7 +135,14 @@ def test_edge_ratio_of_adam_is_of_the_preconditioned_curvature(amsgrad):
     assert edge_ratio(losses, optimizer, [0.01]) == pytest.approx(0.01 * top / 38, rel=1e-2)
 
 
-@pytest.mark.parametrize("kind", [torch.optim.Adagrad, Muon])
+class AnyBetas(torch.optim.Optimizer):
+    """An optimizer of one's own with betas, which keeps no second moment."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, {"lr": lr, "betas": (0.9, 0.99)})
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adagrad, Muon, AnyBetas])
 def test_an_optimizer_without_a_known_edge_has_no_ratio(kind):
     p, _, losses = quadratic()
     ratio = edge_ratio(losses, kind([p], 0.1), [0.1])
@@ -148,10 +155,11 @@ def test_a_function_without_second_derivative_is_remarked_on(caplog):
     assert ratio != ratio and "eos is not measured" in caplog.text and "hardsigmoid" in caplog.text
 
 
-def test_predictiveness_of_a_quadratic_and_parameters_left_alone():
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adagrad, Muon, AnyBetas])
+def test_predictiveness_of_a_quadratic_and_parameters_left_alone(kind):
     p, matrix, losses = quadratic()
     before, gradient = p.detach().clone(), matrix @ p.detach()
-    found = predictiveness(losses, torch.optim.SGD([p], 0.05), [0.05])
+    found = predictiveness(losses, kind([p], 0.05), [0.05, 0.05])
     assert found == pytest.approx((0.05 * (matrix @ gradient)).norm().item() / gradient.norm().item())
     assert torch.equal(p, before)
 

@@ -17,7 +17,7 @@ from fer_lightning.sweep.planning import plan
 STUDIES = [name for name in options("study") if name != "adhoc"]
 SMOKE = ["data=synthetic", "trainer=smoke"]
 
-# Small enough for every test run: few pictures, and the compact CNN where the backbone is not what the study is about.
+# Small enough for every test run: few images, and the compact CNN where the backbone is not what the study is about.
 FEW = ["data.train=14", "data.val=14", "data.test=14", "logger=csv", "trainer.max_epochs=2"]
 SMALL = ["backbone=compact", "backbone.widths=[4,4,8]"]
 SHORT = {

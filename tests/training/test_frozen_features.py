@@ -17,9 +17,10 @@ import torch
 from helpers.project import TINY, TWO
 from torch import nn
 
-from fer_lightning.process import signals as interrupt
+from fer_lightning.process.signals import Interrupted, between_steps, listening
 from fer_lightning.runs.result import read_result
-from fer_lightning.training.frozen_features import FrozenBackbone, Table, content_digest
+from fer_lightning.training.feature_table import Table, content_digest
+from fer_lightning.training.frozen_features import FrozenBackbone
 from fer_lightning.transforms.augment import Augment
 from fer_lightning.transforms.views import Views
 
@@ -188,7 +189,7 @@ def test_a_disk_that_fills_while_a_table_is_written_stops_nothing(tmp_path, capl
 
 def test_jobs_that_write_one_table_at_once_leave_a_whole_one(tmp_path, process):
     code = (
-        "import sys, torch; from pathlib import Path; from fer_lightning.training.frozen_features import Table\n"
+        "import sys, torch; from pathlib import Path; from fer_lightning.training.feature_table import Table\n"
         "for _ in range(20):\n"
         "    table = Table(Path('stills.pt'), 50)\n"
         "    assert not table.known.any() or (table.recall(torch.arange(50), 'cpu')[0] == torch.arange(50.)[:, None]).all()\n"
@@ -219,14 +220,14 @@ def test_who_waits_for_a_table_can_be_interrupted(tmp_path):
     table = Table(tmp_path / "stills.pt", 3)
     assert table.lacks(torch.arange(3)).all()
     threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(interrupt.Interrupted), interrupt.listening(), interrupt.between_steps():
+    with pytest.raises(Interrupted), listening(), between_steps():
         Table(table.path, 3).lacks(torch.arange(3))
         pytest.fail("it did not wait")
 
 
 def test_a_table_whose_filler_is_killed_is_filled_by_the_next(tmp_path):
     code = (
-        "import os, torch; from pathlib import Path; from fer_lightning.training.frozen_features import Table\n"
+        "import os, torch; from pathlib import Path; from fer_lightning.training.feature_table import Table\n"
         "Table(Path('stills.pt'), 3).lacks(torch.arange(3)); print('mine', flush=True); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)

@@ -33,7 +33,7 @@ EACH = [
 
 
 def smooth(n=4, size=48):
-    """Pictures on which interpolation is well behaved, (n, 1, size, size) in 0..255."""
+    """Images on which interpolation is well behaved, (n, 1, size, size) in 0..255."""
     noise = torch.rand(n, 1, 12, 12, generator=torch.Generator().manual_seed(3))
     return F.interpolate(noise, (size, size), mode="bilinear") * 255
 

@@ -5,7 +5,8 @@ from torch import nn
 from fer_lightning.model.backbones.choice import choose
 from fer_lightning.transforms.prepare import InputSpec
 
-POSITIONS = ("after_activation", "before_activation")
+# {choice: where in a block its batch norm stands}
+POSITIONS = {"after_activation": 4, "before_activation": 3}
 ACTS = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU, "swish": nn.SiLU, "mish": nn.Mish}
 
 
@@ -32,8 +33,8 @@ class BatchNormCNN(nn.Module):
     def __init__(self, batch_norm: bool = True, bn_position: str = "after_activation", dropout: float = 0.2, act: str = "relu"):
         super().__init__()
         act = ACTS[choose("act", act, ACTS)]
-        position = choose("bn_position", bn_position, POSITIONS) if batch_norm else None
-        self.blocks = nn.Sequential(*(_block(*sizes, position, act) for sizes in ((1, 64, 5), (64, 128, 5), (128, 256, 3))))
+        bn_at = POSITIONS[choose("bn_position", bn_position, POSITIONS)] if batch_norm else None
+        self.blocks = nn.Sequential(*(_block(*sizes, bn_at=bn_at, act=act) for sizes in ((1, 64, 5), (64, 128, 5), (128, 256, 3))))
         dense = [nn.Linear(256 * 6 * 6, 128), nn.BatchNorm1d(128), nn.Dropout(dropout), act()]
         if not batch_norm:
             del dense[1]
@@ -47,7 +48,7 @@ class BatchNormCNN(nn.Module):
         return self.dense(self.blocks(x))
 
 
-def _block(in_channels, out_channels, kernel, bn_position, act):
+def _block(in_channels, out_channels, kernel, *, bn_at, act):
     layers = [
         nn.Conv2d(in_channels, out_channels, kernel, padding="same"),
         act(),
@@ -55,6 +56,6 @@ def _block(in_channels, out_channels, kernel, bn_position, act):
         act(),
         nn.MaxPool2d(2),
     ]
-    if bn_position:
-        layers.insert({"before_activation": 3, "after_activation": 4}[bn_position], nn.BatchNorm2d(out_channels))
+    if bn_at:
+        layers.insert(bn_at, nn.BatchNorm2d(out_channels))
     return nn.Sequential(*layers)

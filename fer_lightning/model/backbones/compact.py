@@ -5,7 +5,8 @@ from torch import nn
 from fer_lightning.model.backbones.choice import choose
 from fer_lightning.transforms.prepare import InputSpec
 
-POOLS = ("after_activation", "before_norm")
+# {choice: where in a stage's first block its max-pool stands}
+POOLS = {"after_activation": 3, "before_norm": 1}
 
 
 class CompactCNN(nn.Module):
@@ -24,7 +25,7 @@ class CompactCNN(nn.Module):
 
     def __init__(self, widths: list[int] = (32, 64, 128, 256), pool: str = "after_activation"):
         super().__init__()
-        pool_at = {"after_activation": 3, "before_norm": 1}[choose("pool", pool, POOLS)]
+        pool_at = POOLS[choose("pool", pool, POOLS)]
         self.num_features = widths[-1]
         self.stem = _conv(1, widths[0], stride=2)
         self.stages = nn.Sequential(*(_Stage(i, o, pool_at) for i, o in zip(widths, widths[1:])))

@@ -7,7 +7,7 @@ import timm
 from torch import nn
 
 from fer_lightning.model.backbones.choice import choose
-from fer_lightning.model.backbones.hub import first_line, local
+from fer_lightning.model.backbones.hub import local, reading
 from fer_lightning.process.errors import ConfigError
 from fer_lightning.transforms.prepare import InputSpec
 
@@ -54,11 +54,9 @@ def _packaged(variant):
 def _load(model, file):
     if not file.is_file():
         raise ConfigError(f"backbone.pretrained: {file} does not exist. Give a weight file, true or false.")
-    try:
+    with reading(file):
         state = timm.models.load_state_dict(str(file))
         theirs = [(key.rpartition(".")[2], tuple(value.shape)) for key, value in state.items()]
-    except Exception as e:  # a damaged file can raise nearly anything
-        raise ConfigError(f"backbone.pretrained: {file} is damaged or no plain weight file: {first_line(e)}") from e
     own = model.state_dict()
     ours = [(key.rpartition(".")[2], tuple(value.shape)) for key, value in own.items()]
     if theirs != ours:

@@ -45,6 +45,15 @@ def local(named):
     return path
 
 
+@contextmanager
+def reading(file):
+    """ConfigError for an error in here: a damaged weight file can raise anything."""
+    try:
+        yield
+    except Exception as e:
+        raise ConfigError(f"backbone.pretrained: {file} is damaged or no plain weight file: {first_line(e)}") from e
+
+
 def fitted(values, channels):
     """One value per channel; if the weights have another number of channels, the mean of their values for all."""
     return tuple(values) if len(values) == channels else (sum(values) / len(values),)

@@ -26,7 +26,7 @@ class ResNet(nn.Module):
     The paper prints 11.1 and 21.2 (cut off) beside 11.3 and 21.4 (rounded): S3-49.
 
     reduction:   of squeeze and excitation; S3 gives no value, 16 fits its counts
-    se_position: branch, before the addition as in the SE paper | after_addition, behind the whole block. S3's "placed after the
+    se_position: branch, before the addition as in the SE paper | after_addition, behind the block. S3's "placed after the
                  residual blocks" allows both, with equal counts.
 
     (B, 1, size, size) -> (B, 512), of depth 50 (B, 2048)
@@ -35,6 +35,7 @@ class ResNet(nn.Module):
     def __init__(
         self,
         depth: int = 18,
+        *,
         squeeze_excitation: bool = False,
         reduction: int = 16,
         se_position: str = "branch",
@@ -47,14 +48,9 @@ class ResNet(nn.Module):
             raise ConfigError(f"backbone.reduction={reduction}: wants 1 or more.")
         gate = partial(SEModule, rd_ratio=1 / reduction, rd_divisor=1)  # timm would round 64 / 16 up to 8
         on_branch = squeeze_excitation and se_position == "branch"
-        self.model = resnet.ResNet(
-            block,
-            layers,
-            num_classes=0,
-            in_chans=1,
-            zero_init_last=False,  # S3 says nothing of it
-            block_args={"attn_layer": gate if on_branch else None},
-        )
+        gates = {"attn_layer": gate if on_branch else None}
+        # zero_init_last: S3 says nothing of it
+        self.model = resnet.ResNet(block, layers, num_classes=0, in_chans=1, zero_init_last=False, block_args=gates)
         self.model.conv1 = nn.Conv2d(1, 64, 3, padding=1, bias=False)
         nn.init.kaiming_normal_(self.model.conv1.weight, mode="fan_out", nonlinearity="relu")
         self.model.maxpool = nn.Identity()

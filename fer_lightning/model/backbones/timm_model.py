@@ -8,7 +8,7 @@ import re
 import timm
 from torch import nn
 
-from fer_lightning.model.backbones.hub import first_line, fitted, hub, listed, local, mismatch
+from fer_lightning.model.backbones.hub import first_line, fitted, hub, listed, local, mismatch, reading
 from fer_lightning.process.errors import ConfigError
 from fer_lightning.transforms.prepare import InputSpec
 
@@ -30,6 +30,7 @@ class TimmBackbone(nn.Module):
         self,
         name: str,
         pretrained: bool | str = False,
+        *,
         input_size: int | None = None,
         in_channels: int | None = None,
         drop_path_rate: float | None = None,
@@ -90,12 +91,10 @@ def _create(name, arguments, **more):
 
 def _load(name, file, cfg, arguments):
     heads = [cfg.classifier] if isinstance(cfg.classifier, str) else cfg.classifier or []
-    try:
+    with reading(file):
         state = timm.models.load_state_dict(str(file))
         classes = max((len(state[f"{head}.weight"]) for head in heads if f"{head}.weight" in state), default=0)
         del state
-    except Exception as e:  # a damaged file can raise anything
-        raise ConfigError(f"backbone.pretrained: {file} is damaged or no plain weight file: {first_line(e)}") from e
     # With as many classes as the file has, timm checks every key; with another number it would let missing ones pass.
     overlay = {"file": str(file), "num_classes": classes, "label_offset": 0}
     try:

@@ -4,7 +4,7 @@ import timm
 from torch import nn
 from torchvision.models import vgg16
 
-from fer_lightning.model.backbones.hub import first_line, local, mismatch
+from fer_lightning.model.backbones.hub import local, mismatch, reading
 from fer_lightning.process.errors import ConfigError
 from fer_lightning.transforms.prepare import InputSpec
 
@@ -42,13 +42,11 @@ class VGGFace(nn.Module):
     def _load(self, file):
         if not file.is_file():
             raise ConfigError(f"backbone.pretrained: {file} does not exist. Give a state dict of VGG-Face, or false for random weights.")
-        try:
+        with reading(file):
             state = timm.models.load_state_dict(str(file))
             state = {_torchvision_name(key): value for key, value in state.items()}
             # As a convolution of 7 x 7, fc6 has four dimensions.
             state = {key: value.flatten(1) if key.startswith("classifier") and value.ndim > 2 else value for key, value in state.items()}
-        except Exception as e:  # a damaged file can raise nearly anything
-            raise ConfigError(f"backbone.pretrained: {file} is damaged or no plain weight file: {first_line(e)}") from e
         state = {key: value for key, value in state.items() if not key.startswith("classifier.6.")}
         own = self.state_dict()
         resized = [key for key in own if key in state and state[key].shape != own[key].shape]
