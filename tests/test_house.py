@@ -82,3 +82,20 @@ def test_every_room_is_in_the_list():
 def test_no_test_imports_another():
     for path in (ROOT / "tests").rglob("*.py"):
         assert not [module for module in imported(path) if module.split(".")[0].startswith("test_")], path
+
+
+# Called by position by somebody else: torch.multiprocessing starts it so.
+BY_POSITION = {"_rank"}
+
+
+def test_functions_are_short_and_their_arguments_few_or_named():
+    """At most 60 lines and 8 arguments, 4 of them by position. Lightning's hooks have the arguments that Lightning gives."""
+    wrong = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("on_") and node.name not in BY_POSITION:
+                by_position = [a.arg for a in (*node.args.posonlyargs, *node.args.args) if a.arg not in ("self", "cls")]
+                lines = node.end_lineno - node.lineno + 1
+                if lines > 60 or len(by_position) > 4 or len(by_position) + len(node.args.kwonlyargs) > 8:
+                    wrong.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}")
+    assert not wrong, "\n".join(wrong)

@@ -41,7 +41,8 @@ def report(folder, figures=None, latex=False, images=True):
     if latex:
         write_latex([*findings, Finding("Classes", (), tables.per_class(study))], study.folder / "latex")
     replace_file(study.folder / "results.csv", to_csv(study.jobs))
-    replace_file(study.folder / "report.md", to_markdown(tables.heading(study), [*conclusion.text, *remarks], findings, shown))
+    opening = [text for text in (about["question"], *conclusion.text, *remarks) if text]
+    replace_file(study.folder / "report.md", to_markdown(tables.heading(study), opening, findings, shown))
     replace_file(study.folder / "report.html", page)
     _show(study, ranking.table, [statistics.verdict.paragraph, *remarks])
     return len(study.unfinished)

@@ -34,7 +34,9 @@ def explain(error):
         return str(cause)
     if isinstance(error, MissingConfigException) and error.options:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        return f"{group}={option}: there is no such option. {near(option, error.options)} Choose one of: {', '.join(error.options)}."
+        close = near(option, error.options)
+        others = "" if close.startswith("There are") else f" Choose one of: {', '.join(error.options)}."
+        return f"{group}={option}: there is no such option. {close}{others}"
     if isinstance(error, ValueError) and "Config group override must be a string or a list" in str(error):
         null = next((a for a in sys.argv[1:] if a.endswith("=null")), "a group set to null")
         return f"{null}: a config group needs one of its options by name; to choose nothing, take the option none."

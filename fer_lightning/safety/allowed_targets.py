@@ -21,7 +21,7 @@ OWN = tuple(
     f"fer_lightning.{name}"
     for name in (
         *("data.fer2013", "data.protocols", "data.synthetic", "loggers.mirrors", "model.backbones", "model.losses"),
-        *("optim.muon", "optim.schedules", "transforms.augment", "transforms.views"),
+        *("optim", "transforms.augment", "transforms.views"),
     )
 )
 # Of other packages, those whose classes do only what is configured. Their functions are not allowed: torch.hub and serialization are near.
@@ -77,7 +77,10 @@ def _is_allowed(found):
 
 def _refusal(key, name):
     if isinstance(name, str) and name.startswith("fer_lightning."):
-        return f"{key}._target_={name} is refused: fer_lightning {__version__} builds nothing of this name from a config."
+        return (
+            f"{key}._target_={name} is refused: fer_lightning {__version__} builds nothing of this name from a config, only what these "
+            f"modules define: {', '.join(OWN)}."
+        )
     return (
         f"{key}._target_={name} is refused: a config may name classes of torch.nn and torch.optim, Lightning's Trainer, strategies and "
         f"plugins, and what fer_lightning builds from configs. For your own package, set {VARIABLE}=NAME in the environment."

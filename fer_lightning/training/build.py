@@ -20,10 +20,18 @@ from fer_lightning.training.module import FERModule
 from fer_lightning.training.phases import Phase, share_epochs
 from fer_lightning.training.stability_monitor import StabilityMonitor
 
+CONTRACT = (
+    "A backbone needs num_features, input_spec (an InputSpec of fer_lightning.transforms.prepare) and forward: images (B, channels, size, "
+    "size) to features (B, num_features)."
+)
+
 
 def build_module(cfg, class_counts):
     """The FERModule of a config. class_counts: training images per class, (7,). ConfigError for sizes that cannot be."""
     backbone = instantiate({key: value for key, value in cfg.backbone.items() if key != "freeze"})
+    lacking = [name for name in ("num_features", "input_spec") if not hasattr(backbone, name)]
+    if lacking:
+        raise ConfigError(f"backbone._target_={cfg.backbone._target_} has no {' and no '.join(lacking)}. {CONTRACT}")
     head = make_head(backbone.num_features, len(CLASSES), **instantiate(cfg.head))
     if cfg.prior_bias:
         head[-1].bias.data.copy_(prior_bias(class_counts))

@@ -11,16 +11,16 @@ from helpers.project import ROOT
 
 COMMANDS = sorted(path.stem for path in (ROOT / "fer_lightning").glob("*.py") if not path.stem.startswith("__"))
 
-# Calls a command with made-up arguments and raises an error at the first import inside `run`, when its work begins.
+# Calls the main function of a command with made-up arguments; its work is an error.
 BEGUN = """
 import sys
 from argparse import ArgumentParser
 from importlib import import_module
+from fer_lightning.process.command_line import command
 from fer_lightning.process.errors import UserError
 
-class Finder:
-    def find_spec(self, name, path=None, target=None):
-        raise {error}
+def run(arguments):
+    raise {error}
 
 name = sys.argv[1]
 module = import_module("fer_lightning." + name)
@@ -28,8 +28,8 @@ parser = ArgumentParser()
 module.add_arguments(parser)
 wanted = [action for action in parser._actions if not action.option_strings]
 sys.argv = [name, *(f"made-up-{{place}}" for place, _ in enumerate(wanted))]
-sys.meta_path.insert(0, Finder())
-module.main()
+assert module.main.__qualname__ == "command.<locals>.main"
+command(name, module.__doc__, module.add_arguments, run)()
 """
 
 

@@ -5,15 +5,18 @@ import inspect
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers.project import compose, options
+from helpers.project import TINY, compose, options
 from helpers.small_network import BATCHES, EPOCHS, fit, make_data, make_module
 from hydra.utils import instantiate
 from torch import nn
 from torch.optim import lr_scheduler
 from torch.optim._muon import _zeropower_via_newtonschulz
 
+from fer_lightning.model.backbones.compact import CompactCNN
+from fer_lightning.model.description import describe
 from fer_lightning.optim.schedules import Schedule, constant, plateau
 from fer_lightning.process.errors import ConfigError
+from fer_lightning.training.build import build_module
 from fer_lightning.training.module import FERModule
 from fer_lightning.transforms.prepare import InputSpec, prepare
 from fer_lightning.transforms.views import Views
@@ -228,3 +231,13 @@ def test_logits_are_averaged_over_the_views_and_features_are_not():
 
 def test_no_config_reaches_the_module():
     assert not {"cfg", "config"} & set(inspect.signature(FERModule).parameters)
+
+
+def test_a_backbone_that_breaks_the_contract_is_named(monkeypatch):
+    cfg = compose(*TINY)
+    monkeypatch.setattr(CompactCNN, "forward", lambda self, x: x.flatten(1))
+    with pytest.raises(ConfigError, match=r"backbone CompactCNN turns one image into \(1, 2304\); its num_features says \(1, 16\)"):
+        describe(build_module(cfg, torch.ones(7)))
+    monkeypatch.setattr("fer_lightning.training.build.instantiate", lambda node: nn.Flatten())
+    with pytest.raises(ConfigError, match="CompactCNN has no num_features and no input_spec. A backbone needs"):
+        build_module(cfg, torch.ones(7))
