@@ -30,9 +30,12 @@ class EpochRecord(Checkpoint):
         self.images, self.seconds = state["images"], state["seconds"]
 
     def on_train_start(self, trainer, module):
-        self.on_train_epoch_start(trainer, module)  # a run that continues in the middle of an epoch counts from there
+        self._start_clock()  # a run that continues in the middle of an epoch counts from there
 
     def on_train_epoch_start(self, trainer, module):
+        self._start_clock()
+
+    def _start_clock(self):
         self._started = time.perf_counter()
         self._images = 0
 
