@@ -1,1 +1,1 @@
-"""Tables and statistics of a study, from run folders alone. Nothing here needs torch."""
+"""What a study says: statistics, tables, the page. It reads run folders and needs no torch."""

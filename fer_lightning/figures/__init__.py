@@ -1,0 +1,1 @@
+"""One description of a figure, drawn by plotly or by matplotlib."""

@@ -1,0 +1,1 @@
+"""Mirrors of the run folder: W&B, TensorBoard, MLflow."""

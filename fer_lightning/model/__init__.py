@@ -1,0 +1,1 @@
+"""Backbones, head, losses, metrics, precision, compiling."""

@@ -1,1 +1,1 @@
-"""The maths of stability: measures of one training and its label, inactive units, sharpness. No Lightning here."""
+"""The maths of stability: measures, spikes, inactive units, sharpness."""

@@ -1,0 +1,1 @@
+"""Many jobs: Hydra's entry, a job, overrides, plan, launchers, locks, search."""

@@ -1,0 +1,1 @@
+"""One job: module, fit, phases, evaluation, resume, frozen features; restoring a finished run and its answers."""
