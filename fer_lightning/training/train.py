@@ -151,7 +151,9 @@ def _counts(labels):
 def logging_to_mirrors(attempt):
     """Open the loggers of an attempt, show them the finished run, and close them however the attempt ends."""
     cfg, record, succeeded = attempt.cfg, attempt.record, False
-    labels = {"study": attempt.group, "protocol": record["protocol"], "verdict": record["data"]["verdict"], **attempt.job["cell"]}
+    cell = attempt.job["cell"]
+    # A swept protocol keeps the level that was chosen, not the name that the split gives itself.
+    labels = {"study": attempt.group, **cell, "protocol": record["protocol"], "verdict": record["data"]["verdict"]} | cell
     about = {"folder": str(attempt.folder), "name": attempt.name, "labels": labels}
     ids = record.get("mirrors", {})
     if is_first():
