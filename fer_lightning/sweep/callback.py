@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 
-from fer_lightning.config.hydra_limits import check_run, check_sweep
+from fer_lightning.config.hydra_limits import check_run, check_sweep, settle_plugins
 from fer_lightning.config.identity import digest, training_config
 from fer_lightning.config.registered_analysis import registered
 from fer_lightning.config.targets import check_targets
@@ -61,6 +61,7 @@ def begin(config):
     shares = any(axis.split(".")[0] in BEHIND for axis in axes)
     folder = announce(config, Sweep(name, axes, jobs=len(jobs) if jobs else None, shares=shares, started=time.time()))
     check_sweep(config, jobs)
+    settle_plugins(config)
     about = {"name": name, **OmegaConf.to_container(config.study)}
     del about["rerun"]
     _write_ledger(folder, {"study": about, "axes": axes, "jobs": jobs, "base": base, "command": sys.argv[1:]})

@@ -12,6 +12,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from fer_lightning.config import guarded_loading  # noqa: F401  (in whatever process this job is)
 from fer_lightning.config.error_messages import explain, root_cause
 from fer_lightning.config.identity import job_id
 from fer_lightning.process.errors import ConfigError, DataError, UserError

@@ -4,7 +4,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from fer_lightning.config import schema  # noqa: F401  (stores the schema)
+from fer_lightning.config import guarded_loading, schema  # noqa: F401  (check what Hydra loads; store the schema)
 from fer_lightning.config.groups import CONF
 from fer_lightning.config.targets import check_targets
 from fer_lightning.data.faces import SIZE

@@ -4,11 +4,11 @@ import sys
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from fer_lightning.config.targets import build, plain
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.model.head import make_head
 from fer_lightning.model.losses import prior_bias
@@ -28,11 +28,11 @@ CONTRACT = (
 
 def build_module(cfg, class_counts):
     """The FERModule of a config. class_counts: training images per class, (7,). ConfigError for sizes that cannot be."""
-    backbone = instantiate({key: value for key, value in cfg.backbone.items() if key != "freeze"})
+    backbone = build({key: value for key, value in plain(cfg.backbone).items() if key != "freeze"}, "backbone")
     lacking = [name for name in ("num_features", "input_spec") if not hasattr(backbone, name)]
     if lacking:
         raise ConfigError(f"backbone._target_={cfg.backbone._target_} has no {' and no '.join(lacking)}. {CONTRACT}")
-    head = make_head(backbone.num_features, len(CLASSES), **instantiate(cfg.head))
+    head = make_head(backbone.num_features, len(CLASSES), **build(cfg.head, "head"))
     if cfg.prior_bias:
         head[-1].bias.data.copy_(prior_bias(class_counts))
     if cfg.train_sizes is not None:
@@ -40,9 +40,9 @@ def build_module(cfg, class_counts):
     return FERModule(
         backbone,
         head,
-        instantiate(cfg.loss)(class_counts),
-        augment=instantiate(cfg.augment),
-        views=instantiate(cfg.evaluation).single,
+        build(cfg.loss, "loss")(class_counts),
+        augment=build(cfg.augment, "augment"),
+        views=build(cfg.evaluation, "evaluation").single,
         channels_last=cfg.channels_last,
         seed=cfg.seed,
         sizes=tuple(cfg.train_sizes or ()),
@@ -70,7 +70,8 @@ def check_sizes(backbone, sizes, frozen):
 def build_phases(cfg):
     """The phases of a config in the order of their names; if it names none, one phase with the root's optimizer, scheduler and freeze."""
     if not cfg.phases:
-        return [Phase("whole", cfg.trainer.max_epochs, instantiate(cfg.optimizer), instantiate(cfg.scheduler), freeze=cfg.backbone.freeze)]
+        optimizer, scheduler = build(cfg.optimizer, "optimizer"), build(cfg.scheduler, "scheduler")
+        return [Phase("whole", cfg.trainer.max_epochs, optimizer, scheduler, freeze=cfg.backbone.freeze)]
     phases = sorted(cfg.phases.items())  # by name: the order in which Hydra merges them has no meaning
     if phases[0][1].start == "best":
         raise ConfigError(f"phase {phases[0][0]}: start=best: no phase comes before it. Phases run in the order of their names.")
@@ -79,8 +80,8 @@ def build_phases(cfg):
         Phase(
             name,
             share,
-            instantiate(phase.optimizer or cfg.optimizer),
-            instantiate(phase.scheduler or cfg.scheduler),
+            build(phase.optimizer or cfg.optimizer, "optimizer"),
+            build(phase.scheduler or cfg.scheduler, "scheduler"),
             freeze=phase.freeze,
             data=phase.data,
             start=phase.start,
@@ -98,7 +99,9 @@ def build_trainer(cfg, precision, *, loggers=(), callbacks=(), max_epochs=None, 
     """
     fits = max_epochs is not None
     limit = cfg.trainer.limit_train_batches
-    return instantiate(cfg.trainer, _partial_=True)(
+    return build(
+        cfg.trainer,
+        "trainer",
         max_epochs=max_epochs or 0,
         accumulate_grad_batches=accumulate * cfg.trainer.accumulate_grad_batches,
         limit_train_batches=accumulate * limit if isinstance(limit, int) else limit,

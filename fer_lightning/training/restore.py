@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from fer_lightning.config import schema  # noqa: F401
-from fer_lightning.config.targets import check_targets, follow_moves
+from fer_lightning.config.targets import build, check_targets, follow_moves
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.process.errors import ConfigError, UserError
 from fer_lightning.process.memory import keep_freed_memory
@@ -21,9 +20,9 @@ from fer_lightning.training.checkpoints import read_checkpoint
 def restore(folder):
     """(cfg, faces, data, module) of a run folder. UserError if it holds no finished run or its config no longer fits the program."""
     cfg, module = restore_module(folder)
-    faces = instantiate(cfg.data)
+    faces = build(cfg.data, "data")
     data = FERDataModule(
-        faces, instantiate(cfg.protocol)(faces), batch_size=cfg.batch_size, eval_batch_size=cfg.eval_batch_size, seed=cfg.seed
+        faces, build(cfg.protocol, "protocol")(faces), batch_size=cfg.batch_size, eval_batch_size=cfg.eval_batch_size, seed=cfg.seed
     )
     return cfg, faces, data, module
 
