@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from fer_lightning.process.errors import ConfigError, near
 from fer_lightning.safety.allowed_targets import USERS, find_target, own_names
@@ -48,7 +49,10 @@ def build(node, key, **arguments):
 
 def plain(node, key=""):
     """A config, or a node of it, as plain containers without any reference. ConfigError if one is left, in a value or in a key."""
-    values = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    try:
+        values = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    except OmegaConfBaseException as error:
+        raise ConfigError(" ".join(str(error).split())) from error
     for name, value in _texts(values, key):
         if "${" in value:
             raise ConfigError(f"{name}: {value!r} is refused: it is a reference again once it is resolved. References are resolved once.")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from fer_lightning.config.identity import training_config
+from fer_lightning.config.identity import shown_config
 from fer_lightning.loggers import mirrors
 from fer_lightning.process.errors import UserError
 from fer_lightning.runs.config_files import read_config
@@ -55,7 +55,7 @@ class OfflineRun:
 
     @property
     def config(self):
-        settings = training_config(read_config(self.folder))
+        settings = shown_config(read_config(self.folder))
         return mirrors.config(settings, self.result["job"], self.result["model"])
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 from lightning import seed_everything
 from lightning.pytorch.utilities.memory import garbage_collection_cuda, is_oom_error
 
-from fer_lightning.config.identity import training_config
+from fer_lightning.config.identity import shown_config
 from fer_lightning.config.targets import build, check_targets
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.data.faces import CLASSES
@@ -161,7 +161,7 @@ def logging_to_mirrors(attempt):
     attempt.write(mirrors={key: logger.version for key, logger in attempt.loggers.items()})
     try:
         for logger in loggers:
-            logger.log_hyperparams(mirrors.config(training_config(cfg), attempt.job, record["model"]))
+            logger.log_hyperparams(mirrors.config(shown_config(cfg), attempt.job, record["model"]))
         yield
         mirrors.show(loggers, attempt.folder, record)
         succeeded = True
