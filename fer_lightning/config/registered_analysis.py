@@ -5,6 +5,9 @@ from typing import Any
 
 from fer_lightning.process.errors import ConfigError, near
 
+# More take hours and change no digit that is shown; the number may come from a stranger's study.json.
+MOST_RESAMPLES = 100_000
+
 OUTCOMES = ("test_accuracy", "val_accuracy")
 
 
@@ -42,6 +45,6 @@ def registered(study):
         raise ConfigError(f"study.analysis.alpha={analysis.alpha}: the level of a test lies between 0 and 1, such as 0.05.")
     if not 0 < analysis.sesoi < 1:
         raise ConfigError(f"study.analysis.sesoi={analysis.sesoi}: a difference of accuracies as a fraction, such as 0.005 for 0.5 points.")
-    if analysis.resamples < 100:
-        raise ConfigError(f"study.analysis.resamples={analysis.resamples}: the minimum is 100, 10000 are usual.")
+    if not 100 <= analysis.resamples <= MOST_RESAMPLES:
+        raise ConfigError(f"study.analysis.resamples={analysis.resamples}: give 100 to {MOST_RESAMPLES}, 10000 are usual.")
     return analysis

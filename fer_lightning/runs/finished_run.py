@@ -45,7 +45,7 @@ class Run:
         try:
             return shown_config(read_config(self.folder))
         except (OmegaConfBaseException, AttributeError) as error:
-            raise UserError(f"{self.folder / CONFIG} cannot be read: {error}") from error
+            raise UserError(f"{self.folder / CONFIG} cannot be read: {' '.join(str(error).split())}") from error
 
     def epochs(self):
         """How many epochs it trained; None if it has no metrics.csv, as an ensemble."""

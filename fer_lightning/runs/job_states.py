@@ -194,7 +194,7 @@ def _is_study(folder):
 
 
 def _folders(folder):
-    return sorted(path for path in folder.iterdir() if path.is_dir())
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
 
 
 def _changed(path):

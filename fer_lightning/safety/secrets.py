@@ -16,6 +16,7 @@ from omegaconf.grammar_parser import OmegaConfGrammarParser, parse
 from omegaconf.resolvers import oc
 
 from fer_lightning.process.errors import ConfigError
+from fer_lightning.process.visible import visible
 
 # Words in the names of variables that hold secrets: WANDB_API_KEY, AWS_ACCESS_KEY_ID, PGPASSWORD, MYSQL_PWD (but not PWD), SENTRY_DSN.
 NAME = re.compile(
@@ -115,7 +116,7 @@ def mask_logs():
     def masked(*args, **kwargs):
         record = make(*args, **kwargs)
         with suppress(TypeError, ValueError):  # logging itself reports a message that does not fit its arguments
-            record.msg, record.args = mask(record.getMessage()), ()
+            record.msg, record.args = visible(mask(record.getMessage())), ()
         return record
 
     masked.masks = True

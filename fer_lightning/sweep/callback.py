@@ -15,6 +15,7 @@ from fer_lightning.config.identity import digest, training_config
 from fer_lightning.config.registered_analysis import registered
 from fer_lightning.config.targets import check_targets
 from fer_lightning.process.errors import ConfigError, UserError
+from fer_lightning.runs.layout import refuse_links
 from fer_lightning.runs.study_file import LEDGER, read_ledger, write_ledger
 from fer_lightning.safety.secrets import check_secrets
 from fer_lightning.sweep.announcement import BEHIND, Sweep, announce
@@ -61,6 +62,7 @@ def begin(config):
     shares = any(axis.split(".")[0] in BEHIND for axis in axes)
     folder = announce(config, Sweep(name, axes, jobs=len(jobs) if jobs else None, shares=shares, started=time.time()))
     check_sweep(config, jobs)
+    refuse_links(folder)
     settle_plugins(config)
     about = {"name": name, **OmegaConf.to_container(config.study)}
     del about["rerun"]

@@ -26,13 +26,18 @@ CONTRACT = (
 )
 
 
-def build_module(cfg, class_counts):
-    """The FERModule of a config. class_counts: training images per class, (7,). ConfigError for sizes that cannot be."""
+def build_net(cfg):
+    """(backbone, head) of a config."""
     backbone = build({key: value for key, value in plain(cfg.backbone).items() if key != "freeze"}, "backbone")
     lacking = [name for name in ("num_features", "input_spec") if not hasattr(backbone, name)]
     if lacking:
         raise ConfigError(f"backbone._target_={cfg.backbone._target_} has no {' and no '.join(lacking)}. {CONTRACT}")
-    head = make_head(backbone.num_features, len(CLASSES), **build(cfg.head, "head"))
+    return backbone, make_head(backbone.num_features, len(CLASSES), **build(cfg.head, "head"))
+
+
+def build_module(cfg, class_counts):
+    """The FERModule of a config. class_counts: training images per class, (7,). ConfigError for sizes that cannot be."""
+    backbone, head = build_net(cfg)
     if cfg.prior_bias:
         head[-1].bias.data.copy_(prior_bias(class_counts))
     if cfg.train_sizes is not None:
