@@ -109,7 +109,7 @@ def check_hydra(hydra):
 
 def settle_plugins(config):
     """Resolve what Hydra builds next, its launcher and its sweeper, so that it builds what is checked here."""
-    with read_write(config), open_dict(config):
+    with read_write(config.hydra), open_dict(config.hydra):
         for name in ("launcher", "sweeper"):
             settled = plain(config.hydra[name], f"hydra.{name}")
             _check_plugins(settled, f"hydra.{name}")

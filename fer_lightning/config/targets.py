@@ -52,7 +52,8 @@ def plain(node, key=""):
     try:
         values = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     except OmegaConfBaseException as error:
-        raise ConfigError(" ".join(str(error).split())) from error
+        reason = str(error).partition("\n")[0].removeprefix("ConfigError raised while resolving interpolation: ")
+        raise ConfigError(f"{error.full_key or key}: {reason}") from error
     for name, value in _texts(values, key):
         if "${" in value:
             raise ConfigError(f"{name}: {value!r} is refused: it is a reference again once it is resolved. References are resolved once.")

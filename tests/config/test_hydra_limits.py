@@ -39,13 +39,14 @@ HOSTILE = {
 def composed(*overrides):
     config = compose(*TINY, *overrides, return_hydra_config=True)
     OmegaConf.set_struct(config, False)
+    OmegaConf.set_readonly(config.hydra, True)  # as while Hydra runs
     return config
 
 
 @pytest.mark.parametrize("key", HOSTILE)
 def test_a_file_that_makes_hydra_act_is_refused_before_hydra_does(key):
     config = composed()
-    with read_write(config), open_dict(config):
+    with read_write(config.hydra), open_dict(config.hydra):
         OmegaConf.update(config, f"hydra.{key}", HOSTILE[key], merge=False, force_add=True)
         if ".()" in key:
             config.hydra.job_logging.formatters.simple = {"()": HOSTILE[key]}
@@ -76,7 +77,8 @@ def test_what_a_command_needs_of_hydra_is_allowed(overrides):
 def test_a_sweeper_is_built_from_what_was_checked(hidden):
     config = composed("hydra/sweeper=optuna")
     config.recipe = {"dollar": "$"}
-    config.hydra.sweeper.sampler.x = hidden
+    with read_write(config.hydra), open_dict(config.hydra):
+        config.hydra.sweeper.sampler.x = hidden
     with pytest.raises(ConfigError, match=r"^hydra\.sweeper\.sampler\.x"):
         settle_plugins(config)
 
