@@ -28,7 +28,7 @@ OTHERS = {
     "training/feature_table.py": "tables of the same sweep",
     "training/processes.py": "errors of its own processes",
 }
-READERS = {"read_text", "read_bytes", "read_table", "ParquetFile", "ZipFile", "memmap", "open_memmap", "read_csv", "read_parquet", "read_json"}
+READERS = {"read_text", "read_bytes", "read_json", "read_csv", "read_parquet", "read_table", "ParquetFile", "ZipFile"}
 LOADERS = {"OmegaConf.load", "yaml.load", "json.load", "np.load", "torch.load", "Image.open", "gzip.open", "tarfile.open"}
 GUARDED = {"read_text", "read_parquet", "read_json"}  # as functions, those of the guarded module
 
