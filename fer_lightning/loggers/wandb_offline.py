@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from omegaconf.errors import OmegaConfBaseException
+
 from fer_lightning.config.identity import shown_config
 from fer_lightning.loggers import mirrors
 from fer_lightning.process.errors import UserError
@@ -18,6 +20,7 @@ from fer_lightning.runs.config_files import read_config
 from fer_lightning.runs.finished_run import read_record
 from fer_lightning.runs.layout import METRICS, RESULT
 from fer_lightning.runs.metrics_csv import read_metrics
+from fer_lightning.safety.untrusted_files import check_file
 
 # Where the client keeps tables until they are uploaded, below its data folder.
 STAGING = "/artifacts/staging/"
@@ -65,6 +68,21 @@ class OfflineRun:
         named |= {files / path for record in self.records if record["type"] == "files" for path in _values(record, "path")}
         named |= {path for path in files.rglob("*") if path.is_symlink()}
         return sorted(str(path) for path in named if path.exists() and not self._owns(path))
+
+    @cached_property
+    def fault(self):
+        """Why it is not uploaded, as a sentence; None if it can be."""
+        if self.strays:
+            return f"its W&B log names {self.strays[0]}, which is not a file of this run"
+        try:
+            read = [self.config, self.epochs]
+            if self.result["status"] == "done":
+                read.append(mirrors.summary(self.result))
+                for name in mirrors.RECORD:
+                    check_file(self.folder / name, mirrors.LARGEST_ARTIFACT)
+        except (UserError, OmegaConfBaseException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            return f"its run folder is damaged ({type(error).__name__}: {' '.join(str(error).split())})"
+        return None
 
     def _owns(self, path):
         """Whether a file lies in the run folder or among what the client keeps for uploads, or is what the run folder holds as well."""

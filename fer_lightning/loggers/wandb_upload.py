@@ -24,20 +24,20 @@ def upload(folder, entity=None, project=None, patience=PATIENCE):
     """
     runs = offline_runs(folder)
     api = connect()
-    new = [run for run in runs if not run.is_up and not run.strays]
+    new = [run for run in runs if not run.is_up and not run.fault]
     said = _sync(new, entity, project) if new else ""
     places = {run: (entity or run.about.get("entity") or api.default_entity, project or run.about.get("project")) for run in runs}
-    first = _check(api, {run: place for run, place in places.items() if run.is_up}, patience)
+    first = _check(api, {run: place for run, place in places.items() if run.is_up and not run.fault}, patience)
     incomplete = {run: places[run] for run, found in first.items() if found and ("run" not in dict(found))}
     for run, place in incomplete.items():
         mend(*place, run, dict(first[run]))
     last = first | _check(api, incomplete, patience)
     missing = 0
     for run in runs:
-        if run.is_up:
+        if run.fault:
+            wrong = f"not uploaded: {run.fault}"
+        elif run.is_up:
             wrong = "; ".join(sentence for _, sentence in last[run])
-        elif run.strays:
-            wrong = f"not uploaded: its W&B log names {run.strays[0]}, which is not a file of this run"
         else:
             wrong = "not uploaded: " + (" ".join(line for line in said.splitlines() if run.id in line) or said)
         done = ("uploaded" if run in new else "up before") + (" and mended" if run in incomplete else "")

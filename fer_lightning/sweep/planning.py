@@ -6,6 +6,7 @@ from omegaconf import OmegaConf
 
 from fer_lightning.config import guarded_loading, schema  # noqa: F401  (check what Hydra loads; store the schema)
 from fer_lightning.config.groups import CONF
+from fer_lightning.config.hydra_limits import check_arguments
 from fer_lightning.config.targets import check_targets
 from fer_lightning.data.faces import SIZE
 from fer_lightning.data.published_copy import OFFICIAL_COUNTS
@@ -29,6 +30,7 @@ COSTS = ("backbone", "head", "optimizer", "phases", "trainer", "batch_size")
 def plan(overrides):
     """The jobs that --multirun with these overrides would run, as {name: config}; every config is composed and checked."""
     jobs = {}
+    check_arguments(overrides)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         fixed = [override.input_line for override in parse(overrides) if not override.is_sweep_override()]
         axes, lists = span(compose("config", fixed, return_hydra_config=True).hydra.sweeper, overrides)
