@@ -37,6 +37,7 @@ class StudyCallback(Callback):
         with _stopping():
             check_secrets(OmegaConf.to_container(config, resolve=False))
             check_run(config)
+            refuse_links(config.hydra.run.dir)  # before Hydra opens the log there
             refuse_merged_options(config.hydra.overrides.task)
             check_targets(without_hydra(config))
 
@@ -47,9 +48,9 @@ class StudyCallback(Callback):
 
 def begin(config):
     """Check all that can be checked before the first job, announce the sweep, and write study.json."""
+    check_secrets(OmegaConf.to_container(config, resolve=False))  # first: whoever reads an override resolves it
     _check_installed(config.hydra.runtime.choices)
     axes, jobs = span(config.hydra.sweeper, config.hydra.overrides.task)
-    check_secrets(OmegaConf.to_container(config, resolve=False))
     settings = without_hydra(config)
     check_targets(settings)
     registered(OmegaConf.to_container(config.study))
@@ -62,7 +63,8 @@ def begin(config):
     shares = any(axis.split(".")[0] in BEHIND for axis in axes)
     folder = announce(config, Sweep(name, axes, jobs=len(jobs) if jobs else None, shares=shares, started=time.time()))
     check_sweep(config, jobs)
-    refuse_links(folder)
+    for place in (folder, *folder.glob("*/")):
+        refuse_links(place)
     settle_plugins(config)
     about = {"name": name, **OmegaConf.to_container(config.study)}
     del about["rerun"]
