@@ -8,7 +8,7 @@ import pandas as pd
 
 from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.job_table import protocols
-from fer_lightning.analysis.published import audit
+from fer_lightning.analysis.published import audit, notes
 from fer_lightning.analysis.wording import number, percent
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.runs import scores
@@ -58,22 +58,43 @@ def published(study):
     about = study.ledger["study"]
     if not about["published"]:
         return None
-    table = study.published.copy()
+    table = study.published
     text = [f"{about['paper']}, protocol of the paper: {about['protocol']}."]
     if len(table):
-        units = [_unit(metric) for metric in table["metric"]]
-        for column in ("measured", "sd", "low", "high"):
-            table[column] = [unit(value) for unit, value in zip(units, table[column], strict=True)]
-        table["95 % interval"] = [f"{low} to {high}" if low else "" for low, high in zip(table.pop("low"), table.pop("high"))]
-        table = table.rename(columns={"verdict": "measured is"}).astype(str)
+        verdicts, common = _without_common(table["verdict"])
+        text += [f"Not comparable with the paper, because of {common}."] if common else []
         text.append(
             "The interval is Student's for the mean over seeds; with one seed it is Wilson's over the test images. "
             "Above and below: the whole interval lies on that side of the paper's number."
         )
     else:
-        table = None
         text.append("Nothing that the paper prints has been measured yet.")
-    return Finding("Published against measured", (*text, *audit(about), *about["doubts"]), table)
+    shown = _beside_the_paper(table, verdicts) if len(table) else None
+    return Finding("Published against measured", (*text, *notes(about), *audit(about), *about["doubts"]), shown)
+
+
+def _beside_the_paper(table, verdicts):
+    units = {"%": percent, "M": partial(number, digits=3), "ms": partial(number, digits=1), "": partial(number, digits=4)}
+    texts = [units[unit] for unit in table["unit"]]
+    means = [value if isinstance(value, str) else text(value) for text, value in zip(texts, table["measured"])]
+    sds, lows, highs = ([text(value) for text, value in zip(texts, table[key])] for key in ("sd", "low", "high"))
+    shown = table[list(table.columns[: table.columns.get_loc("metric")])].astype(str)
+    names = table["metric"].str.replace("_", " ").str.replace(r"\bf1\b", "F1", regex=True)
+    shown["number"] = [f"{name}, {unit}" if unit else name for name, unit in zip(names, table["unit"], strict=True)]
+    shown["published"] = table["published"]
+    shown["measured"] = [f"{mean} ± {sd}" if sd else mean for mean, sd in zip(means, sds, strict=True)]
+    shown["seeds"] = table["n"].astype(str)
+    shown["95 % interval"] = [f"{low} to {high}" if low else "" for low, high in zip(lows, highs)]
+    return shown.assign(**{"measured is": verdicts})
+
+
+def _without_common(verdicts):
+    """(the verdicts, reasons): why most rows cannot be compared is said once, and their rows say only that; "" if no reason recurs."""
+    reasons = verdicts[verdicts.str.startswith("not comparable: ")]
+    if not len(reasons) or reasons.value_counts().iloc[0] < 2:
+        return verdicts, ""
+    common = reasons.value_counts().index[0]
+    return verdicts.where(verdicts != common, "not comparable"), common.removeprefix("not comparable: ")
 
 
 def unfinished(study):
