@@ -57,6 +57,5 @@ def _show(study, ranking, remarks):
         screen.print(remark, highlight=False, markup=False)
     for job in study.unfinished.fillna({"error": ""}).itertuples():
         screen.print(f"{job.status}: {job.name}  {job.error}", style="red", markup=False)
-    files = {"Report": "report.html", "as text": "report.md", "table": "results.csv"}
-    places = "   ".join(f"{title}: {study.folder / name}" for title, name in files.items())
-    screen.print(places, soft_wrap=True, highlight=False, markup=False)
+    for title, name in {"report": "report.html", "as text": "report.md", "table": "results.csv"}.items():
+        screen.print(f"{title:8} {study.folder / name}", soft_wrap=True, highlight=False, markup=False)
