@@ -9,7 +9,7 @@ GRID = head.act=relu,gelu,swish,mish head.norm=none,bn
 
 .PHONY: setup sweep test test-all test-faults fuzz lint bench bench-recipe clean
 
-# Downloads gigabytes, because torch brings CUDA along. Without a GPU 0.3 GB are enough:
+# Downloads gigabytes, because torch brings CUDA along. Without a GPU a tenth is enough:
 #   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make setup
 setup: $(VENV)/.done
 

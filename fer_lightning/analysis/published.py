@@ -227,17 +227,18 @@ def _others(entry, runs, words, changed):
     printed = str(entry.get("parameters_m") or "")
     if _is_number(printed) and len(known := _known(runs.get("parameters", ()))):
         verdict = _not_comparable(network) or ("equal" if _rounds_to(known[0] / 1e6, printed) else "differs")
-        yield _other("parameters", "M", printed, known[0] / 1e6, len(known), verdict)
+        yield _other("parameters", "M", printed, measured=known[0] / 1e6, n=len(known), verdict=verdict)
     printed = str(entry.get("test_pass_ms") or "")
     if _is_number(printed) and len(known := _known(runs.get("test_pass_ms", ()))):
-        yield _other("time of a test pass", "ms", printed, sum(known) / len(known), len(known), _not_comparable(["other hardware"]))
+        mean = sum(known) / len(known)
+        yield _other("time of a test pass", "ms", printed, measured=mean, n=len(known), verdict=_not_comparable(["other hardware"]))
     if entry.get("stability") and (word := words.get(runs["name"].iloc[0])):
-        yield _other("stability", "", entry["stability"], word, len(runs), _not_comparable(["the paper does not define it"]))
+        verdict = _not_comparable(["the paper does not define it"])
+        yield _other("stability", "", entry["stability"], measured=word, n=len(runs), verdict=verdict)
 
 
-def _other(metric, unit, published, measured, n, verdict):
-    spread = dict.fromkeys(("sd", "low", "high"))
-    return {"metric": metric, "unit": unit, "published": str(published), "measured": measured, "n": n, "verdict": verdict} | spread
+def _other(metric, unit, published, **about):
+    return {"metric": metric, "unit": unit, "published": str(published)} | dict.fromkeys(("sd", "low", "high")) | about
 
 
 def _rounds_to(value, printed):

@@ -16,10 +16,11 @@ class Axis:
 
 @dataclass(frozen=True)
 class Series:
-    """Points or a line.
+    """Points, a line or bars.
 
     x, y:      coordinates, equally many
-    style:     points | faint | hollow | line | step (a line that goes right, then up; in a file each point has its text beside it)
+    style:     points | faint | hollow | line | step (a line that goes right, then up; in a file each point has its text beside it) |
+               bar (from 0 up to y, as wide as `width`)
     colour:    number of the colour and the marker
     low, high: the ends of an interval about each point, along x if `across`, else along y
     text:      a string for each point
@@ -34,6 +35,7 @@ class Series:
     high: list | None = None
     across: bool = False
     text: list | None = None
+    width: float = 0.8
 
 
 @dataclass(frozen=True)

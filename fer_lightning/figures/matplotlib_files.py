@@ -86,6 +86,8 @@ def _add(axes, series):
             axes.step(x, y, where="post", color=colour, linewidth=1, marker=marker, markersize=4, label=label)
             for place in zip(x, y, series.text, strict=True):
                 axes.annotate(place[2], place[:2], xytext=(4, -8), textcoords="offset points", fontsize=6)
+        case "bar":
+            axes.bar(x, y, series.width, color=colour, alpha=0.45, label=label)
         case "faint":
             axes.plot(x, y, marker, color=colour, alpha=0.5, markersize=3, markeredgewidth=0, label=label)
         case "hollow":

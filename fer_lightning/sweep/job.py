@@ -129,8 +129,7 @@ def _train(cfg, folder, description, sweep):
         shared = folder.parent / SHARED if sweep and sweep.shares else None
         logs = OmegaConf.to_container(HydraConfig.get().job_logging, resolve=True)
         group = sweep.study if sweep else "single"
-        # Of jobs side by side, each would draw its bar over the others'.
-        bar = sys.stdout.isatty() and HydraConfig.get().runtime.choices["hydra/launcher"] == "basic"
+        bar = may_draw(HydraConfig.get().runtime.choices["hydra/launcher"])
         result = launch(cfg, folder, description, logs, name=folder.name, group=group, shared=shared, bar=bar)
         test = result["metrics"]["test"]
         scores = f"test accuracy {test['accuracy']:.4f}, clean {test['accuracy_clean']:.4f}" if test else "no test part"
@@ -150,6 +149,11 @@ def _train(cfg, folder, description, sweep):
         if sweep is None or isinstance(root_cause(error), DataError):
             sys.exit(sentence)
         log.error("failed: %s", sentence or traceback.format_exc())
+
+
+def may_draw(launcher):
+    """Whether a job may draw on the screen: there is one, and no other job of the launcher draws over it."""
+    return sys.stdout.isatty() and launcher == "basic"
 
 
 def _record_end(folder, description, status, error):

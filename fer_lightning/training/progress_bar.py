@@ -18,10 +18,6 @@ class ProgressBar(Callback):
         self._task = self._bar.add_task(title, total=batches)
         self._bar.start()
 
-    def _step(self, trainer, module, outputs, batch, batch_idx, dataloader_idx=0):
-        if self._bar:
-            self._bar.update(self._task, completed=batch_idx + 1)
-
     def _end(self, *_, stage=None):
         if self._bar:
             self._bar.stop()
@@ -30,6 +26,10 @@ class ProgressBar(Callback):
     def on_train_epoch_start(self, trainer, module):
         self._begin(_epoch(trainer), trainer.num_training_batches)
 
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx, dataloader_idx=0):
+        if self._bar:
+            self._bar.update(self._task, completed=batch_idx + 1)
+
     def on_validation_epoch_start(self, trainer, module):
         title = f"{_epoch(trainer)}, validation" if trainer.state.fn == "fit" else "validation"
         self._begin(title, sum(trainer.num_val_batches))
@@ -37,7 +37,8 @@ class ProgressBar(Callback):
     def on_test_epoch_start(self, trainer, module):
         self._begin("test", sum(trainer.num_test_batches))
 
-    on_train_batch_end = on_validation_batch_end = on_test_batch_end = _step
+    on_train_start = on_train_epoch_start  # a run that continues in the middle of an epoch begins there
+    on_validation_batch_end = on_test_batch_end = on_train_batch_end
     on_train_epoch_end = on_validation_epoch_end = on_test_epoch_end = _end
     on_exception = teardown = _end
 

@@ -198,5 +198,5 @@ def test_the_table_says_once_why_nothing_can_be_compared(tmp_path):
     record.jobs = make_jobs([0.05, 0.06], verdict="synthetic")
     finding = published(record)
     assert "Not comparable with the paper, because of synthetic data." in finding.text
-    assert finding.table.columns.tolist() == ["head.act", "row", "number", "published", "measured", "seeds", "95 % interval", "measured is"]
-    assert finding.table.iloc[1].tolist() == ["relu", "S0-24", "macro F1, %", "69", "3.50 ± 0.71", "2", "0.00 to 9.85", "not comparable"]
+    assert finding.table.columns.tolist() == ["cell", "number", "published", "measured", "95 % interval", "measured is", "seeds", "row"]
+    assert finding.table.iloc[1].tolist() == ["relu", "macro F1, %", "69", "3.50 ± 0.71", "0.00 to 9.85", "not comparable", "2", "S0-24"]

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from fer_lightning.process.screen_log import ScreenHandler
+from fer_lightning.sweep.job import may_draw
 from fer_lightning.training.progress_bar import ProgressBar
 
 EPOCH = "epoch 12/16  train 18.8 %, loss 2.299  val 25.0 %, loss 1.822  18 s"
@@ -120,6 +121,24 @@ def test_the_bar_counts_as_the_lines_do_and_says_what_it_counts():
         bar.teardown(evaluation, None, stage="test")
     assert titles == [("epoch 12/16", 4), ("epoch 12/16, validation", 2), ("validation", 2), ("test", 3)]
     assert not any(lines), "every bar is gone"
+
+
+@pytest.mark.parametrize(("launcher", "drawn"), [("basic", True), ("joblib", False), ("shared", False), ("ray", False)])
+def test_jobs_side_by_side_do_not_draw_over_each_other(launcher, drawn):
+    with terminal():
+        assert may_draw(launcher) == drawn
+    assert not may_draw("basic"), "a file is no screen"
+
+
+def test_a_run_that_continues_in_the_middle_of_an_epoch_has_its_bar(log):
+    bar = ProgressBar()
+    with terminal() as lines:
+        bar.on_train_start(TRAINER, None)
+        bar.on_train_batch_end(TRAINER, None, None, None, 2)
+        assert bar._bar.tasks[0].completed == 3
+        bar.on_train_epoch_end(TRAINER, None)
+        log.info(EPOCH)
+    assert lines == [f"20:06:50  {EPOCH}", ""]
 
 
 def test_an_error_removes_the_bar(log):

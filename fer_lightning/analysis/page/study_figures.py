@@ -129,7 +129,7 @@ def two_axes(study):
 
 
 def by_two_axes(study):
-    """The outcome by the levels of one axis, a colour for each level of the other: the papers' points, and lines for the interaction."""
+    """The outcome by the levels of one axis, a colour for each level of the other: the papers' bars, and lines for the interaction."""
     axes = two_axes(study)
     if not axes:
         return []
@@ -143,14 +143,15 @@ def by_two_axes(study):
     for colour, group in enumerate(groups):
         runs = done[done[second] == group] if second else done
         by_tick = [runs[runs[first] == tick] for tick in ticks]
-        places = [place + (colour - (len(groups) - 1) / 2) * 0.5 / len(groups) for place in range(len(ticks))]
+        places = [place + (colour - (len(groups) - 1) / 2) * 0.75 / len(groups) for place in range(len(ticks))]
         seeds = pd.concat([frame.assign(place=place) for place, frame in zip(places, by_tick)])
-        series.append(Series("", (seeds["place"] + 0.06).tolist(), _percent(seeds[column]), "faint", colour, text=seeds["name"].tolist()))
         label = f"{_last(second)} {group}" if second else "mean and interval"
-        series.append(_means(label, [spread(study, frame) for frame in by_tick], places, colour=colour, text=[label] * len(ticks)))
+        bars = {"style": "bar", "colour": colour, "text": [label] * len(ticks), "width": 0.7 / len(groups)}
+        series.append(_means(label, [spread(study, frame) for frame in by_tick], places, **bars))
+        series.append(Series("", (seeds["place"] + 0.06).tolist(), _percent(seeds[column]), "hollow", colour, text=seeds["name"].tolist()))
     title = f"{name.capitalize()} by {_last(first)}" + (f" and {_last(second)}" if second else "")
     y = Axis(f"{name}, %")
-    points = Chart("by_axis", title, f"Every seed as a point. {INTERVALS}{pooled}", Axis(_last(first), tuple(ticks)), y, series)
+    points = Chart("by_axis", title, f"Bars from 0, every seed as a mark. {INTERVALS}{pooled}", Axis(_last(first), tuple(ticks)), y, series)
     return [points, interaction(study, second, first, pooled)] if second else [points]
 
 
