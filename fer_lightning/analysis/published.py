@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import scipy
 
 from fer_lightning.analysis.job_table import axes_of, protocols
 from fer_lightning.analysis.stability_of_cells import cell_words
@@ -49,9 +48,10 @@ def compare(jobs, study, *, results=None, shipped=None, folder=None):
     return pd.DataFrame(rows)
 
 
-# Overrides that do not change what is trained, but how fast; the protocol is compared by its name.
-NOT_THE_PAPERS = (
-    *(*NOT_TRAINING, "seed", "hydra", "protocol", "data"),
+# Overrides that change where, how fast or with which draws a run is trained, but not how. The protocol is compared by its name, the data
+# by their verdict.
+NOT_HOW = (
+    *(*NOT_TRAINING, "seed", "hydra", "protocol", "data", "threads"),
     *("precision", "compile", "channels_last", "eval_batch_size", "trainer.devices", "trainer.accelerator", "trainer.strategy"),
 )
 
@@ -91,7 +91,7 @@ def _changed(typed, cell, shipped):
     """{key: "epochs=2 (paper: 50)"} of what the command of a run sets otherwise than the study's file, which is the paper's way."""
     changed = {}
     for key, value in typed.items():
-        harmless = any(key == name or key.startswith(f"{name}.") for name in NOT_THE_PAPERS)
+        harmless = any(key == name or key.startswith(f"{name}.") for name in NOT_HOW) and key != "data.labels"
         if harmless or key in cell or (key in shipped and level_text(shipped[key]) == value):
             continue
         papers = f" (paper: {shipped[key]})" if key in shipped else ""
@@ -203,7 +203,7 @@ def _row(figure, obstacles, runs):
     images = int(runs["test_n"].iloc[0]) if figure.metric == "test_accuracy" and runs["test_n"].notna().all() else None
     bounds, mean = classical_interval(values, images), sum(values) / len(values)
     row = {"metric": figure.metric, "unit": "%" if figure.share else "", "published": figure.shown, "measured": mean}
-    row |= {"sd": scipy.stats.tstd(values) if len(values) > 1 else None, "n": len(values)}
+    row |= {"sd": np.std(values, ddof=1) if len(values) > 1 else None, "n": len(values)}
     row |= dict(zip(("low", "high"), np.clip(bounds, 0, 1 if figure.share else None) if bounds else (None, None)))
     return row | {"verdict": _not_comparable(obstacles) or _verdict(figure, mean, bounds)}
 

@@ -1,6 +1,6 @@
 """The description of a figure, which plotly draws on a page and matplotlib in a file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -40,7 +40,9 @@ class Series:
 
 @dataclass(frozen=True)
 class Chart:
-    """name: of the file, and of its id on the page; at: a value of x that a line marks, such as no difference"""
+    """name: of the file, and of its id on the page; at: a value of x that a line marks, such as no difference
+    marks: {name: value of x} of dotted lines with a name, such as where a phase begins
+    """
 
     name: str
     title: str
@@ -49,6 +51,7 @@ class Chart:
     y: Axis
     series: list
     at: float | None = None
+    marks: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,9 @@ def _draw_chart(chart):
     axes = figure.subplots()
     if chart.at is not None:
         axes.axvline(chart.at, color="#888888", linewidth=0.8)
+    for name, x in chart.marks.items():
+        axes.axvline(x, color="#888888", linewidth=0.8, linestyle=":")
+        axes.annotate(name, (x, 1), xycoords=("data", "axes fraction"), xytext=(3, -8), textcoords="offset points", fontsize=6)
     for series in chart.series:
         _add(axes, series)
     for axis, described in ((axes.xaxis, chart.x), (axes.yaxis, chart.y)):

@@ -54,6 +54,8 @@ def _chart(chart):
     )
     if chart.at is not None:
         drawn.add_vline(chart.at, line={"color": "#888888", "width": 1})
+    for name, x in chart.marks.items():
+        drawn.add_vline(x, line={"color": "#888888", "width": 1, "dash": "dot"}, annotation_text=_literal(name))
     return drawn
 
 

@@ -74,7 +74,8 @@ def as_shipped(study, overrides):
     """{key: value as text} that the file of a study gives to the keys that the command sets, so that a report can say what differs."""
     shipped = GlobalHydra.instance().config_loader().load_configuration("config", [f"study={study}"], RunMode.RUN)
     keys = [override.get_key_element().lstrip("+~") for override in parse(overrides)]
-    keys = [key for key in keys if not key.startswith(("hydra", "data", "logger", "study"))]  # not compared, and may hold secrets
+    # The others are not compared, and may hold secrets.
+    keys = [key for key in keys if not key.startswith(("hydra", "data", "logger", "study")) or key == "data.labels"]
     values = {key: shipped.hydra.runtime.choices.get(key, OmegaConf.select(shipped, key)) for key in keys}
     return {key: level_text(value) for key, value in values.items() if not OmegaConf.is_config(value)}
 

@@ -1,6 +1,7 @@
 import pandas as pd
 import pytest
 
+from fer_lightning.analysis.page.study_figures import published as draw_published
 from fer_lightning.analysis.published import attainable, audit, compare, notes
 from fer_lightning.analysis.study_record import StudyRecord
 from fer_lightning.analysis.tables import published
@@ -111,6 +112,7 @@ def test_a_narrowed_axis_is_compared_by_its_value(value, typed, found):
         (["trainer=smoke"], "trainer=smoke"),
         (["optimizer.lr=0.1"], "optimizer.lr=0.1"),
         (["~augment"], "without augment"),
+        (["data.labels=ferplus_majority"], "data.labels=ferplus_majority"),
     ],
 )
 def test_a_run_that_is_not_the_papers_says_what_differs(overrides, reason):
@@ -120,7 +122,7 @@ def test_a_run_that_is_not_the_papers_says_what_differs(overrides, reason):
 
 
 @pytest.mark.parametrize(
-    "override", ["epochs=50", "seed=3", "logger=csv", "data.root=x", "hydra.sweep.dir=x", "study.rerun=failed", "near_twins=0.94"]
+    "override", ["epochs=50", "seed=3", "logger=csv", "data.root=x", "hydra.sweep.dir=x", "study.rerun=failed", "threads=1"]
 )
 def test_what_changes_no_training_or_is_the_papers_value_changes_no_verdict(override):
     table = compare_typed(make_jobs([0.3, 0.31]), make_study(test_accuracy="71.02"), override, shipped={"epochs": "50"})
@@ -200,3 +202,12 @@ def test_the_table_says_once_why_nothing_can_be_compared(tmp_path):
     assert "Not comparable with the paper, because of synthetic data." in finding.text
     assert finding.table.columns.tolist() == ["cell", "number", "published", "measured", "95 % interval", "measured is", "seeds", "row"]
     assert finding.table.iloc[1].tolist() == ["relu", "macro F1, %", "69", "3.50 ± 0.71", "0.00 to 9.85", "not comparable", "2", "S0-24"]
+
+
+def test_the_figure_has_narrowed_axes_and_epochs_but_no_bounds(tmp_path):
+    record = StudyRecord(tmp_path, with_defaults({}), {}, [])
+    row = {"head.norm": "bn", "row": "S1-17", "measured": 0.9, "low": 0.8, "high": 0.95}
+    named = {"train_accuracy after epoch 20": "98", "train_accuracy after epoch 10": "> 90", "macro_f1": "71"}
+    record.published = pd.DataFrame([row | {"metric": metric, "published": printed} for metric, printed in named.items()])
+    chart = draw_published(record)
+    assert chart.y.ticks == ("bn train after epoch 20",) and chart.series[1].x == [98.0]
