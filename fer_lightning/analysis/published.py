@@ -6,18 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fer_lightning.analysis.job_table import axes_of, protocols
+from fer_lightning.analysis.papers_way import cells_of, changes, obstacles_of, typed_by
 from fer_lightning.analysis.stability_of_cells import cell_words
 from fer_lightning.analysis.statistics.descriptive import classical_interval
-from fer_lightning.config.cell_names import level_text
-from fer_lightning.config.identity import NOT_TRAINING
 from fer_lightning.runs import scores
 from fer_lightning.runs.metrics_csv import read_metrics
 
 
 def attainable(printed, images):
     """Whether some count of `images` rounds to a printed percentage such as "68.78" (checklist A.5). images None: not known, True."""
-    if images is None:
+    if images is None or images < 1:
         return True
     decimals = len(printed.partition(".")[2])
     count = float(printed) / 100 * images
@@ -36,77 +34,16 @@ def compare(jobs, study, *, results=None, shipped=None, folder=None):
     """
     results, shipped, rows = results or {}, shipped or {}, []
     done = jobs[jobs["status"] == "done"]
-    typed = {name: _typed(results.get(name, {})) for name in done["name"]}
+    typed = {name: typed_by(results.get(name, {})) for name in done["name"]}
     words = cell_words(jobs, study) if any(entry.get("stability") for entry in study["published"]) else {}
     for entry in study["published"]:
-        for cell, runs in _cells(done, entry["cell"], typed):
-            changed = _changed(typed[runs["name"].iloc[0]], entry["cell"], shipped)
-            obstacles = [*_obstacles(runs, study), *changed.values()]
+        for cell, runs in cells_of(done, entry["cell"], typed):
+            changed = changes(typed[runs["name"].iloc[0]], entry["cell"], shipped)
+            obstacles = [*obstacles_of(runs, study), *changed.values()]
             for figure in _figures(entry, runs, results, folder):
                 rows.append(cell | {"row": entry["row"]} | _row(figure, obstacles, runs))
             rows += [cell | {"row": entry["row"], **other} for other in _others(entry, runs, words, changed)]
     return pd.DataFrame(rows)
-
-
-# Overrides that change where, how fast or with which draws a run is trained, but not how. The protocol is compared by its name, the data
-# by their verdict.
-NOT_HOW = (
-    *(*NOT_TRAINING, "seed", "hydra", "protocol", "data", "threads"),
-    *("precision", "compile", "channels_last", "eval_batch_size", "trainer.devices", "trainer.accelerator", "trainer.strategy"),
-)
-
-
-def _typed(result):
-    """{key: value as text} of the overrides of a run, None for a key that is deleted."""
-    overrides = (result.get("job") or {}).get("overrides") or ()
-    parts = (override.lstrip("+").partition("=") for override in overrides)
-    return {key.lstrip("~"): None if key.startswith("~") else _level(value) for key, _, value in parts}
-
-
-def _level(text):
-    """The value of an override, as `level_text` writes it."""
-    for number in (int, float):
-        try:
-            return level_text(number(text))
-        except ValueError:
-            pass
-    return {"true": "True", "false": "False", "null": "None"}.get(text.lower(), text.strip("'\""))
-
-
-def _cells(done, paper, typed):
-    """(cell, its runs) for each cell of the study that is one of the paper's: several if the command sweeps further keys.
-
-    An axis that the command narrows to one value is no axis of the study any more; its value is that of the override.
-    """
-    runs = done
-    for key, value in paper.items():
-        levels = runs[key].map(level_text) if key in runs else [typed[name].get(key) for name in runs["name"]]
-        runs = runs[[level == level_text(value) for level in levels]]
-    further = [axis for axis in axes_of(done) if axis not in paper]
-    groups = runs.groupby(further, sort=False) if further else [((), runs)]
-    return [(paper | dict(zip(further, levels)), group) for levels, group in groups if len(group)]
-
-
-def _changed(typed, cell, shipped):
-    """{key: "epochs=2 (paper: 50)"} of what the command of a run sets otherwise than the study's file, which is the paper's way."""
-    changed = {}
-    for key, value in typed.items():
-        harmless = any(key == name or key.startswith(f"{name}.") for name in NOT_HOW) and key != "data.labels"
-        if harmless or key in cell or (key in shipped and level_text(shipped[key]) == value):
-            continue
-        papers = f" (paper: {shipped[key]})" if key in shipped else ""
-        changed[key] = f"{key}={value}{papers}" if value is not None else f"without {key}"
-    # Of another backbone it does not matter which of its settings are other ones.
-    return {key: text for key, text in changed.items() if not any(key.startswith(f"{other}.") for other in changed)}
-
-
-def _obstacles(runs, study):
-    """Why the scores of these runs cannot be set beside the paper's, as far as data and protocol are concerned."""
-    verdicts, measured = set(runs["verdict"].dropna()), protocols(runs)
-    if not verdicts <= {"official", "official-lossy"}:
-        yield f"{', '.join(sorted(verdicts))} data"
-    if measured != [study["protocol"]]:
-        yield f"measured under {', '.join(measured)}, published under {study['protocol']}"
 
 
 @dataclass(frozen=True)
@@ -146,19 +83,21 @@ def _figures(entry, runs, results, folder):
     for score in scores.SCORES:
         for part in ("test", "val", "train", None):
             metric = f"{part}_{score.name}" if part else score.name
-            column = metric if part else f"test_{score.name}"
+            column, printed = metric if part else f"test_{score.name}", str(entry.get(metric) or "")
+            if not _is_number(printed):
+                continue
             if epoch:
                 values = _at_epoch(folder, runs["name"], epoch, f"{part}/{score.name}")
             else:
                 column = _with_views(column, runs)
                 values = runs.get(column, ())
-            found.append(Figure(metric + at, score.percent, str(entry.get(metric) or ""), _known(values)))
+            found.append(Figure(metric + at, score.percent, printed, _known(values)))
     for name, printed in (entry.get("per_class") or {}).items():
         tables = [((results.get(run, {}).get("metrics") or {}).get("test") or {}).get("per_class") or {} for run in runs["name"]]
         tables = [_average(table) if name == "overall" else table.get(name) or {} for table in tables]
         for measure, number in printed.items() if isinstance(printed, dict) else ():
             found.append(Figure(f"{measure} of {name}", True, str(number), _known(table.get(measure) for table in tables)))
-    return [figure for figure in found if _is_number(figure.printed.lstrip("<> ")) and figure.values]
+    return [figure for figure in found if _is_number(figure.printed) and figure.values]
 
 
 def _average(table):
@@ -183,8 +122,9 @@ def _at_epoch(folder, names, epoch, column):
 
 
 def _is_number(printed):
+    """Whether a text is a number, or a bound such as < 0.20."""
     try:
-        return len(printed) < 20 and math.isfinite(float(printed))
+        return len(printed) < 20 and math.isfinite(float(printed.lstrip("<> ")))
     except (ValueError, TypeError):
         return False
 
@@ -262,6 +202,6 @@ def audit(study):
     for entry in study["published"]:
         for metric in ("test_accuracy", "val_accuracy"):
             printed = str(entry.get(metric) or "")
-            if _is_number(printed) and not attainable(printed, study["images"]):
+            if _is_number(printed) and printed[0] not in "<>" and not attainable(printed, study["images"]):
                 sentences.append(f"{entry['row']}: {metric} {printed} % is not a share of {study['images']:,} images.")
     return sentences

@@ -21,7 +21,7 @@ def test_numbers_that_no_count_of_3589_images_gives(printed):
 
 def test_the_same_number_on_more_images():
     assert attainable("68.78", 7178)  # 4,937 of 7,178
-    assert attainable("68.78", None)
+    assert attainable("68.78", None) and attainable("68.78", 0)
     assert attainable("100", 3589) and attainable("0.0", 3589) and attainable("50.0", 4) and not attainable("51.0", 4)
 
 
@@ -75,6 +75,7 @@ def test_what_cannot_be_compared_says_why():
 
 def test_audit_names_row_metric_and_images():
     study = make_study(test_accuracy="68.78", val_accuracy="73.28")
+    study["published"] += make_study(test_accuracy="> 68.78", val_accuracy="nan")["published"] + make_study(test_accuracy="good")["published"]
     assert audit(study) == ["S0-24: test_accuracy 68.78 % is not a share of 3,589 images."]
 
 
