@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from fer_lightning.config import schema  # noqa: F401
+from fer_lightning.config.error_messages import root_cause
 from fer_lightning.config.targets import check_targets, follow_moves
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.process.errors import ConfigError, UserError
@@ -21,7 +23,10 @@ from fer_lightning.training.checkpoints import read_checkpoint
 def restore(folder):
     """(cfg, faces, data, module) of a run folder. UserError if it holds no finished run or its config no longer fits the program."""
     cfg, module = restore_module(folder)
-    faces = instantiate(cfg.data)
+    try:
+        faces = instantiate(cfg.data)
+    except InstantiationException as error:  # Hydra wraps what the reader says
+        raise root_cause(error) from error
     data = FERDataModule(
         faces, instantiate(cfg.protocol)(faces), batch_size=cfg.batch_size, eval_batch_size=cfg.eval_batch_size, seed=cfg.seed
     )
