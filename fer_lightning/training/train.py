@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.memory import garbage_collection_cuda, is_oom_e
 from fer_lightning.config.identity import training_config
 from fer_lightning.config.targets import check_targets
 from fer_lightning.data.datamodule import FERDataModule
-from fer_lightning.data.faces import CLASSES
+from fer_lightning.data.faces import CLASSES, check_faces
 from fer_lightning.data.near_twins import photo_ids
 from fer_lightning.loggers import mirrors
 from fer_lightning.model.compiling import compile_nets
@@ -105,7 +105,7 @@ def run(attempt):
 
 def load_data(cfg, accumulate):
     """(faces, data module, ids of near twins (N,) or None if near_twins is null). accumulate: parts that a batch is split into."""
-    faces = instantiate(cfg.data)
+    faces = check_faces(instantiate(cfg.data), cfg.data["_target_"])
     split = instantiate(cfg.protocol)(faces)
     sizes = {"batch_size": cfg.batch_size // accumulate, "eval_batch_size": max(1, cfg.eval_batch_size // accumulate)}
     data = FERDataModule(faces, split, **sizes, seed=cfg.seed)
