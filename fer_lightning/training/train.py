@@ -35,6 +35,7 @@ from fer_lightning.training.fit import fit
 from fer_lightning.training.phases import is_untouched
 from fer_lightning.training.quieten import quieten
 from fer_lightning.training.resume import continue_or_clear, unfinished_attempt
+from fer_lightning.training.threads import own_threads, set_threads
 from fer_lightning.training.timing import timed_pass
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ def train(cfg, folder, job, *, name, group, shared=None):
     return run(attempt_with(accumulate=2))
 
 
+@own_threads()
 def run(attempt):
     """The stages of an attempt. Returns what result.json then holds."""
     cfg, folder = attempt.cfg, attempt.folder
@@ -83,6 +85,7 @@ def run(attempt):
     module, phases = build_module(cfg, data.class_counts), build_phases(cfg)
     module.enter(phases[0])
     attempt.record = first_record(attempt, faces=faces, data=data, module=module, phases=phases)
+    attempt.record["environment"]["threads"] = set_threads(attempt, module, data)
     saved = continue_or_clear(attempt)
     attempt.write()
     if cfg.compile:
