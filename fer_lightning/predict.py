@@ -3,6 +3,7 @@
     python -m fer_lightning.predict RUN face.jpg more/*.png [--csv FILE]
 
 Give it faces cut out as in FER-2013, square and tight: it does not search for faces. A picture that is not square is cut to its middle.
+Pictures have 8 or 16 bits; one of 32 bits or of floats is refused, because it does not say which number is white.
 """
 
 from pathlib import Path

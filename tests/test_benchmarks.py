@@ -14,6 +14,7 @@ NUMBER = r"[\d,]+(?:\.\d+)?"
 # What each script measures, as its last line says it; every number in brackets must be positive.
 FIGURES = {
     "allocation": rf"compact, batch 8: ({NUMBER}) .* ({NUMBER}) to ({NUMBER}) images/s, ({NUMBER}) to ({NUMBER}) pages a step, .* MB",
+    "busy": rf"beside 1 more, load average {NUMBER}: one thread ({NUMBER}) images/s, 2 threads ({NUMBER}), ratio",
     "input_path": rf"loader   2 workers: ({NUMBER}) images/s; four_stage_vgg takes ({NUMBER}), ({NUMBER}) times as many",
     "precision": rf"True +True +True +({NUMBER})",
     "report_scale": rf"8 runs: ({NUMBER}) s \(({NUMBER}) s of one core\), ({NUMBER}) MB",
@@ -23,6 +24,7 @@ FIGURES = {
 
 TINY = {
     "allocation": f"--backbones compact --batch 8 --steps 1 --rounds 1 {NET}",
+    "busy": f"--threads 2 --load 1 --rounds 1 {NET} batch_size=8 logger=csv",
     "input_path": "--batch 8 --batches 1 --rounds 1 --pictures 8 --recipes",
     "precision": "--backbones compact --batch 8 --steps 1 --rounds 1 --overrides backbone.widths=[4,4,8]",
     "report_scale": "--runs 8",

@@ -4,7 +4,6 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torchmetrics import Metric
 from torchmetrics.functional import classification as tm
 
 from fer_lightning.data.faces import CLASSES
@@ -12,27 +11,24 @@ from fer_lightning.data.faces import CLASSES
 C = len(CLASSES)
 
 
-class Predictions(Metric):
+class Predictions:
     """Gathers logits (N, 7), labels (N,) and rows (N,) of one pass over a part; `compute()` returns the three.
 
     Scores are computed once, at the end of the pass, so that a training step does nothing but train. If several processes share the
-    pass, each of them gathers all of it.
+    pass, each of them gathers all of it. Not a torchmetrics Metric, whose compute() takes the dimension from a part of one image.
     """
 
-    full_state_update = False
-
     def __init__(self):
-        super().__init__(sync_on_compute=False)
-        for name in ("logits", "labels", "rows"):
-            self.add_state(name, default=[])
+        self.reset()
+
+    def reset(self):
+        self._batches = []
 
     def update(self, logits, labels, rows):
-        self.logits.append(logits.detach().float())
-        self.labels.append(labels)
-        self.rows.append(rows)
+        self._batches.append((logits.detach().float(), labels, rows))
 
     def compute(self):
-        return tuple(torch.cat(state) for state in (self.logits, self.labels, self.rows))
+        return tuple(map(torch.cat, zip(*self._batches, strict=True)))
 
 
 def count_as_wrong(logits, labels):

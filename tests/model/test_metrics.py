@@ -69,6 +69,13 @@ def test_predictions_gather_a_pass_in_order():
     assert torch.equal(gathered.compute()[0], logits)
 
 
+def test_a_pass_over_one_image_keeps_its_dimensions():
+    gathered = Predictions()
+    gathered.update(torch.zeros(1, 7), torch.tensor([3]), torch.tensor([9]))
+    assert [part.shape for part in gathered.compute()] == [(1, 7), (1,), (1,)]
+    assert score(*gathered.compute()[:2])["accuracy"] == 0
+
+
 def test_a_image_that_got_no_number_counts_as_wrong():
     """Three images, the last with NaN: two of three right; the class of the third is never found, in whatever place it comes."""
     logits = torch.zeros(3, 7)
