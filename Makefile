@@ -9,9 +9,12 @@ GRID = head.act=relu,gelu,swish,mish head.norm=none,bn
 
 .PHONY: setup sweep test test-all test-faults fuzz lint bench bench-recipe clean
 
+# Downloads gigabytes, because torch brings CUDA along. Without a GPU a tenth is enough:
+#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make setup
 setup: $(VENV)/.done
 
 $(VENV)/.done: pyproject.toml
+	@echo "Installing into $(VENV): gigabytes and some minutes, without a GPU far less (README, Install)"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[test]' $(if $(CI),--constraint constraints.txt)
 	touch $@

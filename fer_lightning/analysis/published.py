@@ -1,14 +1,18 @@
 """What a paper printed against what was measured, and an audit of the printed numbers themselves."""
 
 import math
+from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
-import scipy
 
-from fer_lightning.analysis.job_table import protocols
+from fer_lightning.analysis.job_table import axes_of, protocols
+from fer_lightning.analysis.stability_of_cells import cell_words
 from fer_lightning.analysis.statistics.descriptive import classical_interval
 from fer_lightning.config.cell_names import level_text
+from fer_lightning.config.identity import NOT_TRAINING
 from fer_lightning.runs import scores
+from fer_lightning.runs.metrics_csv import read_metrics
 
 
 def attainable(printed, images):
@@ -20,57 +24,169 @@ def attainable(printed, images):
     return any(f"{100 * k / images:.{decimals}f}" == printed for k in (math.floor(count), math.ceil(count)))
 
 
-def compare(jobs, study):
+def compare(jobs, study, *, results=None, shipped=None, folder=None):
     """One row for every number of the paper that was measured too.
 
-    jobs: frame of `make_jobs`; study: the study node of study.json. Columns: the cell's keys, row, metric, published, measured, sd, n,
-    low, high (fractions), verdict: inside | above | below (the measured interval lies above or below the paper) | not comparable: why.
+    jobs: frame of `make_jobs`; study: the study node of study.json; results: {run: its result.json}; folder: of the study
+    shipped: {key: value} in the study's own file, of the keys that the command sets
+
+    Columns: the cell's keys, row, metric, unit (%, M, ms or empty), published (as text, in that unit), measured, sd, n, low, high,
+    verdict. Percentages are fractions but for `published`. The verdict of a number with an interval is inside | above | below (the
+    interval lies above or below the paper); of any other equal | differs | holds | does not hold; or not comparable: why.
     """
-    rows = []
+    results, shipped, rows = results or {}, shipped or {}, []
     done = jobs[jobs["status"] == "done"]
+    typed = {name: _typed(results.get(name, {})) for name in done["name"]}
+    words = cell_words(jobs, study) if any(entry.get("stability") for entry in study["published"]) else {}
     for entry in study["published"]:
-        runs = done
-        for key, value in entry["cell"].items():
-            runs = runs[runs[key].map(level_text) == level_text(value)] if key in runs else runs[:0]
-        for metric, score, column in _printed(entry):
-            column = _with_views(column, runs)
-            if column not in runs or not runs[column].notna().any():
-                continue
-            values = [float(v) for v in runs[column].dropna()]
-            # An F1 is no share of the images, so one seed gives it no interval.
-            images = int(runs["test_n"].iloc[0]) if metric == "test_accuracy" and runs["test_n"].notna().all() else None
-            bounds = classical_interval(values, images)
-            rows.append(
-                entry["cell"]
-                | {"row": entry["row"], "metric": metric, "published": str(entry[metric])}
-                | {"measured": sum(values) / len(values), "sd": scipy.stats.tstd(values) if len(values) > 1 else None, "n": len(values)}
-                | {"low": bounds and bounds[0], "high": bounds and bounds[1]}
-                | {"verdict": _verdict(_as_measured(score, entry[metric]), bounds, runs, study)}
-            )
+        for cell, runs in _cells(done, entry["cell"], typed):
+            changed = _changed(typed[runs["name"].iloc[0]], entry["cell"], shipped)
+            obstacles = [*_obstacles(runs, study), *changed.values()]
+            for figure in _figures(entry, runs, results, folder):
+                rows.append(cell | {"row": entry["row"]} | _row(figure, obstacles, runs))
+            rows += [cell | {"row": entry["row"], **other} for other in _others(entry, runs, words, changed)]
     return pd.DataFrame(rows)
 
 
-def _printed(entry):
-    """(name, score, column of the jobs) of each number in an entry. Without a part in its name, a score is of the test part."""
+# Overrides that change where, how fast or with which draws a run is trained, but not how. The protocol is compared by its name, the data
+# by their verdict.
+NOT_HOW = (
+    *(*NOT_TRAINING, "seed", "hydra", "protocol", "data", "threads"),
+    *("precision", "compile", "channels_last", "eval_batch_size", "trainer.devices", "trainer.accelerator", "trainer.strategy"),
+)
+
+
+def _typed(result):
+    """{key: value as text} of the overrides of a run, None for a key that is deleted."""
+    overrides = (result.get("job") or {}).get("overrides") or ()
+    parts = (override.lstrip("+").partition("=") for override in overrides)
+    return {key.lstrip("~"): None if key.startswith("~") else _level(value) for key, _, value in parts}
+
+
+def _level(text):
+    """The value of an override, as `level_text` writes it."""
+    for number in (int, float):
+        try:
+            return level_text(number(text))
+        except ValueError:
+            pass
+    return {"true": "True", "false": "False", "null": "None"}.get(text.lower(), text.strip("'\""))
+
+
+def _cells(done, paper, typed):
+    """(cell, its runs) for each cell of the study that is one of the paper's: several if the command sweeps further keys.
+
+    An axis that the command narrows to one value is no axis of the study any more; its value is that of the override.
+    """
+    runs = done
+    for key, value in paper.items():
+        levels = runs[key].map(level_text) if key in runs else [typed[name].get(key) for name in runs["name"]]
+        runs = runs[[level == level_text(value) for level in levels]]
+    further = [axis for axis in axes_of(done) if axis not in paper]
+    groups = runs.groupby(further, sort=False) if further else [((), runs)]
+    return [(paper | dict(zip(further, levels)), group) for levels, group in groups if len(group)]
+
+
+def _changed(typed, cell, shipped):
+    """{key: "epochs=2 (paper: 50)"} of what the command of a run sets otherwise than the study's file, which is the paper's way."""
+    changed = {}
+    for key, value in typed.items():
+        harmless = any(key == name or key.startswith(f"{name}.") for name in NOT_HOW) and key != "data.labels"
+        if harmless or key in cell or (key in shipped and level_text(shipped[key]) == value):
+            continue
+        papers = f" (paper: {shipped[key]})" if key in shipped else ""
+        changed[key] = f"{key}={value}{papers}" if value is not None else f"without {key}"
+    # Of another backbone it does not matter which of its settings are other ones.
+    return {key: text for key, text in changed.items() if not any(key.startswith(f"{other}.") for other in changed)}
+
+
+def _obstacles(runs, study):
+    """Why the scores of these runs cannot be set beside the paper's, as far as data and protocol are concerned."""
+    verdicts, measured = set(runs["verdict"].dropna()), protocols(runs)
+    if not verdicts <= {"official", "official-lossy"}:
+        yield f"{', '.join(sorted(verdicts))} data"
+    if measured != [study["protocol"]]:
+        yield f"measured under {', '.join(measured)}, published under {study['protocol']}"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """metric; share: whether it is a share, shown in percent; printed: as the paper has it; values: measured, a number a run"""
+
+    metric: str
+    share: bool
+    printed: str
+    values: list
+
+    @property
+    def bound(self):
+        """< or > if the paper gives a bound only."""
+        return self.printed[0] if self.printed[0] in "<>" else ""
+
+    @property
+    def paper(self):
+        """The printed number on the scale of ours. Papers print accuracies in percent, but an F1 or a recall either way."""
+        value = float(self.printed.lstrip("<> "))
+        return value / 100 if self.share and (value > 1 or "accuracy" in self.metric) else value
+
+    @property
+    def shown(self):
+        """The printed number in the unit that ours is shown in, with the paper's decimals: an F1 of 0.71 is 71 %."""
+        printed = self.printed.lstrip("<> ")
+        if self.share and self.paper == float(printed) != 0:
+            printed = f"{100 * self.paper:.{max(0, len(printed.partition('.')[2]) - 2)}f}"
+        return f"{self.bound} {printed}".strip()
+
+
+def _figures(entry, runs, results, folder):
+    """The scores in an entry that were measured too, as Figures. Without a part in its name, a score is of the test part."""
+    epoch, found = entry.get("epoch"), []
+    epoch = epoch if isinstance(epoch, int) else None
+    at = f" after epoch {epoch}" if epoch else ""
     for score in scores.SCORES:
         for part in ("test", "val", "train", None):
             metric = f"{part}_{score.name}" if part else score.name
-            if entry.get(metric) and _is_number(entry[metric]):
-                yield metric, score, metric if part else f"test_{score.name}"
+            column = metric if part else f"test_{score.name}"
+            if epoch:
+                values = _at_epoch(folder, runs["name"], epoch, f"{part}/{score.name}")
+            else:
+                column = _with_views(column, runs)
+                values = runs.get(column, ())
+            found.append(Figure(metric + at, score.percent, str(entry.get(metric) or ""), _known(values)))
+    for name, printed in (entry.get("per_class") or {}).items():
+        tables = [((results.get(run, {}).get("metrics") or {}).get("test") or {}).get("per_class") or {} for run in runs["name"]]
+        tables = [_average(table) if name == "overall" else table.get(name) or {} for table in tables]
+        for measure, number in printed.items() if isinstance(printed, dict) else ():
+            found.append(Figure(f"{measure} of {name}", True, str(number), _known(table.get(measure) for table in tables)))
+    return [figure for figure in found if _is_number(figure.printed.lstrip("<> ")) and figure.values]
+
+
+def _average(table):
+    """The mean of each measure over the classes, weighted by their images, as papers print it below their classes."""
+    rows = [row for row in table.values() if row.get("support")]
+    images = sum(row["support"] for row in rows)
+    return {key: sum(row[key] * row["support"] for row in rows) / images for key in ("precision", "recall", "f1")} if images else {}
+
+
+def _known(values):
+    return [float(value) for value in values if pd.notna(value)]
+
+
+def _at_epoch(folder, names, epoch, column):
+    """A score of each run after an epoch, counted from 1, of those runs that came so far."""
+    for name in names if folder else ():
+        try:
+            rows = read_metrics(folder / name)
+        except (OSError, ValueError):  # named elsewhere
+            continue
+        yield from (row.get(column) for row in rows if row["epoch"] == epoch - 1)
 
 
 def _is_number(printed):
     try:
-        return math.isfinite(float(printed))
+        return len(printed) < 20 and math.isfinite(float(printed))
     except (ValueError, TypeError):
         return False
-
-
-def _as_measured(score, printed):
-    """A printed number on the scale of ours. Papers print accuracies in percent, but an F1 either way."""
-    value = float(printed)
-    fraction = not score.percent or (value <= 1 and not score.name.startswith("accuracy"))
-    return value if fraction else value / 100
 
 
 def _with_views(column, runs):
@@ -80,16 +196,64 @@ def _with_views(column, runs):
     return next((view for view in views if runs[view].notna().any()), column)
 
 
-def _verdict(paper, bounds, runs, study):
-    verdicts, measured = set(runs["verdict"].dropna()), protocols(runs)
-    if not verdicts <= {"official", "official-lossy"}:
-        return f"not comparable: {', '.join(sorted(verdicts))} data"
-    if measured != [study["protocol"]]:
-        return f"not comparable: measured under {', '.join(measured)}, published under {study['protocol']}"
+def _row(figure, obstacles, runs):
+    """A row of the frame for a Figure."""
+    values = figure.values
+    # An F1 is no share of the images, so one seed gives it no interval.
+    images = int(runs["test_n"].iloc[0]) if figure.metric == "test_accuracy" and runs["test_n"].notna().all() else None
+    bounds, mean = classical_interval(values, images), sum(values) / len(values)
+    row = {"metric": figure.metric, "unit": "%" if figure.share else "", "published": figure.shown, "measured": mean}
+    row |= {"sd": np.std(values, ddof=1) if len(values) > 1 else None, "n": len(values)}
+    row |= dict(zip(("low", "high"), np.clip(bounds, 0, 1 if figure.share else None) if bounds else (None, None)))
+    return row | {"verdict": _not_comparable(obstacles) or _verdict(figure, mean, bounds)}
+
+
+def _not_comparable(obstacles):
+    return f"not comparable: {'; '.join(obstacles)}" if obstacles else ""
+
+
+def _verdict(figure, mean, bounds):
+    if figure.bound:
+        return "holds" if (mean < figure.paper if figure.bound == "<" else mean > figure.paper) else "does not hold"
     if bounds is None:
         return "not comparable: one seed, no interval"
     low, high = bounds
-    return "above" if low > paper else "below" if high < paper else "inside"
+    return "above" if low > figure.paper else "below" if high < figure.paper else "inside"
+
+
+def _others(entry, runs, words, changed):
+    """Rows for what a paper prints beside its scores: parameters, milliseconds, a word for stability. None of them has an interval."""
+    network = [sentence for key, sentence in changed.items() if key.split(".")[0] in ("backbone", "head", "input_size", "recipe")]
+    printed = str(entry.get("parameters_m") or "")
+    if _is_number(printed) and len(known := _known(runs.get("parameters", ()))):
+        verdict = _not_comparable(network) or ("equal" if _rounds_to(known[0] / 1e6, printed) else "differs")
+        yield _other("parameters", "M", printed, measured=known[0] / 1e6, n=len(known), verdict=verdict)
+    printed = str(entry.get("test_pass_ms") or "")
+    if _is_number(printed) and len(known := _known(runs.get("test_pass_ms", ()))):
+        mean = sum(known) / len(known)
+        yield _other("time of a test pass", "ms", printed, measured=mean, n=len(known), verdict=_not_comparable(["other hardware"]))
+    if entry.get("stability") and (word := words.get(runs["name"].iloc[0])):
+        verdict = _not_comparable(["the paper does not define it"])
+        yield _other("stability", "", entry["stability"], measured=word, n=len(runs), verdict=verdict)
+
+
+def _other(metric, unit, published, **about):
+    return {"metric": metric, "unit": unit, "published": str(published)} | dict.fromkeys(("sd", "low", "high")) | about
+
+
+def _rounds_to(value, printed):
+    """Whether a number is printed so, rounded or cut off: papers do both."""
+    digits = len(printed.partition(".")[2])
+    return printed in (f"{value:.{digits}f}", f"{math.floor(value * 10**digits) / 10**digits:.{digits}f}")
+
+
+def notes(study):
+    """Sentences that a study adds to the paper's numbers, each after the rows that it is about."""
+    rows = {}
+    for entry in study["published"]:
+        if entry.get("note"):
+            rows.setdefault(str(entry["note"]), []).append(entry["row"])
+    return [f"{', '.join(dict.fromkeys(names))}: {note}" for note, names in rows.items()]
 
 
 def audit(study):

@@ -12,6 +12,7 @@ from fer_lightning.analysis.statistics.descriptive import wilson_interval
 from fer_lightning.analysis.statistics.layout import Design, layout
 from fer_lightning.analysis.wording import listed
 from fer_lightning.config.cell_names import level_text
+from fer_lightning.config.registered_analysis import registered
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.runs.predictions import part_of, probabilities, read_predictions
 from fer_lightning.stability.measures import MEASURES
@@ -79,8 +80,19 @@ def stability_table(folder, measured):
             | {"failrate": diverged / len(group), "failrate_low": low, "failrate_high": high}
             | {"test_accuracy": group["test_accuracy"].mean()}
         )
-    labels = provisional_labels(runs) if measured.reference is None else label_cells(runs, measured.reference)
-    return pd.concat([pd.DataFrame(rows), labels.reset_index(drop=True)], axis=1)
+    return pd.concat([pd.DataFrame(rows), _labels(measured).reset_index(drop=True)], axis=1)
+
+
+def _labels(measured):
+    return provisional_labels(measured.runs) if measured.reference is None else label_cells(measured.runs, measured.reference)
+
+
+def cell_words(jobs, study):
+    """{run: the label of its cell} of the runs that recorded their stability."""
+    measured = measured_runs(jobs, registered(study).reference)
+    if not len(measured.runs):
+        return {}
+    return dict(zip(measured.runs["name"], _labels(measured)["label"].loc[measured.runs["cell"]]))
 
 
 def seed_deviation(values, level=0.95):

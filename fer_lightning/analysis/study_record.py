@@ -64,7 +64,7 @@ class StudyRecord:
     @cached_property
     def published(self):
         """The paper's numbers beside those measured, a row each, see `compare`."""
-        return compare(self.jobs, self.ledger["study"])
+        return compare(self.jobs, self.ledger["study"], results=self.results, shipped=self.ledger["shipped"], folder=self.folder)
 
     @property
     def done(self):

@@ -23,10 +23,14 @@ class Head:
 
 @dataclass
 class Published:
-    """One cell of a paper's table: numbers as printed, in percent, with trailing zeros; row: its code in docs/papers.md."""
+    """One cell of a paper's table: numbers as printed, in percent, with trailing zeros, or with < or > a bound; row: its code in
+    docs/papers.md; epoch: after which the numbers hold, counted from 1 (null: those of the selected epoch).
+    """
 
     cell: dict[str, Any] = MISSING
     row: str = MISSING
+    epoch: int | None = None
+    train_loss: str | None = None
     train_accuracy: str | None = None
     val_accuracy: str | None = None
     test_accuracy: str | None = None

@@ -35,6 +35,8 @@ def load(source, files, read, folder=None):
     faces = _open(folder, _key(link), source)
     if faces:
         return faces
+    megabytes = sum(file.stat().st_size for file in files) / 1e6
+    log.info("reading %s for the first time: %d files, %.0f MB; single images take a minute", source, len(files), megabytes)
     key = _content(source, files)
     faces = _open(folder, key, source)
     try:

@@ -15,7 +15,8 @@ def as_table(frame, right):
     """A frame as a table of plain text. right: the columns to align to the right."""
     shown = Table()
     for column in frame:
-        shown.add_column(escape(column), justify="right" if column in right else "left")
+        # Folded, not cut: half a number is another number.
+        shown.add_column(escape(column), justify="right" if column in right else "left", overflow="fold")
     for row in frame.astype(str).values.tolist():
         shown.add_row(*map(escape, row))
     return shown

@@ -7,9 +7,12 @@ import traceback
 from contextlib import contextmanager
 from importlib.util import find_spec
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from fer_lightning.config.cell_names import level_text
 from fer_lightning.config.hydra_limits import check_run, check_sweep
 from fer_lightning.config.identity import digest, training_config
 from fer_lightning.config.registered_analysis import registered
@@ -18,7 +21,7 @@ from fer_lightning.process.errors import ConfigError, UserError
 from fer_lightning.runs.study_file import LEDGER, read_ledger, write_ledger
 from fer_lightning.safety.secrets import check_secrets
 from fer_lightning.sweep.announcement import BEHIND, Sweep, announce
-from fer_lightning.sweep.overrides import refuse_merged_options, span
+from fer_lightning.sweep.overrides import parse, refuse_merged_options, span
 
 # Launchers and sweepers that need an extra of the same name, and a module that is there if it is installed.
 PACKAGES = {
@@ -63,7 +66,18 @@ def begin(config):
     check_sweep(config, jobs)
     about = {"name": name, **OmegaConf.to_container(config.study)}
     del about["rerun"]
-    _write_ledger(folder, {"study": about, "axes": axes, "jobs": jobs, "base": base, "command": sys.argv[1:]})
+    shipped = as_shipped(name, config.hydra.overrides.task) if about["published"] else {}
+    _write_ledger(folder, {"study": about, "axes": axes, "jobs": jobs, "base": base, "command": sys.argv[1:], "shipped": shipped})
+
+
+def as_shipped(study, overrides):
+    """{key: value as text} that the file of a study gives to the keys that the command sets, so that a report can say what differs."""
+    shipped = GlobalHydra.instance().config_loader().load_configuration("config", [f"study={study}"], RunMode.RUN)
+    keys = [override.get_key_element().lstrip("+~") for override in parse(overrides)]
+    # The others are not compared, and may hold secrets.
+    keys = [key for key in keys if not key.startswith(("hydra", "data", "logger", "study")) or key == "data.labels"]
+    values = {key: shipped.hydra.runtime.choices.get(key, OmegaConf.select(shipped, key)) for key in keys}
+    return {key: level_text(value) for key, value in values.items() if not OmegaConf.is_config(value)}
 
 
 def without_hydra(config):

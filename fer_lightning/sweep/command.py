@@ -4,7 +4,6 @@ import inspect
 import os
 import shutil
 import sys
-import warnings
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,9 +22,6 @@ from fer_lightning.sweep.job import run_job
 from fer_lightning.sweep.lock import wait_for_others
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
-
-# conf/hydra/launcher/ has options with the names of the plug-ins. Hydra checks them against the plug-ins' own, and warns each time.
-warnings.filterwarnings("ignore", message=r"\n'hydra/launcher/\w+' is validated against ConfigStore schema")
 
 
 def main():

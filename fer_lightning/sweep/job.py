@@ -6,6 +6,7 @@ import socket
 import sys
 import time
 import traceback
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,6 +32,10 @@ ON_ERROR = ("continue", "stop")
 RERUN = ("none", "failed")
 MOST_THREADS = 256
 
+# conf/hydra/launcher/ has options with the names of the plug-ins. Hydra checks them against the plug-ins' own, and warns each time. Here,
+# because every process of a launcher imports this file.
+warnings.filterwarnings("ignore", message=r"\n'hydra/launcher/\w+' is validated against ConfigStore schema")
+
 
 def run_job(cfg):
     """Run one job; skip it if another process has it or it is finished. Record failures and continue with the sweep.
@@ -46,7 +51,10 @@ def run_job(cfg):
     _check(cfg, folder, overrides, sweep)
     cell = cell_values(cfg, context.runtime.choices, sweep.axes if sweep else ())
     description = {"id": job_id(cfg), "study": sweep.study if sweep else None, "cell": cell, "seed": cfg.seed, "overrides": overrides}
-    heading = f"job {context.job.num + 1}/{sweep.jobs or '?'}  {folder.name}" if sweep else f"run {folder}"
+    heading = f"run {folder}"
+    if sweep:
+        of = f"/{sweep.jobs}" if sweep.jobs else ""  # a search says itself which trial of how many it is at
+        heading = f"job {context.job.num + 1}{of}  {folder.name}"
     with listening(), locked(folder) as ours:
         skipped = _why_skipped(cfg, folder, description, sweep) if ours else "another process runs it"
         if not ours:
@@ -124,7 +132,8 @@ def _train(cfg, folder, description, sweep):
         shared = folder.parent / SHARED if sweep and sweep.shares else None
         logs = OmegaConf.to_container(HydraConfig.get().job_logging, resolve=True)
         group = sweep.study if sweep else "single"
-        result = launch(cfg, folder, description, logs, name=folder.name, group=group, shared=shared)
+        bar = may_draw(HydraConfig.get().runtime.choices["hydra/launcher"])
+        result = launch(cfg, folder, description, logs, name=folder.name, group=group, shared=shared, bar=bar)
         test = result["metrics"]["test"]
         scores = f"test accuracy {test['accuracy']:.4f}, clean {test['accuracy_clean']:.4f}" if test else "no test part"
         log.info("done in %.0f s, epoch %d selected: %s", time.perf_counter() - start, result["selected"]["epoch"] + 1, scores)
@@ -143,6 +152,11 @@ def _train(cfg, folder, description, sweep):
         if sweep is None or isinstance(root_cause(error), DataError):
             sys.exit(sentence)
         log.error("failed: %s", sentence or traceback.format_exc())
+
+
+def may_draw(launcher):
+    """Whether a job may draw on the screen: there is one, and no other job of the launcher draws over it."""
+    return sys.stdout.isatty() and launcher == "basic"
 
 
 def _record_end(folder, description, status, error):

@@ -1,7 +1,5 @@
 """From a config to live objects: module, phases, trainer, callbacks, monitor."""
 
-import sys
-
 import numpy as np
 import torch
 from hydra.utils import instantiate
@@ -95,7 +93,7 @@ def build_phases(cfg):
 
 
 def build_trainer(cfg, precision, *, loggers=(), callbacks=(), max_epochs=None, accumulate=1):
-    """A Lightning Trainer that prints nothing of its own but a progress bar on a terminal.
+    """A Lightning Trainer that prints nothing of its own.
 
     precision:  in Lightning's terms, from `pick_precision`
     max_epochs: the epoch at which a fit ends, counted over all phases; None for evaluation only
@@ -112,7 +110,7 @@ def build_trainer(cfg, precision, *, loggers=(), callbacks=(), max_epochs=None, 
         precision=precision,
         enable_checkpointing=fits,
         enable_model_summary=False,
-        enable_progress_bar=fits and sys.stderr.isatty(),
+        enable_progress_bar=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,  # the module divides the batches among the processes
         # processes.py starts the processes of a job, also on a cluster that Lightning would know how to use.

@@ -43,13 +43,14 @@ log = logging.getLogger(__name__)
 ON_OOM = ("fail", "halve")
 
 
-def train(cfg, folder, job, *, name, group, shared=None):
+def train(cfg, folder, job, *, name, group, shared=None, bar=False):
     """Train and test one job, and write its run folder. A job that an earlier attempt left unfinished continues from its last checkpoint.
 
     folder:      the run folder, which exists
     job:         what result.json says of the job: id, study, cell, seed, overrides
     name, group: of the run in the loggers
     shared:      folder for what jobs of the same sweep can share; None: there are no other jobs
+    bar:         whether to show how far a pass over the data is
 
     If memory runs out, on_oom=halve tries once more with half the batch and twice as many batches to a step, unless several processes
     share the job.
@@ -61,7 +62,7 @@ def train(cfg, folder, job, *, name, group, shared=None):
     check_targets(cfg)
     if cfg.on_oom not in ON_OOM:
         raise ConfigError(f"on_oom={cfg.on_oom}: choose {' or '.join(ON_OOM)}.")
-    attempt_with = partial(Attempt, cfg=cfg, folder=Path(folder), job=job, name=name, group=group, shared=shared)
+    attempt_with = partial(Attempt, cfg=cfg, folder=Path(folder), job=job, name=name, group=group, shared=shared, bar=bar)
     previous = unfinished_attempt(folder, job)
     accumulate = previous["batch"]["accumulate"] if previous else 1
     try:
@@ -191,6 +192,6 @@ def test_once(attempt, last, *, module, data, faces, photos):
     cfg, folder = attempt.cfg, attempt.folder
     checkpoint, selected = load_selected(module, folder, last, cfg.monitor if data.selects else None)
     keep_selected(folder, checkpoint)
-    trainer = build_trainer(cfg, attempt.precision)
+    trainer = build_trainer(cfg, attempt.precision, callbacks=attempt.bars)
     metrics = evaluate(trainer, module, data, faces, views=instantiate(cfg.evaluation), folder=folder, photos=photos)
     return selected, metrics | {"train": epoch_scores(folder, selected["epoch"], "train")}

@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from fer_lightning.analysis.stability_findings import stability_findings
-from fer_lightning.analysis.stability_labels import cell_label, run_scores, seed_interval, z_scores
+from fer_lightning.analysis.stability_labels import cell_label, provisional_labels, run_scores, seed_interval, why_label, z_scores
 from fer_lightning.analysis.stability_of_cells import churn, measured_runs, seed_deviation, stability_table
 from fer_lightning.runs.layout import PREDICTIONS
 from fer_lightning.runs.result import write_result
@@ -113,6 +113,33 @@ def test_without_enough_of_a_reference_the_runs_labels_are_summed_up(tmp_path):
 )
 def test_the_rule(low, high, diverged, runs, ratio, p, label):
     assert cell_label(low, high, diverged=diverged, runs=runs, sd_ratio=ratio, p=p) == label
+
+
+@pytest.mark.parametrize(
+    ("label", "low", "high", "diverged", "runs", "ratio", "why"),
+    [
+        ("Undetermined", 0.2, 1.1, 0, 10, 1, "the interval of S contains 1: more seeds would settle it"),
+        ("Undetermined", 0.2, 1.0, 0, 10, 1, "the interval of S contains 1: more seeds would settle it"),
+        ("Undetermined", 0.2, 3.1, 0, 10, 1, "the interval of S contains 1 and 3: more seeds would settle it"),
+        ("Undetermined", 0.2, 0.9, 1, 10, 1, "1 of 10 runs diverged"),
+        ("Undetermined", np.nan, np.nan, 0, 1, np.nan, "fewer than two complete runs that did not diverge"),
+        ("Low", 3.1, 4.0, 0, 10, 1, "S is above 3"),
+        ("Low", 0.2, 0.9, 2, 10, 1, "2 of 10 runs diverged"),
+        ("Low", 0.2, 0.9, 0, 10, 2.1, "the seed SD is 2.1 times that of the reference"),
+        ("Low", np.nan, np.nan, 1, 1, np.nan, "1 of 1 runs diverged"),
+        ("High", 0.2, 0.9, 0, 10, 1, "S is below 1"),
+        ("Moderate", 1.0, 3.0, 0, 10, 1, "S is between 1 and 3"),
+    ],
+)
+def test_a_label_says_why(label, low, high, diverged, runs, ratio, why):
+    assert why_label(label, low, high, diverged=diverged, runs=runs, sd_ratio=ratio) == why
+
+
+def test_a_provisional_label_says_why():
+    runs = pd.DataFrame({"cell": 0, "diverged": [False, False, True], "label": "Undetermined"})
+    measures = {"spk": [4.0, 1, np.nan], "osc": 0.0, "jit": [np.nan, 0.1, 0.1], "gnv": 0.1, "dead": 0.0}
+    (why,) = provisional_labels(runs.assign(**measures))["why"]
+    assert why == "1 of 3 runs diverged; spikes above the limit in 1; jitter not measured"
 
 
 def test_scores_by_hand():
