@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from fer_lightning.analysis.stability_of_cells import churn
 from fer_lightning.analysis.statistics.contrasts import differences_of_gains, gains, reference_cell, roles
 from fer_lightning.analysis.statistics.correctness import correctness
 from fer_lightning.analysis.statistics.factorial import two_way
@@ -17,9 +18,12 @@ from fer_lightning.analysis.statistics.findings import study_findings
 from fer_lightning.analysis.statistics.layout import layout
 from fer_lightning.analysis.study_record import gather
 from fer_lightning.analysis.tables import remarks
+from fer_lightning.analysis.two_runs import flows, judge
 from fer_lightning.config.registered_analysis import registered
+from fer_lightning.data.faces import CLASSES
 from fer_lightning.process.errors import ConfigError
 from fer_lightning.runs.layout import PREDICTIONS
+from fer_lightning.runs.predictions import NO_CLASS
 from fer_lightning.runs.result import read_result, write_result
 
 REFERENCE = {"head.act": "relu", "head.norm": "bn"}
@@ -387,3 +391,41 @@ def test_importing_statistics_costs_no_scipy(process, tmp_path, module):
     heavy = {"scipy.stats", "statsmodels", "pyarrow.parquet", "torch"}
     (tmp_path / "check.py").write_text(f"import sys, fer_lightning.analysis.{module}; print({heavy} & set(sys.modules))")
     assert process("check").text.strip() == "set()"
+
+
+def diverge(path):
+    """Make a finished run one that ended in NaN: every image wrong, no loss, no probabilities."""
+    result = read_result(path)
+    scores = result["metrics"]["test"] | {"accuracy": 0.0, "accuracy_clean": 0.0, "macro_f1": 0.0} | dict.fromkeys(("loss", "ece", "brier"))
+    write_result(path, result | {"metrics": result["metrics"] | {"test": scores}})
+    frame = pd.read_parquet(path / PREDICTIONS)
+    frame[[f"p{c}" for c in range(7)]] = np.nan
+    frame.to_parquet(path / PREDICTIONS, index=False)
+
+
+def test_a_cell_in_which_every_run_diverged_is_reported(tmp_path):
+    write_grid(tmp_path, np.random.default_rng(0), pictures=200, seeds=3)
+    for seed in range(3):
+        diverge(tmp_path / f"gelu-none-s{seed}")
+    found = analyse(tmp_path, reference=REFERENCE)
+    assert found.cells.set_index(["head.act", "head.norm"])["mean"]["gelu", "none"] == 0
+    said = finding(found, "Secondary outcomes")
+    assert said.table["score"].to_list() == ["macro F1"]
+    assert "no run has a finite value: loss, calibration error and Brier score." in " ".join(said.text)
+
+
+def test_an_image_without_a_prediction_is_wrong_in_every_test(tmp_path):
+    """An argmax of NaN is class 0: without a rule a run of NaN would have all angry faces right, and agree with any run that says angry."""
+    right = np.ones(140, bool)
+    for seed in range(2):
+        write_run(tmp_path, {"x": 0}, seed, right)
+    diverge(tmp_path / "0-s1")
+    found, _ = correctness(tmp_path, ["0-s0", "0-s1"], "test")
+    assert found[0].all() and not found[1].any()
+    assert churn(tmp_path, ["0-s0", "0-s1"]) == 1.0
+    labels, none = np.arange(7), np.full(7, NO_CLASS)
+    judged = judge(labels, labels, none)
+    assert judged["accuracy"]["b"] == judged["macro_f1"]["b"] == 0 and judged["churn"] == 1
+    one = np.where(labels == 3, NO_CLASS, labels)  # one class is lost, and no other class pays for it
+    assert judge(labels, labels, one)["macro_f1"]["b"] == pytest.approx(6 / 7)
+    assert flows(labels, labels, one, CLASSES)["b"].to_list() == ["no class"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_lightning.runs.layout import PREDICTIONS
-from fer_lightning.runs.predictions import part_of, probabilities, read_predictions
+from fer_lightning.runs.predictions import part_of, predicted, probabilities, read_predictions
 
 
 def correctness(folder, names, part):
@@ -26,7 +26,7 @@ def correctness(folder, names, part):
         first = rows if first is None else first
         if not np.array_equal(rows, first):
             return None, f"{name} was scored on other images than {names[0]}"
-        rights.append(probabilities(table).argmax(1) == table["label"].to_numpy())
+        rights.append(predicted(probabilities(table)) == table["label"].to_numpy())
     return np.stack(rights), ""
 
 
