@@ -39,7 +39,7 @@ def compare(jobs, study):
             values = [float(v) for v in runs[column].dropna()]
             # An F1 is no share of the images, so one seed gives it no interval.
             images = int(runs["test_n"].iloc[0]) if metric == "test_accuracy" and runs["test_n"].notna().all() else None
-            bounds = classical_interval(values, images)
+            bounds = classical_interval(values, images, score.percent)
             rows.append(
                 entry["cell"]
                 | {"row": entry["row"], "metric": metric, "published": str(entry[metric])}

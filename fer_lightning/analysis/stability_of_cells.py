@@ -17,6 +17,9 @@ from fer_lightning.runs.predictions import part_of, predicted, probabilities, re
 from fer_lightning.stability.measures import MEASURES
 from fer_lightning.stability.run_label import CUT_OFFS
 
+# No share varies more: that of half the runs is 0, of the other half 1.
+MOST_SD = 0.5
+
 
 @dataclass(frozen=True)
 class MeasuredRuns:
@@ -84,12 +87,17 @@ def stability_table(folder, measured):
 
 
 def seed_deviation(values, level=0.95):
-    """(SD, low, high) of a score over seeds, the interval from the chi-squared distribution. NaN for fewer than two values."""
+    """(SD, low, high) of a share over seeds, the interval from the chi-squared distribution, up to MOST_SD.
+
+    NaN for fewer than two values; no interval if they are equal.
+    """
     if len(values) < 2:
         return np.nan, np.nan, np.nan
     sd, df = np.std(values, ddof=1), len(values) - 1
+    if not sd > 0:
+        return sd, np.nan, np.nan
     tail = (1 - level) / 2
-    return sd, sd * np.sqrt(df / scipy.stats.chi2.isf(tail, df)), sd * np.sqrt(df / scipy.stats.chi2.ppf(tail, df))
+    return sd, sd * np.sqrt(df / scipy.stats.chi2.isf(tail, df)), min(sd * np.sqrt(df / scipy.stats.chi2.ppf(tail, df)), MOST_SD)
 
 
 def churn(folder, names):

@@ -10,12 +10,14 @@ from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.job_table import protocols
 from fer_lightning.analysis.published import audit
 from fer_lightning.analysis.wording import number, percent
+from fer_lightning.config.cell_names import level_text
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.runs import scores
 
 RANKED = (
     "Ranked by validation accuracy, mean over seeds; the test part never chooses. "
-    "Test clean leaves out test images with a pixel-identical twin among those trained or selected on."
+    "Test clean leaves out test images with a pixel-identical twin among those trained or selected on. "
+    "±: standard deviation over seeds."
 )
 
 
@@ -85,7 +87,7 @@ def unfinished(study):
 def runs(study):
     """A row for each run, finished or not."""
     jobs = study.jobs
-    shown = pd.DataFrame({"run": jobs["name"], "status": jobs["status"], "seed": jobs["seed"].astype(str)})
+    shown = pd.DataFrame({"run": jobs["name"], "status": jobs["status"], "seed": jobs["seed"].map(level_text)})
     for column, title in titles().items():
         if column in jobs and column != "total_s" and jobs[column].notna().any():
             shown[title] = [_unit(column)(value) for value in jobs[column]]

@@ -49,7 +49,8 @@ def score(logits, labels):
     """The scores of any part, by their names in `fer_lightning.runs.scores`. logits (N, 7), labels (N,). Returns {name: float}.
 
     accuracy is over all images (micro); macro_f1 gives each class the same weight, weighted_f1 its share of the images.
-    ece: 15 bins of equal width of the top probability. brier: mean over images of sum over classes of (p - y)^2.
+    ece: 15 bins of equal width of the top probability; ece_adaptive: 15 bins of equally many images.
+    brier: mean over images of sum over classes of (p - y)^2.
     Images whose probabilities are NaN count as wrong; loss, ece and brier are then NaN, so that the epoch is never selected.
     """
     probabilities = logits.softmax(1)
@@ -65,8 +66,15 @@ def score(logits, labels):
         "weighted_f1": tm.multiclass_f1_score(found, labels, C + 1, average="weighted").item(),
         "top2": tm.multiclass_accuracy(_ranks_last(logits, labels), labels, C, average="micro", top_k=2).item(),
         "ece": tm.multiclass_calibration_error(probabilities, labels, C, n_bins=15).item() if finite else math.nan,
+        "ece_adaptive": _adaptive_error(probabilities, labels) if finite else math.nan,
         "brier": (probabilities - F.one_hot(labels, C)).square().sum(1).mean().item(),
     }
+
+
+def _adaptive_error(probabilities, labels, bins=15):
+    top, found = probabilities.max(1)
+    gaps = (top - (found == labels).to(top))[top.argsort(stable=True)]
+    return sum(part.sum().abs() for part in gaps.tensor_split(bins)).item() / len(labels)
 
 
 def accuracy(logits, labels, among=slice(None)):
