@@ -87,7 +87,7 @@ def _verdict(paper, bounds, runs, study):
     if measured != [study["protocol"]]:
         return f"not comparable: measured under {', '.join(measured)}, published under {study['protocol']}"
     if bounds is None:
-        return "not comparable: one seed, no interval"
+        return f"not comparable: {'one seed' if len(runs) == 1 else 'equal seeds'}, no interval"
     low, high = bounds
     return "above" if low > paper else "below" if high < paper else "inside"
 
