@@ -8,9 +8,9 @@ images. In the truth, which is the mean over all images there could be, one acti
 of interest (0.5 points) more than the others. Each study is drawn once with the most seeds, and its first seeds are the smaller studies.
 
 Printed as the tables of docs/statistics.md: the share of studies that get each word, of them the false alarms: synergy where there is
-none, additive where the difference is exactly the smallest of interest; beside it, in brackets, the share if tests knew the seeds alone.
-Then how often the number of seeds that `seeds_needed` promises 80 % for is enough, how often intervals contain the truth, and what small
-studies foretell of larger ones (`outlook`).
+none, additive where the difference is exactly the smallest of interest, in the whole grid and in the 2 x 2 cells that differ; beside it,
+in brackets, the share if tests knew the seeds alone. Then how often the number of seeds that `seeds_needed` promises 80 % for is enough,
+how often intervals contain the truth, and what small studies foretell of larger ones (`outlook`).
 """
 
 import argparse
@@ -35,6 +35,7 @@ LEVEL = 0.73
 GAIN = 0.03
 NORMS, ACTS = 2, 4
 SEEDS = (5, 10, 20, 40, 80)
+WORDS = ("synergy", "additive")
 ANALYSIS = Analysis(tuned_per_cell=True)
 
 # Gain of each activation minus that of the last; cells are in the order norm, activation, and the first norm is the treatment.
@@ -67,7 +68,9 @@ def per_image(right):
 
 
 def judge(right, seeds):
-    """(word as it is, word if tests knew the seeds alone) for the studies of the first `seeds` seeds, a number each."""
+    """For the studies of the first `seeds` seeds, a number each: (word, whether the first difference is equivalent to 0), as it is and if
+    tests knew the seeds alone.
+    """
     _, _, images = right.shape
     differences = per_image(right).reshape(-1, len(right), images)
     scores, clean_scores = right.mean(2), right[:, :, images // 10 :].mean(2)
@@ -82,12 +85,13 @@ def judge(right, seeds):
         for images_too in (True, False):
             error = np.sqrt(values.var(0, ddof=1) / n + images_too * floors)
             p, gains["equivalence_p"] = t_tests(estimate, error, n - 1, ANALYSIS.sesoi)
-            words.append(str(conditions(interaction_p, gains | {"p_holm": holm(p)}, ANALYSIS).words(True)))
+            met = conditions(interaction_p, gains | {"p_holm": holm(p)}, ANALYSIS)
+            words.append((str(met.words(True)), str(met.equivalent[0])))
         yield words
 
 
 def alarms(world, rng, *, studies, images, seeds=SEEDS):
-    """Words (studies, seeds, 2) of drawn studies, see `judge`."""
+    """What `judge` says of drawn studies: (studies, seeds, 2, 2)."""
     return np.array([list(judge(world.study(rng, max(seeds), images), seeds)) for _ in range(studies)])
 
 
@@ -103,7 +107,7 @@ def promise(spread, rng, *, studies, images):
     if not seeds or seeds > 1000:
         return sd, floor, "over 1,000", np.nan
     words = alarms(world, rng, studies=studies, images=images, seeds=(seeds,))
-    return sd, floor, seeds, np.mean(words[:, 0, 0] == "synergy")
+    return sd, floor, seeds, np.mean(words[:, 0, 0, 0] == "synergy")
 
 
 def coverage(world, rng, *, studies, images, seeds=(5, 10, 20, 40)):
@@ -154,8 +158,8 @@ def main():
     for times in (0, 0.5, 1, 2):
         extra = times * ANALYSIS.sesoi
         words = alarms(World(extra, arguments.spread), np.random.default_rng(0), **sizes)
-        for word in ("synergy", "additive"):
-            cells = " | ".join(f"{100 * both:.1f} % ({100 * alone:.1f})" for both, alone in (words == word).mean(0))
+        for word, found in {word: words[..., 0] == word for word in WORDS} | {"additive, 2 x 2": words[..., 1] == "True"}.items():
+            cells = " | ".join(f"{100 * both:.1f} % ({100 * alone:.1f})" for both, alone in found.mean(0))
             print(f"| {100 * extra:.2f} | {word} | {cells} |", flush=True)
     print("\n| cell x image SD | residual SD, points | floor, points | seeds promised for 80 % | synergy with them |")
     print("|---|---|---|---|---|")
