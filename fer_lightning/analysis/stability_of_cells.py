@@ -94,7 +94,7 @@ def seed_deviation(values, level=0.95):
     if len(values) < 2:
         return np.nan, np.nan, np.nan
     sd, df = np.std(values, ddof=1), len(values) - 1
-    if not sd > 0:
+    if not sd > 1e-12:
         return sd, np.nan, np.nan
     tail = (1 - level) / 2
     return sd, sd * np.sqrt(df / scipy.stats.chi2.isf(tail, df)), min(sd * np.sqrt(df / scipy.stats.chi2.ppf(tail, df)), MOST_SD)

@@ -202,6 +202,13 @@ def test_one_axis_is_ranked(tmp_path):
     assert table.index[-1] == "d" and table.loc[first, "p (Holm)"] == "" and float(table.loc["d", "minus the first (points)"]) < -10
 
 
+def test_seeds_that_a_comparison_leaves_out_are_said_in_the_conclusion(tmp_path):
+    write_axis(tmp_path, [0.6, 0.7, 0.65], seeds=5, pictures=300)
+    assert "Compared over" not in analyse(tmp_path).verdict.seen
+    (tmp_path / "c-s4" / "result.json").unlink()
+    assert "Compared over 4 to 5 of 5 seeds: the others lack a run." in analyse(tmp_path).verdict.seen
+
+
 def test_numbers_as_levels_are_in_their_order(tmp_path):
     write_axis(tmp_path, [0.6, 0.6, 0.6], seeds=2, pictures=100, axis="optimizer.lr", levels=[0.001, 0.1, 0.01])
     assert analyse(tmp_path).cells["optimizer.lr"].tolist() == ["0.001", "0.01", "0.1"]

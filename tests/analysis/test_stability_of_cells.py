@@ -151,7 +151,7 @@ def test_the_interval_of_a_seed_deviation_ends_where_a_share_can_vary_no_more():
     """Of two seeds 4 points apart the chi-squared distribution allows 126 %."""
     assert seed_deviation([0.68, 0.74])[2] == 0.5
     sd, low, high = seed_deviation([0.7, 0.7, 0.7])
-    assert sd == 0 and np.isnan([low, high]).all()  # not 0 to 0: three equal seeds do not prove that all are
+    assert sd == pytest.approx(0) and np.isnan([low, high]).all()  # not 0 to 0: three equal seeds do not prove that all are
 
 
 def write_answers(folder, answers, rows=None, split="test"):

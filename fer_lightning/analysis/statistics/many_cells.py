@@ -32,7 +32,8 @@ def ranked_findings(design, scores, analysis, right):
     sd = np.nan if anova is None else float(anova.sd_residual)
     images = np.nanmax(scores["images"], initial=0)
     settle = seeds_for_pairs(sd, len(frame), analysis, floor=mean_floor(frame), images=images)
-    verdict = _verdict(f"{design.name(design.cells[first])} (first by {leads.how}{leads.tie(design)})", frame, analysis, settle)
+    name = f"{design.name(design.cells[first])} (first by {leads.how}{leads.tie(design)})"
+    verdict = _verdict(name, frame, analysis, seeds=len(design.blocks), settle=settle)
     names = [design.name(design.cells[i]) for i in present]
     ranks = friedman(complete, analysis.alpha)
     shown = pd.DataFrame({"cell": names, "mean %": means[present].map(percent).to_list(), "average rank": [number(r) for r in ranks.mean]})
@@ -63,8 +64,11 @@ def leader(scores):
     return Leader(first, tied, "validation accuracy" if known else "the tested score itself, which is then too high")
 
 
-def _verdict(first, frame, analysis, settle):
-    """The Verdict on the first cell. frame: of `contrast_tests`, each other cell minus the first; settle: what would settle the question"""
+def _verdict(first, frame, analysis, *, seeds, settle):
+    """The Verdict on the first cell.
+
+    frame: of `contrast_tests`, each other cell minus the first; seeds: how many the study has; settle: what would settle the question
+    """
     tested = frame[frame["p_holm"].notna()]
     untested = frame["name"][frame["p_holm"].isna()]
     if not len(tested):
@@ -83,6 +87,9 @@ def _verdict(first, frame, analysis, settle):
     rows = [f"{row.name} {points(row.estimate)} ({points_interval(row.low, row.high)})" for row in tested.itertuples(index=False)]
     level = percent(1 - analysis.alpha, 0)
     seen = f"Minus the first, in points, with simultaneous {level} % intervals: {listed(rows)}."
+    least, most = int(tested["n"].min()), int(tested["n"].max())
+    if least < seeds:
+        seen += f" Compared over {least if least == most else f'{least} to {most}'} of {seeds} seeds: the others lack a run."
     if len(untested):
         seen += f" Not tested, because they share too few seeds with the first: {listed(untested)}."
     return Verdict(None, conclusion, seen, settle if len(same) or len(untested) else "")

@@ -42,7 +42,8 @@ def crossed_findings(design, scores, analysis, right):
     settle, left_out = seeds_for_interaction([study], parts.other), _left_out(design, scores["outcome"], analysis)
     verdict = decide(float(anova.p["ab"]), differences, parts, analysis, remedy=settle, left_out=left_out)
     weights = np.stack([contrast.weights for contrast in differences_of_gains(design, parts)])
-    chances = outlook(y, weights, differences, analysis=analysis, images=images, right=right)
+    whole = None if right is None else right[~np.isnan(scores["outcome"]).any(1)]
+    chances = outlook(y, weights, differences, analysis=analysis, images=images, right=whole)
     findings = [_anova(anova, axes, len(y)), _robustness(design, scores, analysis), *tables, power_finding(study, len(y))]
     return verdict, [*findings, outlook_finding(chances, len(y), analysis.tuned_per_cell)], frames, chances
 
