@@ -39,9 +39,11 @@ def remarks(study):
 
 
 def ranking(study):
-    """A row a cell, the best first."""
+    """A row a cell, the best first; cells with the same score share a rank."""
     cells, headings = study.cells, titles()
-    shown = pd.DataFrame({"rank": range(1, len(cells) + 1)})
+    score = next((column for column in ("val_accuracy", "test_accuracy") if column in cells), None)
+    ranks = cells[score].rank(method="min", ascending=False) if score else []
+    shown = pd.DataFrame({"rank": ["" if pd.isna(rank) else f"{rank:.0f}" for rank in ranks]})
     for column in cells:
         if column.endswith("_sd"):
             continue

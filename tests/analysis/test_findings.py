@@ -18,7 +18,7 @@ from fer_lightning.analysis.statistics.findings import study_findings
 from fer_lightning.analysis.statistics.layout import layout
 from fer_lightning.analysis.statistics.two_way_variance import two_way_variance
 from fer_lightning.analysis.study_record import gather
-from fer_lightning.analysis.tables import remarks
+from fer_lightning.analysis.tables import ranking, remarks
 from fer_lightning.analysis.two_runs import flows, judge
 from fer_lightning.config.registered_analysis import registered
 from fer_lightning.data.faces import CLASSES
@@ -474,6 +474,7 @@ def test_a_tie_is_not_called_first(tmp_path):
     assert "First by validation accuracy is xa, tied with xb. Its test accuracy is 80.00 %" in text(found, "Conclusion")
     assert found.cells["low"].isna().all()  # equal seeds: their spread is not known, so there is no interval
     assert "95 % interval" not in text(found, "Conclusion")
+    assert ranking(gather(tmp_path))["rank"].to_list() == ["1", "1", "3"]
 
 
 def test_predictions_that_are_equal_to_the_last_bit_are_warned_of(tmp_path):

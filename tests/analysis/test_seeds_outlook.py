@@ -59,6 +59,20 @@ def test_two_seeds_are_enough_to_draw_from():
     assert np.isfinite(found.to_numpy()).all()
 
 
+@pytest.mark.filterwarnings("error")
+def test_drawn_studies_whose_seeds_do_not_differ_get_no_word():
+    """On few images most residuals are the same, and so are all seeds of many a drawn study: no test, as for a real one."""
+    y = np.full((3, 6), 0.5)
+    y[0, 0] = 0.52
+    frame = contrast_tests(y, [Contrast(str(k), w) for k, w in enumerate(WEIGHTS)], ANALYSIS)
+    frame["clean"], frame["logit"] = frame["estimate"], frame["estimate"]
+    found = outlook(np.round(y.reshape(3, 2, 3), 2), WEIGHTS, frame, analysis=ANALYSIS, images=50)
+    assert np.isfinite(found.to_numpy()).all()
+    # All residuals are multiples of one number, so drawn differences may all be 0.
+    none = outlook(np.broadcast_to([[[0.5, 0.5, 0.6], [0.5, 0.5, 0.5]]], (3, 2, 3)), WEIGHTS, frame, analysis=ANALYSIS, images=50)
+    assert (none["inconclusive"] == 1).all()
+
+
 def test_the_finding_and_the_figure_say_what_they_assume():
     _, found = chances(0.02, 4)
     finding = outlook_finding(found, 4, tuned=False)

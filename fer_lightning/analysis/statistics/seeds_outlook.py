@@ -70,7 +70,8 @@ def _words(drawn, shape, weights, differences, *, floor, images, analysis):
     studies, seeds, _ = drawn.shape
     values = drawn @ weights.T
     estimate = values.mean(1)
-    error = np.sqrt(values.var(1, ddof=1) / seeds + floor**2)
+    spread = values.std(1, ddof=1)
+    error = np.sqrt(np.where(spread > 1e-12, spread, np.nan) ** 2 / seeds + floor**2)  # as in `paired_tests`
     p, equivalence_p = t_tests(estimate, error, seeds - 1, analysis.sesoi)
     on_logit = logit(np.clip(drawn.mean(1), 0, 1), images) @ weights.T
     # What moves a difference on all images moves it on the clean ones among them.
