@@ -76,8 +76,12 @@ def test_drawn_studies_whose_seeds_do_not_differ_get_no_word():
 def test_the_finding_and_the_figure_say_what_they_assume():
     _, found = chances(0.02, 4)
     finding = outlook_finding(found, 4, tuned=False)
-    assert "here 4" in finding.text[0] and "assumes a learning rate tuned in every cell" in finding.text[1]
-    assert finding.table["seeds"].to_list() == [str(n) for n in SEEDS] and len(outlook_finding(found, 4, tuned=True).text) == 1
+    assert "here 4" in finding.text[1] and "assumes a learning rate tuned in every cell" in finding.text[2]
+    enough = found[found["synergy"] >= 0.8].iloc[0]
+    assert finding.text[0] == f"{enough['seeds']:.0f} seeds would give the word synergy in {100 * enough['synergy']:.0f} % of studies."
+    never = found.assign(synergy=0.1, additive=0.1, inconclusive=0.8)
+    assert outlook_finding(never, 4, tuned=True).text[0].startswith("No number of seeds up to 80 would give either word")
+    assert finding.table["seeds"].to_list() == [str(n) for n in SEEDS] and len(outlook_finding(found, 4, tuned=True).text) == 2
     chart = more_seeds(found)
     assert [series.name for series in chart.series] == list(WORDS) and max(chart.series[0].y) <= 100
     assert more_seeds(None) is None and isinstance(found, pd.DataFrame)

@@ -8,6 +8,7 @@ from fer_lightning.analysis.statistics.descriptive import logit
 from fer_lightning.analysis.statistics.factorial import two_way
 from fer_lightning.analysis.statistics.interaction_verdict import conditions
 from fer_lightning.analysis.statistics.paired_tests import holm, mean_floor, t_tests
+from fer_lightning.analysis.statistics.power import TARGET
 from fer_lightning.analysis.wording import percent
 
 SEEDS = (3, 5, 7, 10, 14, 20, 28, 40, 56, 80)
@@ -80,9 +81,20 @@ def _words(drawn, shape, weights, differences, *, floor, images, analysis):
     return conditions(two_way(drawn.reshape(studies, seeds, *shape)).p["ab"], gains, analysis).words(tuned=True)
 
 
+def _enough(frame):
+    """A sentence on the smallest number of seeds that gives a word in most cases."""
+    for word in WORDS[:2]:
+        enough = frame[frame[word] >= TARGET]
+        if len(enough):
+            first = enough.iloc[0]
+            return f"{first['seeds']:.0f} seeds would give the word {word} in {percent(first[word], 0)} % of studies."
+    return f"No number of seeds up to {frame['seeds'].max()} would give either word, synergy or additive, in {percent(TARGET, 0)} % of studies."
+
+
 def outlook_finding(frame, seeds, tuned):
     """The Finding on the chances of `outlook`. seeds: those that this study has."""
     text = [
+        _enough(frame),
         "The chance of each word for a study of so many seeds, if the true means are those estimated here: studies are drawn from the "
         "residuals and the images of this one, and judged by the same rule. These estimates are uncertain themselves, the more so the "
         f"fewer seeds they come from (here {seeds}); so take the table as a plan, not as a result.",
