@@ -141,22 +141,22 @@ def _row(figure, obstacles, runs):
     values = figure.values
     # An F1 is no share of the images, so one seed gives it no interval.
     images = int(runs["test_n"].iloc[0]) if figure.metric == "test_accuracy" and runs["test_n"].notna().all() else None
-    bounds, mean = classical_interval(values, images), sum(values) / len(values)
+    bounds, mean = classical_interval(values, images, figure.share), sum(values) / len(values)
     row = {"metric": figure.metric, "unit": "%" if figure.share else "", "published": figure.shown, "measured": mean}
     row |= {"sd": np.std(values, ddof=1) if len(values) > 1 else None, "n": len(values)}
-    row |= dict(zip(("low", "high"), np.clip(bounds, 0, 1 if figure.share else None) if bounds else (None, None)))
-    return row | {"verdict": _not_comparable(obstacles) or _verdict(figure, mean, bounds)}
+    row |= dict(zip(("low", "high"), bounds or (None, None)))
+    return row | {"verdict": _not_comparable(obstacles) or _verdict(figure, mean, bounds, len(values))}
 
 
 def _not_comparable(obstacles):
     return f"not comparable: {'; '.join(obstacles)}" if obstacles else ""
 
 
-def _verdict(figure, mean, bounds):
+def _verdict(figure, mean, bounds, number):
     if figure.bound:
         return "holds" if (mean < figure.paper if figure.bound == "<" else mean > figure.paper) else "does not hold"
     if bounds is None:
-        return "not comparable: one seed, no interval"
+        return f"not comparable: {'one seed' if number == 1 else 'equal seeds'}, no interval"
     low, high = bounds
     return "above" if low > figure.paper else "below" if high < figure.paper else "inside"
 

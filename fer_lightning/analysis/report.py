@@ -23,9 +23,10 @@ def report(folder, figures=None, latex=False, images=True):
     """
     study = gather(folder)
     about = study.ledger["study"]
-    statistics = study_findings(study.folder, study.jobs, about)
+    statistics = study_findings(study.folder, study.jobs, about, study.never_begun)
     stability = stability_findings(study.folder, study.jobs, about)
-    drawn = draw_figures(study, curves := read_curves(study), statistics.contrasts)
+    plans = {"chances": statistics.chances, "reliability_of": statistics.reliability}
+    drawn = draw_figures(study, curves := read_curves(study), statistics.contrasts, **plans)
     page = render(study, curves=curves, figures=drawn, statistics=statistics, stability=stability, images=images)
 
     conclusion, *tested = statistics.findings

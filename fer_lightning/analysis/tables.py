@@ -10,13 +10,14 @@ from fer_lightning.analysis import study_facts
 from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.published import audit, notes
 from fer_lightning.analysis.wording import number, percent
-from fer_lightning.config.cell_names import cell_name
+from fer_lightning.config.cell_names import cell_name, level_text
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.runs import scores
 
 RANKED = (
     "Ranked by validation accuracy, mean over seeds; the test part never chooses. "
-    "Test clean leaves out test images with a pixel-identical twin among those trained or selected on."
+    "Test clean leaves out test images with a pixel-identical twin among those trained or selected on. "
+    "±: standard deviation over seeds."
 )
 
 
@@ -37,9 +38,11 @@ def remarks(study):
 
 
 def ranking(study):
-    """A row a cell, the best first."""
+    """A row a cell, the best first; cells with the same score share a rank."""
     cells, headings = study.cells, titles()
-    shown = pd.DataFrame({"rank": range(1, len(cells) + 1)})
+    score = next((column for column in ("val_accuracy", "test_accuracy") if column in cells), None)
+    ranks = cells[score].rank(method="min", ascending=False) if score else []
+    shown = pd.DataFrame({"rank": ["" if pd.isna(rank) else f"{rank:.0f}" for rank in ranks]})
     for column in cells:
         if column.endswith("_sd"):
             continue
@@ -114,7 +117,7 @@ def unfinished(study):
 def runs(study):
     """A row for each run, finished or not."""
     jobs = study.jobs
-    shown = pd.DataFrame({"run": jobs["name"], "status": jobs["status"], "seed": jobs["seed"].astype(str)})
+    shown = pd.DataFrame({"run": jobs["name"], "status": jobs["status"], "seed": jobs["seed"].map(level_text)})
     for column, title in titles().items():
         if column in jobs and column != "total_s" and jobs[column].notna().any():
             shown[title] = [_unit(column)(value) for value in jobs[column]]

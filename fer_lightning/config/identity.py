@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 # What does not change the training: paths, loggers, what is measured beside it and what happens after an error.
 NOT_TRAINING = (
-    *("study", "logger", "stability", "timed_passes", "near_twins", "on_error", "on_oom"),
+    *("study", "logger", "threads", "stability", "timed_passes", "near_twins", "on_error", "on_oom"),
     *("data.root", "data.cache_dir", "data.ferplus"),
 )
 

@@ -7,13 +7,16 @@ from fer_lightning.process.errors import ConfigError, near
 
 OUTCOMES = ("test_accuracy", "val_accuracy")
 
+# A minute for a study of 8 cells and 10 seeds. A p value is then known to 0.0002.
+MOST_RESAMPLES = 1_000_000
+
 
 @dataclass
 class Analysis:
     """outcome: the score that is tested; without a test part it is val_accuracy
     alpha: the level of every test; sesoi: the smallest interaction of interest, a fraction of the images
-    resamples: of bootstraps and permutations
-    tuned_per_cell: whether each cell has its own learning rate, tuned with the same budget; otherwise nothing is called synergy
+    resamples: permutations of the interaction test
+    tuned_per_cell: whether each cell has its own learning rate, tuned with the same budget; otherwise nothing is called synergy or additive
     reference: {axis: level} of the cell with which the others are compared
     """
 
@@ -42,6 +45,8 @@ def registered(study):
         raise ConfigError(f"study.analysis.alpha={analysis.alpha}: the level of a test lies between 0 and 1, such as 0.05.")
     if not 0 < analysis.sesoi < 1:
         raise ConfigError(f"study.analysis.sesoi={analysis.sesoi}: a difference of accuracies as a fraction, such as 0.005 for 0.5 points.")
-    if analysis.resamples < 100:
-        raise ConfigError(f"study.analysis.resamples={analysis.resamples}: the minimum is 100, 10000 are usual.")
+    if not 100 <= analysis.resamples <= MOST_RESAMPLES:
+        raise ConfigError(
+            f"study.analysis.resamples={analysis.resamples}: the minimum is 100, the maximum {MOST_RESAMPLES}; 10000 are usual."
+        )
     return analysis

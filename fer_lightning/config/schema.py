@@ -110,6 +110,7 @@ class Config:
     batch_size: int = MISSING
     eval_batch_size: int = MISSING
     precision: str = MISSING
+    threads: int | str = MISSING
     channels_last: bool = MISSING
     compile: bool = MISSING
     ema_decay: float | None = MISSING

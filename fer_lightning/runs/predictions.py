@@ -6,6 +6,7 @@ clean says which test images have no identical twin among those trained or selec
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from fer_lightning.process.files import replacing
@@ -16,6 +17,9 @@ from fer_lightning.safety.untrusted_files import only_value_errors, read_parquet
 # FER-2013 has 35,887 images, 7,178 of them in val and test. No row number reaches this, and no file has more rows.
 MOST_ROWS = 5_000_000
 MOST_CLASSES = 1000
+
+# What a run predicts for an image whose probabilities are NaN, because it diverged: no class, so it is wrong whatever the label is.
+NO_CLASS = -1
 
 WANTED = "it wants row, split, label, p0, p1 ... and each image once"
 
@@ -55,6 +59,15 @@ def part_of(table, split):
 def probabilities(table):
     """(N, C) of a table of predictions."""
     return table[class_columns(table)].to_numpy()
+
+
+def predicted(probabilities):
+    """The most probable class (N,) of probabilities (N, C); NO_CLASS for an image with one that is NaN or infinite."""
+    return np.where(np.isfinite(probabilities).all(1), probabilities.argmax(1), NO_CLASS)
+
+
+def class_name(predicted, names):
+    return "no class" if predicted == NO_CLASS else names[predicted]
 
 
 def class_columns(names):

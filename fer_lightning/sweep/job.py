@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 ON_ERROR = ("continue", "stop")
 RERUN = ("none", "failed")
+MOST_THREADS = 256
 
 # conf/hydra/launcher/ has options with the names of the plug-ins. Hydra checks them against the plug-ins' own, and warns each time. Here,
 # because every process of a launcher imports this file.
@@ -83,6 +84,8 @@ def _check(cfg, folder, overrides, sweep):
         for key, value, known in (("on_error", cfg.on_error, ON_ERROR), ("study.rerun", cfg.study.rerun, RERUN)):
             if value not in known:
                 raise ConfigError(f"{key}={value}: choose {' or '.join(known)}.")
+        if cfg.threads != "auto" and (not isinstance(cfg.threads, int) or not 1 <= cfg.threads <= MOST_THREADS):
+            raise ConfigError(f"threads={cfg.threads}: give auto, or a whole number from 1 to {MOST_THREADS}.")
     except ConfigError as error:
         sys.exit(str(error))
 

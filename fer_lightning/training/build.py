@@ -24,13 +24,18 @@ CONTRACT = (
 )
 
 
-def build_module(cfg, class_counts):
-    """The FERModule of a config. class_counts: training images per class, (7,). ConfigError for sizes that cannot be."""
+def build_network(cfg):
+    """(backbone, head) of a config. ConfigError for a backbone that does not keep the contract."""
     backbone = instantiate({key: value for key, value in cfg.backbone.items() if key != "freeze"})
     lacking = [name for name in ("num_features", "input_spec") if not hasattr(backbone, name)]
     if lacking:
         raise ConfigError(f"backbone._target_={cfg.backbone._target_} has no {' and no '.join(lacking)}. {CONTRACT}")
-    head = make_head(backbone.num_features, len(CLASSES), **instantiate(cfg.head))
+    return backbone, make_head(backbone.num_features, len(CLASSES), **instantiate(cfg.head))
+
+
+def build_module(cfg, class_counts):
+    """The FERModule of a config. class_counts: training images per class, (7,). ConfigError for sizes that cannot be."""
+    backbone, head = build_network(cfg)
     if cfg.prior_bias:
         head[-1].bias.data.copy_(prior_bias(class_counts))
     if cfg.train_sizes is not None:

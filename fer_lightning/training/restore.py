@@ -1,14 +1,19 @@
 """A finished run as live objects: its config, its data, its model with the selected weights."""
 
+import os
 from pathlib import Path
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from fer_lightning.config import schema  # noqa: F401
+from fer_lightning.config.error_messages import root_cause
+from fer_lightning.config.identity import target_name
 from fer_lightning.config.targets import check_targets, follow_moves
 from fer_lightning.data.datamodule import FERDataModule
+from fer_lightning.data.faces import check_faces
 from fer_lightning.process.errors import ConfigError, UserError
 from fer_lightning.process.memory import keep_freed_memory
 from fer_lightning.runs.config_files import read_config
@@ -21,11 +26,26 @@ from fer_lightning.training.checkpoints import read_checkpoint
 def restore(folder):
     """(cfg, faces, data, module) of a run folder. UserError if it holds no finished run or its config no longer fits the program."""
     cfg, module = restore_module(folder)
-    faces = instantiate(cfg.data)
+    faces = _data_of(folder, cfg)
     data = FERDataModule(
         faces, instantiate(cfg.protocol)(faces), batch_size=cfg.batch_size, eval_batch_size=cfg.eval_batch_size, seed=cfg.seed
     )
     return cfg, faces, data, module
+
+
+def _data_of(folder, cfg):
+    """The images of a run: of FER-2013 those where the run found them, else those in FER2013_ROOT, else as its config says."""
+    saw, place = read_record(folder)["data"], {}
+    if target_name(cfg.data["_target_"]) == "fer_lightning:read":
+        source = saw.get("source") or ""
+        place = {"root": source if os.path.exists(source) else os.environ.get("FER2013_ROOT", cfg.data.root)}
+    try:
+        faces = check_faces(instantiate(cfg.data, **place), cfg.data["_target_"])
+    except InstantiationException as error:  # Hydra wraps what the reader says
+        raise root_cause(error) from error
+    if faces.fingerprint != saw.get("fingerprint"):
+        raise UserError(f"{faces.source} no longer holds the images that {folder} was made with. Set FER2013_ROOT to where they are.")
+    return faces
 
 
 def restore_module(folder):

@@ -44,6 +44,8 @@ def evaluate_svm(folder, costs, kernel):
     check_writable(path)
     if not data.selects or not len(data.split.test):
         raise UserError(f"{folder}: its protocol ({data.split.protocol}) has no validation or no test part, and the machine needs both.")
+    if len(np.unique(faces.labels[data.split.train])) < 2:
+        raise UserError(f"{folder}: its training images are all of one class, and the machine needs two.")
     index = {part: getattr(data.split, part) for part in ("train", "val", "test")}
     parts = {part: (features(module, data, rows), faces.labels[rows]) for part, rows in index.items()}
     machine, cost, tried = fit_svm(parts, costs, kernel)

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.memory import garbage_collection_cuda, is_oom_e
 from fer_lightning.config.identity import training_config
 from fer_lightning.config.targets import check_targets
 from fer_lightning.data.datamodule import FERDataModule
-from fer_lightning.data.faces import CLASSES
+from fer_lightning.data.faces import CLASSES, check_faces
 from fer_lightning.data.near_twins import photo_ids
 from fer_lightning.loggers import mirrors
 from fer_lightning.model.compiling import compile_nets
@@ -35,6 +35,7 @@ from fer_lightning.training.fit import fit
 from fer_lightning.training.phases import is_untouched
 from fer_lightning.training.quieten import quieten
 from fer_lightning.training.resume import continue_or_clear, unfinished_attempt
+from fer_lightning.training.threads import own_threads, set_threads
 from fer_lightning.training.timing import timed_pass
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ def train(cfg, folder, job, *, name, group, shared=None, bar=False):
     return run(attempt_with(accumulate=2))
 
 
+@own_threads()
 def run(attempt):
     """The stages of an attempt. Returns what result.json then holds."""
     cfg, folder = attempt.cfg, attempt.folder
@@ -84,6 +86,7 @@ def run(attempt):
     module, phases = build_module(cfg, data.class_counts), build_phases(cfg)
     module.enter(phases[0])
     attempt.record = first_record(attempt, faces=faces, data=data, module=module, phases=phases)
+    attempt.record["environment"]["threads"] = set_threads(attempt, module, data)
     saved = continue_or_clear(attempt)
     attempt.write()
     if cfg.compile:
@@ -106,7 +109,7 @@ def run(attempt):
 
 def load_data(cfg, accumulate):
     """(faces, data module, ids of near twins (N,) or None if near_twins is null). accumulate: parts that a batch is split into."""
-    faces = instantiate(cfg.data)
+    faces = check_faces(instantiate(cfg.data), cfg.data["_target_"])
     split = instantiate(cfg.protocol)(faces)
     sizes = {"batch_size": cfg.batch_size // accumulate, "eval_batch_size": max(1, cfg.eval_batch_size // accumulate)}
     data = FERDataModule(faces, split, **sizes, seed=cfg.seed)

@@ -168,10 +168,17 @@ def test_seed_interval_is_a_bootstrap_of_the_mean():
 
 def test_the_interval_of_a_seed_deviation_covers_what_it_should():
     """The interval of an SD holds the true one 95 times in 100."""
-    draws = np.random.default_rng(0).normal(0, 2, (2000, 5))
-    inside = [low < 2 < high for _, low, high in map(seed_deviation, draws)]
+    draws = np.random.default_rng(0).normal(0, 0.02, (2000, 5))
+    inside = [low < 0.02 < high for _, low, high in map(seed_deviation, draws)]
     assert np.mean(inside) == pytest.approx(0.95, abs=0.015)
     assert seed_deviation(draws[0])[0] == pytest.approx(np.std(draws[0], ddof=1)) and np.isnan(seed_deviation([1.0])).all()
+
+
+def test_the_interval_of_a_seed_deviation_ends_where_a_share_can_vary_no_more():
+    """Of two seeds 4 points apart the chi-squared distribution allows 126 %."""
+    assert seed_deviation([0.68, 0.74])[2] == 0.5
+    sd, low, high = seed_deviation([0.7, 0.7, 0.7])
+    assert sd == pytest.approx(0) and np.isnan([low, high]).all()  # not 0 to 0: three equal seeds do not prove that all are
 
 
 def write_answers(folder, answers, rows=None, split="test"):

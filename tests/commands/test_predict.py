@@ -10,9 +10,9 @@ from helpers.project import TINY
 from PIL import Image
 from torch import nn
 
-from fer_lightning.data.faces import CLASSES
+from fer_lightning.data.faces import CLASSES, SPLITS
 from fer_lightning.data.picture_file import read_picture
-from fer_lightning.process.errors import UserError
+from fer_lightning.process.errors import DataError, UserError
 from fer_lightning.runs.predictions import read_predictions
 from fer_lightning.training.inference import probabilities, saliency
 from fer_lightning.training.module import FERModule
@@ -103,6 +103,27 @@ def test_saliency_is_of_the_view_that_the_run_was_tested_with(command, tmp_path)
     inside = torch.zeros(48, 48, dtype=torch.bool)
     inside[9:39, 9:39] = True
     assert not maps[:, ~inside].any() and maps[:, inside].any()
+
+
+def test_the_images_are_found_where_the_run_found_them(command, tmp_path, monkeypatch):
+    """Else in FER2013_ROOT; other images are refused."""
+    rng = np.random.default_rng(0)
+    rows = [f"{k % 7},{' '.join(map(str, rng.integers(0, 256, 2304)))},{SPLITS[k % 3]}" for k in range(42)]
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *rows]))
+    monkeypatch.setenv("FER2013_ROOT", str(tmp_path / "copy"))
+    settings = [option for option in TINY if not option.startswith("data")]
+    assert command(*settings, "data.accept_modified=true", "logger=csv", "hydra.run.dir=run").code == 0
+    monkeypatch.delenv("FER2013_ROOT")
+    draw_sheet(tmp_path / "run")
+    (tmp_path / "copy").rename(tmp_path / "moved")
+    with pytest.raises(DataError, match="No copy of FER-2013 in"):
+        restore(tmp_path / "run")
+    monkeypatch.setenv("FER2013_ROOT", str(tmp_path / "moved"))
+    assert len(restore(tmp_path / "run")[1].labels) == 42
+    (tmp_path / "moved" / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *rows[::-1][:39]]))
+    with pytest.raises(UserError, match="no longer holds the images"):
+        restore(tmp_path / "run")
 
 
 def test_a_sheet_has_a_column_for_each_expression(run):

@@ -15,6 +15,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -250,10 +251,46 @@ def test_parquet_with_pooled_test_or_nameless_split_is_refused(root, published):
         fer2013.read(root)
 
 
+def frame():
+    return pd.DataFrame(ROWS, columns=["emotion", "pixels", "Usage"])
+
+
+def indexed_twice(root):
+    frame().to_csv(root / "once")
+    pd.read_csv(root / "once").to_csv(root / "fer2013.csv")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda root: frame().to_csv(root / "fer2013.csv"),
+        lambda root: frame().sample(frac=1, random_state=0).sort_index().to_csv(root / "icml_face_data.csv", quoting=csv.QUOTE_ALL),
+        lambda root: (root / "fer2013.csv").write_bytes(table().replace(b"\n", b",\n")),
+        indexed_twice,
+    ],
+)
+def test_the_row_numbers_of_pandas_are_left_out_and_it_is_said(root, write, published, caplog):
+    write(root)
+    check(fer2013.read(root))
+    assert "a column without a name is left out" in caplog.text
+
+
+@pytest.mark.parametrize("case", [str, str.upper, str.capitalize])
+def test_the_table_as_parquet_is_read_whatever_the_case_of_its_columns(root, published, case):
+    frame().rename(columns=case).to_parquet(root / "all.parquet")
+    check(fer2013.read(root))
+    as_parquet_of_lists(root)
+    lists = pq.read_table(root / "all.parquet")
+    pq.write_table(lists.rename_columns([case(name) for name in lists.column_names]), root / "all.parquet")
+    check(fer2013.read(root))
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"face": [b""], "label": ["happy"]}, "train.parquet: no column image, img_bytes, jpg; found: face, label"),
+        ({"face": [b""], "label": ["happy"]}, "train.parquet: no column image, img_bytes, jpg, pixels; found: face, label"),
+        ({"pixels": ["1 2 3"], "emotion": [3]}, "train.parquet, row 1: it has 3 pixels rather than 2,304"),
+        ({"pixels": ["1 " * 2303 + "256"], "emotion": [3]}, "train.parquet, row 1: pixel 2,304 is '256'"),
         ({"image": [b""], "class": ["happy"]}, "train.parquet: no column label"),
         ({"image": [b"GIF89a"], "label": ["happy"]}, "train.parquet, row 1: the image is damaged"),
         ({"image": [encode(PIXELS[0]), encode(PIXELS[0][:40])], "label": ["happy"] * 2}, "row 2: the image is 48 x 40; FER-2013 is"),
@@ -322,6 +359,8 @@ DAMAGE = {
     "cut inside the pixels": (table()[:-3000], "line 52 (image 51): it has 2 columns rather than 3"),
     "empty": (b"", "fer2013.csv: the file is empty"),
     "header only": (b"emotion,pixels,Usage\n\n", "fer2013.csv: a header and no images"),
+    "index named": (table().replace(b"emotion,", b"id,emotion,"), "found: 'id', 'emotion', 'pixels', 'usage'. Remove 'id'."),
+    "indices alone": (b",,Unnamed: 0\n", "missing: emotion, pixels, Usage; found: '', '', 'unnamed: 0'. Download"),
     "missing column": (b"emotion,pixels\n", "line 1: the columns must be emotion, pixels, Usage; missing: Usage; found: 'emotion',"),
     "unknown column": (b"emotion,pixels,Usage,id\n", "missing: none; found: 'emotion', 'pixels', 'usage', 'id'"),
     "double column": (b"emotion,pixels,Usage,pixels\n", "missing: none; found: 'emotion', 'pixels', 'usage', 'pixels'"),
@@ -468,6 +507,31 @@ def test_nothing_found_says_where_and_what_to_do(tmp_path):
     (tmp_path / "fer2013.zip").touch()
     with pytest.raises(DataError, match=r"fer2013\.zip: not a \.csv, \.tar\.gz or \.parquet file"):
         fer2013.read(tmp_path / "fer2013.zip")
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["fer20131.csv"], "What lies there: fer20131.csv. If fer20131.csv is the data, set FER2013_ROOT={root}/fer20131.csv."),
+        (["notes.txt", "FER2013.CSV"], "What lies there: FER2013.CSV, notes.txt. If FER2013.CSV is"),
+        (["fer2013 (1).csv"], "set FER2013_ROOT='{root}/fer2013 (1).csv'."),
+        (["fer2013/archive.zip"], "What lies there: archive.zip, fer2013/. Unpack archive.zip first."),
+        (["fer2013new.csv", "train/1.jpg"], "What lies there: fer2013new.csv, train/.\nLooked for fer2013.csv"),
+        ([f"{k}.txt" for k in range(12)], "6.txt, 3 more.\n"),
+    ],
+)
+def test_near_names_are_named(root, names, said):
+    for name in names:
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(table())
+    with pytest.raises(DataError) as error:
+        fer2013.read(root)
+    assert said.format(root=root) in str(error.value)
+
+
+def test_a_file_is_read_whatever_the_case_of_its_suffix(root, published):
+    (root / "FER.CSV").write_bytes(table())
+    check(fer2013.read(root / "FER.CSV"))
 
 
 def python(*arguments, **environment):

@@ -106,3 +106,19 @@ def test_prior_bias_answers_the_class_shares():
     bias = prior_bias(TRAINING)
     torch.testing.assert_close(bias.softmax(0), TRAINING / TRAINING.sum())
     assert bias.isfinite().all() and prior_bias(torch.tensor([3, 0, 3, 3, 3, 3, 3])).isfinite().all()
+
+
+@pytest.mark.parametrize("hidden", [16, None])
+@pytest.mark.parametrize("dtype", ["autocast", torch.bfloat16])
+def test_evaluation_has_no_ties_of_logits_that_bfloat16_rounds_to_one(hidden, dtype):
+    """bfloat16 has 128 values between two powers of two: the two largest of seven logits are often one number, and the first would win."""
+    torch.manual_seed(0)
+    head, features = make_head(32, 7, hidden=hidden, dropout=0.0), torch.randn(4000, 32)
+    if dtype is torch.bfloat16:
+        head, features = head.bfloat16(), features.bfloat16()
+    for training in (True, False):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=dtype == "autocast"):
+            logits = head.train(training)(features)
+        two = logits.topk(2).values
+        ties = int((two[:, 0] == two[:, 1]).sum())
+        assert (ties > 10 and logits.dtype == torch.bfloat16) if training else (ties == 0 and logits.dtype == torch.float32)

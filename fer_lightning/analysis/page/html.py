@@ -17,6 +17,7 @@ from fer_lightning.analysis.page.configs import read_configs, split_common
 from fer_lightning.analysis.page.curves import curves_payload
 from fer_lightning.analysis.page.gallery import Gallery, error_gallery, saliency_sheets
 from fer_lightning.analysis.page.study_figures import COSTS, MOST_LINES, confusion_counts
+from fer_lightning.config.cell_names import level_text
 from fer_lightning.figures.plotly_charts import chart_json, themes
 from fer_lightning.figures.style import COLOURS, DASHES, look
 
@@ -150,7 +151,7 @@ def cell_commands(study):
     for label in study.cells.index:
         runs = study.runs[label]
         overrides = study.results[runs["name"].iloc[0]]["job"].get("overrides")
-        seeds = f"seed={','.join(map(str, runs['seed']))}"
+        seeds = f"seed={','.join(map(level_text, runs['seed']))}"
         overrides = overrides and [seeds if override.startswith("seed=") else override for override in overrides]
         commands.append(_command(study, label, overrides, many=len(runs) > 1))
     return commands

@@ -15,15 +15,16 @@ from fer_lightning.stability.run_label import CUT_OFFS, TITLES
 MOST_ROWS = 40
 MOST_LINES = 12
 
-INTERVALS = "Intervals are of 95 %: Student's over the seeds, bootstrapped from ten seeds on; of one seed Wilson's over the images."
+INTERVALS = "Intervals are of 95 %: Student's over the seeds; of one seed Wilson's over the images."
 
 
-def draw_figures(study, curves, contrasts):
+def draw_figures(study, curves, contrasts, *, chances=None, reliability_of=None):
     """All figures that the study has data for, as {name: Chart or Matrix}.
 
-    curves: of `read_curves`; contrasts: of `StudyStatistics`, differences between cells as fractions
+    curves: of `read_curves`; contrasts, chances, reliability_of: contrasts, chances and reliability of `StudyStatistics`
     """
-    figures = [ranking(study), published(study), *by_two_axes(study), forest(contrasts), stability(study), *costs(study), confusion(study)]
+    figures = [ranking(study), published(study), *by_two_axes(study), forest(contrasts), more_seeds(chances), stability(study)]
+    figures += [*costs(study), confusion(study), reliability(reliability_of)]
     figures += [mean_curves(study, curves, metric) for metric in ("val/accuracy", "val/loss")]
     return {figure.name: figure for figure in figures if figure is not None}
 
@@ -101,9 +102,33 @@ def forest(contrasts):
         names = rows["name"].iloc[chosen].tolist()
         series.append(_means(kind, spreads, chosen.tolist(), colour=colour, across=True, text=names))
     first = f" The first {MOST_ROWS} of {len(contrasts)}." if len(contrasts) > MOST_ROWS else ""
-    caption = f"Paired by seed. Intervals are Holm-adjusted within a colour: an interval that excludes 0 shows a difference.{first}"
+    caption = f"Paired by seed. Intervals are simultaneous within a colour: one that excludes 0 shows a difference.{first}"
     y = Axis("", tuple(rows["name"]), downwards=True)
     return Chart("contrasts", "Differences between cells", caption, Axis("points"), y, series, at=0)
+
+
+def more_seeds(chances):
+    """The chance of each word of the verdict over the number of seeds."""
+    if chances is None:
+        return None
+    words = [column for column in chances if column != "seeds"]
+    series = [Series(word, chances["seeds"].tolist(), _percent(chances[word]), "line", colour) for colour, word in enumerate(words)]
+    caption = "The verdict of studies drawn from this one, if the true means are those estimated here and rates are tuned in every cell."
+    return Chart("more_seeds", "How many more seeds", caption, Axis("seeds"), Axis("chance, %"), series)
+
+
+def reliability(curve):
+    """How often the first cell is right, by how sure it is, before and after temperature scaling; its seeds together."""
+    if curve is None:
+        return None
+    cell, sums = curve
+    series = [Series("calibrated", [0, 100], [0, 100], "line", 2)]
+    for colour, (name, bins) in enumerate(zip(("as trained", "scaled by temperature"), sums)):
+        images, probability, right = bins[bins[:, 0] > 0].T
+        text = [f"{int(n):,} images" for n in images]
+        series.append(Series(name, (100 * probability / images).tolist(), (100 * right / images).tolist(), "points", colour, text=text))
+    caption = "Test images in bins of their highest probability; the temperature is fitted on validation. Below the line: too sure."
+    return Chart("reliability", f"Reliability of {cell}", caption, Axis("highest probability, %"), Axis("right, %"), series)
 
 
 def stability(study):
