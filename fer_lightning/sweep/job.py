@@ -135,7 +135,7 @@ def _train(cfg, folder, description, sweep):
         bar = may_draw(HydraConfig.get().runtime.choices["hydra/launcher"])
         result = launch(cfg, folder, description, logs, name=folder.name, group=group, shared=shared, bar=bar)
         test = result["metrics"]["test"]
-        scores = f"test accuracy {test['accuracy']:.4f}, clean {test['accuracy_clean']:.4f}" if test else "no test part"
+        scores = f"test accuracy {100 * test['accuracy']:.2f} %, clean {100 * test['accuracy_clean']:.2f} %" if test else "no test part"
         log.info("done in %.0f s, epoch %d selected: %s", time.perf_counter() - start, result["selected"]["epoch"] + 1, scores)
     except (Interrupted, KeyboardInterrupt, SystemExit) as stop:
         with deferred():

@@ -118,7 +118,7 @@ def test_training_stands_beside_validation_on_the_same_scale_with_marks_where_ph
     assert validation["yaxis"]["range"] == training["yaxis"]["range"] and training["yaxis"]["title"]["text"] == "train/accuracy"
     assert [shape["x0"] for shape in validation["shapes"]] == [1.5]
     assert [mark["text"] for mark in training["annotations"]] == ["&#60;b&#62;tune"]
-    tab.locator("#curve-score").select_option("val/ece")
+    tab.locator("#curve-score").select_option("lr")
     assert not tab.locator("#curve-beside").is_visible(), "there is no such score of the training part"
 
 
