@@ -110,8 +110,8 @@ def _scores_first(study):
     """The ranking with the name of the cell and its scores before all else: a phone shows three columns."""
     ranking = tables.ranking(study).assign(cell=study.cells.index).drop(columns="rank")
     scores = [column for column in ranking if column in tables.titles().values() and column not in ("seeds", "s")]
-    axes = study.axes if len(study.axes) > 1 else []
-    return ranking[["cell", *scores, "seeds", *(["s"] if "s" in ranking else []), *axes]]
+    order = ["cell", *scores, "seeds", "s", *(study.axes if len(study.axes) > 1 else [])]
+    return ranking[[column for column in order if column in ranking]]  # nothing done, no scores
 
 
 def _chart(figure):
