@@ -61,7 +61,7 @@ def estimate(cfg, images):
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     module = build_module(cfg, counts).to(device)
     phases = build_phases(cfg)
-    low = pick_precision(cfg.precision, module.backbone, phases) == "bf16-mixed"
+    low = pick_precision(cfg.precision, module.backbone, phases, cfg.trainer.get("accelerator", "auto")) != "32-true"
     seconds = 0.0
     for phase in phases:
         module.enter(phase)
