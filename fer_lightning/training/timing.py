@@ -62,3 +62,17 @@ def timed_steps(module, optimizer, inputs, labels, *, steps, low_precision):
             torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
     return times
+
+
+@torch.no_grad()
+def timed_features(module, inputs, *, low_precision):
+    """(features (B, num_features) of a frozen backbone, the seconds of the faster of two passes) of one prepared batch, on its device."""
+    times = []
+    for _ in range(2):
+        start = time.perf_counter()
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=low_precision):
+            features = module.backbone(inputs)
+        if inputs.device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return features.float(), min(times)
