@@ -151,7 +151,7 @@ def test_timm_unknown_name(name, near):
 @pytest.mark.parametrize(
     ("name", "size", "sentence"),
     [
-        ("inception_v3", 48, r"input_size=48: TimmBackbone takes no images of 48 pixels \(.*\). It was made for 299: input_size=299 resizes"),
+        ("inception_v3", 48, r"input_size=48: TimmBackbone takes no images of 48 pixels \(.*\). It was made for 299: input_size=299"),
         ("coatnet_0_rw_224", 48, r"takes no images of 48 pixels \(.*\). It was made for 224: input_size=224 resizes the images."),
         ("sebotnet33ts_256", 48, r"takes no images of 48 pixels \(AssertionError\). It was made for 256"),
         ("vit_tiny_patch16_224", 8, r"takes no images of 8 pixels \(.*Kernel size.*\). It was made for 224"),

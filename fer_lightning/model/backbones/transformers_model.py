@@ -108,7 +108,7 @@ class TransformersBackbone(nn.Module):
         with torch.no_grad(), _trying(f"{name} cannot read {shape}"):
             first, second = self(image), self(image)
         if not first.is_meta and not torch.allclose(first, second, rtol=1e-4, atol=1e-5, equal_nan=True):
-            raise ConfigError(f"backbone: {name} draws at random in evaluation too, so the same image gets two answers: choose another model.")
+            raise ConfigError(f"backbone: {name} draws at random in evaluation too, so the same image gets two answers: choose another.")
         self.model.train()  # from_pretrained returns it in eval mode, which Lightning would keep
         return first.shape[1]
 
