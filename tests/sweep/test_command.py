@@ -78,6 +78,28 @@ def test_several_views_and_a_timed_pass_stand_beside_the_single_crop(command, tm
     assert result["time"]["test_pass_ms"] > 0 and result["time"]["passes"] == 2 and result["time"]["device"] in ("cpu", "cuda")
 
 
+def test_what_is_asked_for_beside_the_training_is_measured_on_a_finished_run(command, tmp_path):
+    asked = [*TINY, "logger=csv", "evaluation=flip", "precision=bf16-mixed"]
+    assert command(*asked, "timed_passes=2", "near_twins=0.94", "hydra.run.dir=at_once").code == 0
+    assert command(*asked, "hydra.run.dir=later").code == 0
+    before = read_result(tmp_path / "later")
+    weights = (tmp_path / "later" / "checkpoints" / "best.ckpt").read_bytes()
+    done = command(*asked, "timed_passes=2", "near_twins=0.94", "hydra.run.dir=later")
+    assert done.code == 0 and "already done" in done.text and "timed_passes and near_twins measured for it" in done.text
+    later, at_once = (read_result(tmp_path / name) for name in ("later", "at_once"))
+    assert later["metrics"]["test"] == at_once["metrics"]["test"] and "accuracy_flip_clean_near" in later["metrics"]["test"]
+    timed = ("device", "batch", "passes", "warm_up_batches", "low_precision")
+    assert [later["time"][key] for key in timed] == [at_once["time"][key] for key in timed] and later["time"]["test_pass_ms"] > 0
+    assert later["data"] == at_once["data"]
+    assert later["environment"] == before["environment"] and later["time"]["fit_s"] == before["time"]["fit_s"]
+    assert (tmp_path / "later" / "checkpoints" / "best.ckpt").read_bytes() == weights
+    again = command(*asked, "timed_passes=2", "near_twins=0.94", "hydra.run.dir=later")
+    assert "already done" in again.text and "measured" not in again.text
+    (tmp_path / "later" / "checkpoints" / "best.ckpt").unlink()
+    lost = command(*asked, "timed_passes=3", "near_twins=0.94", "hydra.run.dir=later")
+    assert lost.code == 0 and "not measured: " in lost.text and "were removed" in lost.text and "Traceback" not in lost.text
+
+
 def test_the_last_epoch_is_tested_if_it_is_asked_for(command, tmp_path):
     """S1-17, S4-46. At this rate the last epoch is not the best one; early stopping and the averaged weights stay as they are."""
     asked = ["trainer.max_epochs=6", "data.val=200", "optimizer.lr=1.0", "patience=2"]
