@@ -43,6 +43,7 @@ def run(arguments):
 
 def show(table, classes):
     """Print the two most probable classes of each picture."""
+    from rich.markup import escape
     from rich.table import Table
 
     from fer_lightning.process.terminal import console
@@ -50,7 +51,7 @@ def show(table, classes):
     shown = Table("picture", "prediction", "probability", "second", "probability")
     for row in table.itertuples(index=False):
         first, second = sorted(classes, key=lambda name: -getattr(row, name))[:2]
-        shown.add_row(row.picture, first, f"{getattr(row, first):.3f}", second, f"{getattr(row, second):.3f}")
+        shown.add_row(escape(row.picture), first, f"{getattr(row, first):.3f}", second, f"{getattr(row, second):.3f}")
     console().print(shown)
 
 

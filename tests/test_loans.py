@@ -139,6 +139,7 @@ LOANS = {
         get_object(f"hydra._internal.config_loader_impl.ConfigLoaderImpl.{name}") for name in ("load_sweep_config", "get_group_options")
     ]
     + [get_object("hydra.core.global_hydra.GlobalHydra.config_loader")],
+    "ConfigLoaderImpl.load_configuration": lambda: get_object("hydra._internal.config_loader_impl.ConfigLoaderImpl.load_configuration"),
     "HydraConfig.instance().set_config": lambda: get_object("hydra.core.hydra_config.HydraConfig").instance().set_config,
     "OverridesParser": parsed_override,
     "QuotedString": quoted,
@@ -148,6 +149,9 @@ LOANS = {
     ],
     "error.missing_cfg_file": missing_config,
     "reason.parent_node": unknown_key,
+    "grammar_parser.OmegaConfGrammarParser": lambda: [
+        get_object(f"omegaconf.grammar_parser.{name}") for name in ("parse", "OmegaConfGrammarParser.InterpolationResolverContext.sequence")
+    ],
     "torch.default_generator": lambda: get_object("torch").default_generator.manual_seed,
     "batchnorm._BatchNorm": lambda: get_object("torch.nn.modules.batchnorm._BatchNorm"),
     "torch._dynamo.config.recompile_limit": compile_limit,

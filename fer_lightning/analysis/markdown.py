@@ -2,7 +2,7 @@
 
 import re
 
-from fer_lightning.process.files import replace_file
+from fer_lightning.process.files import make_folder, replace_file
 
 
 def to_markdown(heading, remarks, findings, figures=()):
@@ -29,7 +29,7 @@ def _table(frame):
 
 def write_latex(findings, folder):
     """Write the table of each finding that has one as TITLE.tex, for \\input in a paper that uses the package booktabs."""
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     for finding in findings:
         if finding.table is not None and len(finding.table):
             name = re.sub(r"[^a-z0-9]+", "-", finding.title.lower()).strip("-")

@@ -1,5 +1,7 @@
 """The report of a study: a ranked table on the screen; results.csv, report.md and report.html beside the run folders."""
 
+from rich.markup import escape
+
 from fer_lightning.analysis import tables
 from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.markdown import to_markdown, write_latex
@@ -52,7 +54,7 @@ def report(folder, figures=None, latex=False, images=True):
 
 def _show(study, ranking, remarks):
     screen = console()
-    screen.rule(tables.heading(study))
+    screen.rule(escape(tables.heading(study)))
     if len(ranking):
         screen.print(as_table(ranking, right=("rank", *tables.titles().values())))
     for remark in remarks:

@@ -16,6 +16,7 @@ from fer_lightning.runs.metrics_csv import read_metrics
 from fer_lightning.runs.predictions import part_of, read_predictions
 from fer_lightning.runs.result import read_results
 from fer_lightning.runs.study_file import read_ledger, with_defaults
+from fer_lightning.safety.untrusted_files import links_in
 
 
 @dataclass
@@ -106,6 +107,8 @@ def gather(folder):
     folder = Path(folder)
     results, damaged = read_results(folder)
     missing = [f"{name}/{RESULT} is damaged." for name in damaged]
+    links = [path for path in map(Path, links_in(folder)) if path.is_dir()]
+    missing += [f"{path.name} is a link, which is not followed: copy the run here." for path in links]
     return StudyRecord(folder, read_ledger(folder) or with_defaults({}), results, missing)
 
 

@@ -11,21 +11,40 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf, open_dict, read_write
 
+from fer_lightning.config.targets import plain
 from fer_lightning.process.errors import ConfigError
 
 # Hydra acts on these before any code of ours runs.
 FIXED = re.compile(r"[+~]*hydra(\.(callbacks|job_logging|hydra_logging)\b.*|)=")
 TARGET = re.compile(r"[+~]*hydra\b([^=]*_target_=|.*_target_['\"]?\s*:)", re.DOTALL)
 
-# What Hydra's own nodes may name: its launchers and sweepers, a sampler of Optuna, and our callback.
-PLUGINS = ("hydra._internal.core_plugins.", "hydra_plugins.", "optuna.samplers.", "fer_lightning.sweep.callback.")
+# What Hydra itself may build, and where. Of launchers and sweepers Hydra takes only classes that it has found as plug-ins.
+CALLBACKS = {"study": {"_target_": "fer_lightning.sweep.callback.StudyCallback"}}
+PLUGINS = {
+    "hydra.launcher": r"(hydra_plugins|hydra\._internal\.core_plugins)\.[\w.]+",
+    "hydra.sweeper": r"(hydra_plugins|hydra\._internal\.core_plugins)\.[\w.]+",
+    "hydra.sweeper.sampler": r"optuna\.samplers\.[A-Z]\w*",
+}
 
-LOG_FOLDER = "${hydra.runtime.output_dir}/"
+# What logging may build, and what a handler may be told. Other keys call what they name, or set any attribute.
+LOGGERS = ("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler", "logging.Formatter", "colorlog.ColoredFormatter")
+STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
+HANDLER = ("class", "level", "formatter", "stream", "filename", "mode", "encoding", "delay")
+LOG_FILE = re.compile(r"\$\{hydra\.runtime\.output_dir\}/(\$\{hydra\.job\.name\}|[\w-]+)[\w.-]*")
+
+# Variables that a config file may set. Some of the others make Python or the linker load code; a command may set the rest of them.
+HARMLESS = re.compile(r"(OMP|MKL|OPENBLAS|NUMEXPR)_NUM_THREADS|CUDA_VISIBLE_DEVICES|CUBLAS_WORKSPACE_CONFIG|HF_HUB_OFFLINE|WANDB_MODE")
+LOADING = re.compile(r"(PYTHON|LD_|DYLD_|HYDRA_|GIT_).*|PATH|FER_LIGHTNING_PACKAGES|.*(PLUGIN|INJECTION|PRELOAD|LIBRAR).*")
+
+# What a launcher passes on to a shell, or to another machine to set up.
+SHELL = ("setup", "additional_parameters", "runtime_env")
 
 
 def check_arguments(arguments):
     """Raise ConfigError for an argument with which Hydra would run or write something before it can be checked."""
     for argument in arguments:
+        if "pkg://" in argument:
+            raise ConfigError(f"{argument}: configs are read from folders. A module is imported, which runs it.")
         if argument.startswith("--experimental-rerun"):
             raise ConfigError("--experimental-rerun unpickles a file, which can run anything. A run's overrides.yaml says how to run it.")
         if FIXED.match(argument) or TARGET.match(argument):
@@ -34,13 +53,11 @@ def check_arguments(arguments):
 
 def check_run(config):
     """Raise ConfigError if a single run would write outside its folder, or if its folder is above the current one."""
-    _check_hydra(config.hydra)
     _check_folder("hydra.run.dir", _resolved(config, "hydra.run.dir"))
 
 
 def check_sweep(config, jobs):
     """Raise ConfigError if a job would write outside the folder of its sweep. jobs: lists of overrides; None: not known yet."""
-    _check_hydra(config.hydra)
     _check_folder("hydra.sweep.dir", _resolved(config, "hydra.sweep.dir"))
     written = OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"]
     if written == "${sweep_cell:}":  # folder_name turns any swept values into one safe name
@@ -58,24 +75,75 @@ def check_sweep(config, jobs):
 
 
 def _check_folder(key, folder):
+    if "${" in folder:
+        raise ConfigError(f"{key}={folder} is a reference again once it is resolved. References are resolved once.")
     if ".." in PurePath(folder).parts:
         raise ConfigError(f"{key}={folder} leads out of the current folder. Give it as an absolute path if you mean it.")
 
 
-def _check_hydra(hydra):
+def check_hydra(hydra):
+    """Raise ConfigError if Hydra would build, log or set anything but what this program needs. hydra: its node, as composed."""
     raw = OmegaConf.to_container(hydra, resolve=False)
     for key in ("job.name", "output_subdir"):
         name = OmegaConf.select(hydra, key)
-        if name is not None and (PurePath(name).name != name or name == ".."):
+        if name is not None and (PurePath(name).name != name or name == ".." or "${" in name):
             raise ConfigError(f"hydra.{key}={name}: give a plain name, not a path.")
+    if raw["callbacks"] != CALLBACKS:
+        raise ConfigError(f"hydra.callbacks={raw['callbacks']} is refused: it must be {CALLBACKS}, as in this program's config.yaml.")
+    if any("pkg://" in str(place) for place in raw["searchpath"]):
+        raise ConfigError(f"hydra.searchpath={raw['searchpath']}: configs are read from folders. A module is imported, which runs it.")
+    typed = tuple(override.lstrip("+~").partition("=")[0] for override in raw["overrides"]["hydra"])
     for part in ("job_logging", "hydra_logging"):
-        for handler in ((raw.get(part) or {}).get("handlers") or {}).values():
-            file = handler.get("filename")
-            if file and not (file.startswith(LOG_FOLDER) and ".." not in PurePath(file).parts):
-                raise ConfigError(f"hydra.{part}: {file} is not in the folder of the run.")
-    for key, target in _targets(raw, "hydra"):
-        if not (isinstance(target, str) and target.startswith(PLUGINS)):
-            raise ConfigError(f"{key}._target_={target} is refused: Hydra's own nodes may name its launchers, sweepers and our callback.")
+        _check_logging(f"hydra.{part}", raw[part])
+    for name in raw["job"]["env_set"]:
+        of_command = f"hydra.job.env_set.{name}" in typed and not LOADING.fullmatch(name)
+        if not (of_command or HARMLESS.fullmatch(name) or name in raw["job"]["env_copy"]):
+            raise ConfigError(f"hydra.job.env_set.{name} is refused: no config sets it. If you mean it, set {name}=NAME in your shell.")
+    for name in ("launcher", "sweeper"):
+        _check_plugins(raw[name], f"hydra.{name}")
+    for key, value in _leaves(raw["launcher"], "hydra.launcher"):
+        shell = next((word for word in SHELL if f".{word}" in key), None)
+        if shell and value and not any(f".{shell}" in name for name in typed):
+            raise ConfigError(f"{key}={value!r} is refused in a file, because it runs commands: give it on the command line.")
+
+
+def settle_plugins(config):
+    """Resolve what Hydra builds next, its launcher and its sweeper, so that it builds what is checked here."""
+    with read_write(config.hydra), open_dict(config.hydra):
+        for name in ("launcher", "sweeper"):
+            settled = plain(config.hydra[name], f"hydra.{name}")
+            _check_plugins(settled, f"hydra.{name}")
+            config.hydra[name] = settled
+
+
+def _check_plugins(node, key):
+    if not isinstance(node, dict):
+        raise ConfigError(f"{key}={node} is refused: choose an option of the group {key.replace('.', '/')}.")
+    for place, target in _targets(node, key):
+        if not (isinstance(target, str) and re.fullmatch(PLUGINS.get(place, "(?!)"), target)):
+            raise ConfigError(f"{place}._target_={target} is refused: Hydra's own nodes may name its launchers, sweepers and our callback.")
+
+
+def _check_logging(key, node):
+    for name, value in _leaves(node, key):
+        words = name.removeprefix(key).split(".")
+        file = words[-1] == "filename"
+        if file and not (LOG_FILE.fullmatch(str(value)) and ".." not in str(value)):
+            raise ConfigError(f"{key}: {value} is not in the folder of the run.")
+        wrong = words[-1] in ("()", "class") and value not in LOGGERS
+        wrong |= words[1:2] == ["handlers"] and len(words) > 3 and words[3] not in HANDLER
+        wrong |= isinstance(value, str) and not file and ("${" in value or ("://" in value and value not in STREAMS))
+        if wrong or words == [""]:
+            raise ConfigError(f"{name}={value!r} is refused: the log goes to the screen and to the folder of the run.")
+
+
+def _leaves(node, key):
+    """(key, value) of every value that is no container."""
+    if isinstance(node, (dict, list)):
+        for name, child in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _leaves(child, f"{key}.{name}")
+    else:
+        yield key, node
 
 
 def _targets(node, key):

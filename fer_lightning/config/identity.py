@@ -9,6 +9,8 @@ import json
 
 from omegaconf import OmegaConf
 
+from fer_lightning.safety.secrets import environment_hidden
+
 # What does not change the training: paths, loggers, what is measured beside it and what happens after an error.
 NOT_TRAINING = (
     *("study", "logger", "threads", "stability", "timed_passes", "near_twins", "on_error", "on_oom"),
@@ -29,6 +31,12 @@ def training_config(cfg, without=()):
     left_out = (*NOT_TRAINING, *without)
     counted = {k: v for k, v in flat.items() if k not in ADDED or v != ADDED[k]}
     return {k: v for k, v in counted.items() if not any(k == key or k.startswith(f"{key}.") for key in left_out)}
+
+
+def shown_config(cfg):
+    """`training_config` as others may see it: what comes from the environment is masked, because it is of whoever reads the config."""
+    with environment_hidden():
+        return training_config(OmegaConf.create(OmegaConf.to_container(cfg, resolve=False)))  # without the types, which no mask has
 
 
 def job_id(cfg):

@@ -1,9 +1,10 @@
-"""Check a composed config before anything is built: a node with a `_target_` against its signature, all others against the schema.
+"""From a config to objects, through one door: what is checked is exactly what is called.
 
-`fer_lightning.safety.allowed_targets` decides what a `_target_` may name.
+References are resolved once, to plain values. Whatever still looks like a reference after that is refused, because Hydra would resolve the
+values again: an escaped reference, or one put together from pieces, is text to a check and alive to Hydra. A node with a `_target_` is
+checked against its signature, all others against the schema; `fer_lightning.safety.allowed_targets` decides what a `_target_` may name.
 """
 
-import copy
 import dataclasses
 import inspect
 import re
@@ -12,7 +13,9 @@ import types
 import typing
 from pathlib import Path
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from fer_lightning.process.errors import ConfigError, near
 from fer_lightning.safety.allowed_targets import USERS, find_target, own_names
@@ -26,36 +29,79 @@ SCALARS = (bool, int, float, str)
 
 def check_targets(cfg):
     """Raise ConfigError, with the nearest name, for a key that nothing reads or a value of the wrong type."""
-    nodes = list(_nodes(cfg))
-    targets = {key: find_target(key, node["_target_"]) for key, node in nodes if "_target_" in node}
-    for key, node in nodes:
-        if key in targets:
-            _check_arguments(key, node, targets[key])
-            _check_unique(key, targets[key])
-        elif dataclasses.is_dataclass(schema := OmegaConf.get_type(node)):
-            # Hydra checks these itself, but lets `+key=value` pass.
-            known = [field.name for field in dataclasses.fields(schema)]
-            for name in set(node) - set(known):
-                raise ConfigError(f"{key}.{name}: there is no such key. {near(name, known)}".lstrip("."))
+    check_plain(plain(cfg))
+    for key, node in _typed(cfg):
+        # Hydra checks these itself, but lets `+key=value` pass.
+        known = [field.name for field in dataclasses.fields(OmegaConf.get_type(node))]
+        for name in set(node) - set(known):
+            raise ConfigError(f"{key}.{name}: there is no such key. {near(name, known)}".lstrip("."))
+
+
+def build(node, key, **arguments):
+    """What a node of a config names, called with its values and these arguments. key: where the node is in the config."""
+    values = plain(node, key)
+    check_plain(values, key)
+    if not arguments:
+        return instantiate(values)
+    # Not through Hydra, which would resolve references in them: a label or a folder may hold any text.
+    return instantiate(values | {"_partial_": True})(**arguments)
+
+
+def plain(node, key=""):
+    """A config, or a node of it, as plain containers without any reference. ConfigError if one is left, in a value or in a key."""
+    try:
+        values = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    except OmegaConfBaseException as error:
+        reason = str(error).partition("\n")[0].removeprefix("ConfigError raised while resolving interpolation: ")
+        raise ConfigError(f"{error.full_key or key}: {reason}") from error
+    for name, value in _texts(values, key):
+        if "${" in value:
+            raise ConfigError(f"{name}: {value!r} is refused: it is a reference again once it is resolved. References are resolved once.")
+    return values
+
+
+def check_plain(values, key=""):
+    """Raise ConfigError unless each node with a `_target_` in these plain containers may be called as it is."""
+    targets = [(name, node, find_target(name, node["_target_"])) for name, node in _nodes(values, key) if "_target_" in node]
+    for name, node, target in targets:
+        _check_arguments(name, node, target)
+        _check_unique(name, target)
 
 
 def follow_moves(cfg):
     """The config of a run from before a class of ours moved to another module, with its `_target_` where the class is now."""
-    cfg = copy.deepcopy(cfg)
-    for _, node in _nodes(cfg):
+    values = OmegaConf.to_container(cfg, resolve=False)
+    for _, node in _nodes(values):
         package, _, name = str(node.get("_target_")).rpartition(".")
         if package.startswith("fer_lightning.") and name in own_names():
             node["_target_"] = own_names()[name]
-    return cfg
+    return OmegaConf.create(values)
 
 
-def _nodes(cfg, key=""):
-    """Every mapping of a config with its key, also those in lists. A value may be null."""
-    if isinstance(cfg, DictConfig):
+def _nodes(values, key=""):
+    """(key, mapping) of every mapping in plain containers, also those in lists."""
+    if isinstance(values, dict):
+        yield key, values
+    for name, child in values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ():
+        yield from _nodes(child, f"{key}.{name}".lstrip("."))
+
+
+def _texts(values, key):
+    """(key, text) of every text in plain containers, also of the names in mappings."""
+    if isinstance(values, str):
+        yield key, values
+    for name, child in values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ():
+        yield key, str(name)
+        yield from _texts(child, f"{key}.{name}".lstrip("."))
+
+
+def _typed(cfg, key=""):
+    """(key, node) of every mapping of a config that has a dataclass as its schema."""
+    if isinstance(cfg, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(cfg)):
         yield key, cfg
     for name in range(len(cfg)) if isinstance(cfg, ListConfig) else cfg:
-        if not OmegaConf.is_missing(cfg, name) and isinstance(cfg[name], (DictConfig, ListConfig)):
-            yield from _nodes(cfg[name], f"{key}.{name}".lstrip("."))
+        if not OmegaConf.is_missing(cfg, name) and OmegaConf.is_config(cfg[name]):
+            yield from _typed(cfg[name], f"{key}.{name}".lstrip("."))
 
 
 def _check_arguments(key, node, target):

@@ -80,7 +80,7 @@ def _content(source, files):
 
 def _key(link):
     try:
-        key = link.read_text()
+        key = link.read_text("utf-8")
     except (OSError, ValueError):
         return ""
     return key if re.fullmatch("[0-9a-f]{32}", key) else ""

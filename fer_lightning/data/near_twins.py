@@ -56,7 +56,7 @@ def near_twins(pixels, threshold):
         raise ConfigError(f"Near twins from a similarity of {threshold} cannot be found: give a number from {LOWEST} to 1, such as 0.94.")
     path = _entry(pixels, threshold)
     try:
-        table = np.array(json.loads(path.read_text()), np.float64).reshape(-1, 3) if path else None
+        table = np.array(json.loads(path.read_text("utf-8")), np.float64).reshape(-1, 3) if path else None
     except (OSError, ValueError, TypeError):
         table = None
     if table is not None:

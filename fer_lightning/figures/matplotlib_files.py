@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from fer_lightning.figures.description import Matrix
 from fer_lightning.figures.style import look
-from fer_lightning.process.files import replacing
+from fer_lightning.process.files import make_folder, replacing
 
 DPI = 200
 WIDTH = 5.5  # inches: the text of a page in one column
@@ -28,7 +28,7 @@ STYLE = {
 
 def write_figures(figures, folder, suffix):
     """Write each figure as NAME.suffix and return the paths. figures: {name: Chart or Matrix}; suffix: pdf, png or svg."""
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     paths = []
     for name, figure in figures.items():
         with matplotlib.rc_context(STYLE):

@@ -1,7 +1,7 @@
 """Loggers that mirror the run folder: one function builds each, `show` adds the result of a finished run, `close` ends them.
 
 folder: of the run; name: of its cell and seed; labels: {study, protocol, verdict, and the cell's swept keys: value}
-run_id: of the logger's own run that a resumed job goes on with; tags: the user's own
+run_id: of the logger's own run that a resumed job goes on with; tags: the user's own, a list or a single one
 """
 
 import logging
@@ -10,19 +10,25 @@ import re
 import sys
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.runs.layout import METRICS, PREDICTIONS, RESULT, STEPS
 from fer_lightning.runs.metrics_csv import read_metrics
+from fer_lightning.safety.untrusted_files import check_file
 
 log = logging.getLogger(__name__)
 
 RECORD = (RESULT, METRICS, STEPS, PREDICTIONS)
 
+LARGEST_ARTIFACT = 10_000_000_000
+
+SINGLE = "single"  # the group of the runs that are of no study
+
 LONGEST_TAG = 64  # W&B refuses a run with a longer one
 
 
-def wandb(*, project: str, folder: str, name: str, labels: dict, run_id: str | None = None, tags: list = ()):
+def wandb(*, project: str, folder: str, name: str, labels: dict, run_id: str | None = None, tags: list | str = ()):
     """A W&B run of its own for this job: offline unless the user is logged in or WANDB_MODE says otherwise."""
     import wandb as client
     from lightning.pytorch.loggers import WandbLogger
@@ -38,9 +44,9 @@ def wandb(*, project: str, folder: str, name: str, labels: dict, run_id: str | N
         name=name,
         group=labels["study"],
         job_type="train",
-        tags=[*(f"{key}={value}"[:LONGEST_TAG] for key, value in labels.items()), *tags],
+        tags=[*(f"{key}={value}"[:LONGEST_TAG] for key, value in labels.items()), *_as_list(tags)],
         settings=settings,
-        id=run_id,
+        id=run_id or _new_id(labels["study"]),
         resume="allow" if run_id else None,
     )
     try:
@@ -57,6 +63,15 @@ def wandb(*, project: str, folder: str, name: str, labels: dict, run_id: str | N
     return WandbLogger(experiment=run, save_dir=folder)
 
 
+def _new_id(study):
+    """The id of a run of a study. A single run may take that of WANDB_RUN_ID; in a study all jobs would take it, and be one run."""
+    return None if study == SINGLE else uuid4().hex[:8]
+
+
+def _as_list(tags):
+    return [tags] if isinstance(tags, str) else list(tags)
+
+
 def tensorboard(*, folder: str, name: str, labels: dict, run_id: str | None = None):
     """Event files in the run folder."""
     from lightning.pytorch.loggers import TensorBoardLogger
@@ -64,12 +79,12 @@ def tensorboard(*, folder: str, name: str, labels: dict, run_id: str | None = No
     return TensorBoardLogger(save_dir=folder, name=None, version="tensorboard", default_hp_metric=False)
 
 
-def mlflow(*, tracking_uri: str, experiment: str, folder: str, name: str, labels: dict, run_id: str | None = None, tags: list = ()):
+def mlflow(*, tracking_uri: str, experiment: str, folder: str, name: str, labels: dict, run_id: str | None = None, tags: list | str = ()):
     """A run in an MLflow store: a SQLite file, or a server by its URI."""
     from lightning.pytorch.loggers import MLFlowLogger
 
     allowed = {re.sub(r"[^\w./-]", "_", key): str(value) for key, value in labels.items()}  # MLflow refuses other names
-    labels = allowed | dict.fromkeys(tags, "true")
+    labels = allowed | dict.fromkeys(_as_list(tags), "true")
     return MLFlowLogger(experiment_name=experiment, run_name=name, tracking_uri=tracking_uri, tags=labels, run_id=run_id)
 
 
@@ -159,6 +174,7 @@ def record_artifact(run_id, folder, result):
 
     record = client.Artifact(f"record-{run_id}", type="run-record", metadata={"job": result["job"]["id"]})
     for name in RECORD:
+        check_file(Path(folder) / name, LARGEST_ARTIFACT)  # a link would upload a file from elsewhere
         record.add_file(str(Path(folder) / name), policy="immutable", skip_cache=True)
     return record
 

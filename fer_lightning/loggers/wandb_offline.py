@@ -1,5 +1,6 @@
 """The offline W&B runs of run folders: where they are, what the server's copy lacks, and how to add it."""
 
+import filecmp
 import json
 import math
 import subprocess
@@ -10,13 +11,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from fer_lightning.config.identity import training_config
+from omegaconf.errors import OmegaConfBaseException
+
+from fer_lightning.config.identity import shown_config
 from fer_lightning.loggers import mirrors
 from fer_lightning.process.errors import UserError
 from fer_lightning.runs.config_files import read_config
+from fer_lightning.runs.finished_run import read_record
 from fer_lightning.runs.layout import METRICS, RESULT
 from fer_lightning.runs.metrics_csv import read_metrics
-from fer_lightning.runs.result import read_result
+from fer_lightning.safety.untrusted_files import check_file
+
+# Where the client keeps tables until they are uploaded, below its data folder.
+STAGING = "/artifacts/staging/"
 
 ENDED = ("done", "failed", "interrupted")
 
@@ -42,20 +49,56 @@ class OfflineRun:
         return self.mark.exists()
 
     @cached_property
+    def records(self):
+        """What the client logged, as W&B's own tool reads it; cut off where the file is."""
+        tool = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(self.file)]
+        done = subprocess.run(tool, capture_output=True, encoding="utf-8", errors="replace")
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    @property
     def about(self):
         """What the client wrote at the start: project, run_id, display_name, run_group, entity if set. Empty if the file is cut off."""
-        tool = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(self.file)]
-        done = subprocess.run(tool, capture_output=True, text=True)
-        records = (json.loads(line) for line in done.stdout.splitlines())
-        return next((record["run"] for record in records if record["type"] == "run"), {})
+        return next((record["run"] for record in self.records if record["type"] == "run"), {})
+
+    @cached_property
+    def strays(self):
+        """The files that the client would upload with this run although they are not of it, links among them."""
+        files = self.file.parent / "files"
+        named = {Path(path) for record in self.records for path in _values(record, "local_path")}
+        named |= {files / path for record in self.records if record["type"] == "files" for path in _values(record, "path")}
+        named |= {path for path in files.rglob("*") if path.is_symlink()}
+        return sorted(str(path) for path in named if path.exists() and not self._owns(path))
+
+    @cached_property
+    def fault(self):
+        """Why it is not uploaded, as a sentence; None if it can be."""
+        if self.strays:
+            return f"its W&B log names {self.strays[0]}, which is not a file of this run"
+        try:
+            read = [self.config, self.epochs]
+            if self.result["status"] == "done":
+                read.append(mirrors.summary(self.result))
+                for name in mirrors.RECORD:
+                    check_file(self.folder / name, mirrors.LARGEST_ARTIFACT)
+        except (UserError, OmegaConfBaseException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            return f"its run folder is damaged ({type(error).__name__}: {' '.join(str(error).split())})"
+        return None
+
+    def _owns(self, path):
+        """Whether a file lies in the run folder or among what the client keeps for uploads, or is what the run folder holds as well."""
+        real = path.resolve()
+        if real.is_relative_to(self.folder.resolve()) or STAGING in real.as_posix():
+            return True
+        copy = self.folder / path.name  # of a run folder that was copied: its log names the files of the first one
+        return copy.is_file() and not copy.is_symlink() and filecmp.cmp(real, copy, shallow=False)
 
     @property
     def result(self):
-        return read_result(self.folder)
+        return read_record(self.folder)
 
     @property
     def config(self):
-        settings = training_config(read_config(self.folder))
+        settings = shown_config(read_config(self.folder))
         return mirrors.config(settings, self.result["job"], self.result["model"])
 
     @property
@@ -63,6 +106,14 @@ class OfflineRun:
         """{epoch: its row of metrics.csv}, without the step, which Lightning counts differently in loggers."""
         rows = read_metrics(self.folder) if (self.folder / METRICS).exists() else []
         return {int(row["epoch"]): {name: value for name, value in row.items() if name != "step"} for row in rows}
+
+
+def _values(node, name):
+    """Every text that has this name, anywhere in plain containers."""
+    for key, child in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        if key == name and isinstance(child, str):
+            yield child
+        yield from _values(child, name)
 
 
 def offline_runs(folder):
@@ -73,7 +124,9 @@ def offline_runs(folder):
     found = {}
     for file in sorted(Path(folder).glob("**/wandb/offline-run-*/run-*.wandb")):
         run_folder = file.parents[2]
-        if (read_result(run_folder) or {}).get("status") in ENDED:
+        if any(part.is_symlink() for part in (file, *file.parents[:3]) if part != Path(folder)):
+            raise UserError(f"{file} lies behind a link, which is not followed.")
+        if (read_record(run_folder) or {}).get("status") in ENDED:
             found[run_folder] = OfflineRun(run_folder, file)
     if not found:
         raise UserError(

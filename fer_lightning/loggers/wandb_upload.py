@@ -7,7 +7,9 @@ import time
 
 from fer_lightning.config.identity import digest
 from fer_lightning.loggers.wandb_offline import connect, differences, mend, offline_runs, opened
+from fer_lightning.process.visible import visible
 from fer_lightning.runs.study_file import LEDGER, read_ledger
+from fer_lightning.safety.untrusted_files import check_file, read_text
 
 # Seconds between two looks at a run: a server may need a while until it returns what it received.
 PATIENCE = (2, 5, 15)
@@ -22,26 +24,28 @@ def upload(folder, entity=None, project=None, patience=PATIENCE):
     """
     runs = offline_runs(folder)
     api = connect()
-    new = [run for run in runs if not run.is_up]
+    new = [run for run in runs if not run.is_up and not run.fault]
     said = _sync(new, entity, project) if new else ""
     places = {run: (entity or run.about.get("entity") or api.default_entity, project or run.about.get("project")) for run in runs}
-    first = _check(api, {run: place for run, place in places.items() if run.is_up}, patience)
+    first = _check(api, {run: place for run, place in places.items() if run.is_up and not run.fault}, patience)
     incomplete = {run: places[run] for run, found in first.items() if found and ("run" not in dict(found))}
     for run, place in incomplete.items():
         mend(*place, run, dict(first[run]))
     last = first | _check(api, incomplete, patience)
     missing = 0
     for run in runs:
-        if run.is_up:
+        if run.fault:
+            wrong = f"not uploaded: {run.fault}"
+        elif run.is_up:
             wrong = "; ".join(sentence for _, sentence in last[run])
         else:
             wrong = "not uploaded: " + (" ".join(line for line in said.splitlines() if run.id in line) or said)
         done = ("uploaded" if run in new else "up before") + (" and mended" if run in incomplete else "")
-        print(f"{run.folder.name}  {run.id}  {wrong or f'{done}, all there'}")
+        print(visible(f"{run.folder.name}  {run.id}  {wrong or f'{done}, all there'}"))
         missing += bool(wrong)
     for study, place in {run.folder.parent: place for run, place in places.items()}.items():
         if all((study / name).exists() for name in (LEDGER, "report.md")):
-            print(f"report of {study.name}  {_push_report(study, *place)}")
+            print(visible(f"report of {study.name}  {_push_report(study, *place)}"))
     print(f"{len(runs) - missing} of {len(runs)} runs are on {api.settings['base_url']} as they are in their folders.")
     return missing
 
@@ -50,7 +54,7 @@ def _sync(runs, entity, project):
     """Let the client upload runs. Returns what it printed."""
     where = [*(["--entity", entity] if entity else []), *(["--project", project] if project else [])]
     command = [sys.executable, "-m", "wandb", "sync", *where, *(str(run.file.parent) for run in runs)]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"WANDB_MODE": "online"})
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", env=os.environ | {"WANDB_MODE": "online"})
     return (done.stdout + done.stderr).strip()
 
 
@@ -72,11 +76,12 @@ def _push_report(study, entity, project):
     ledger = read_ledger(study)
     name = ledger["study"]["name"]
     id = f"report-{digest({'name': name, **ledger['base']})}"
-    notes = (study / "report.md").read_text()
+    notes = read_text(study / "report.md")
     with opened(entity, project, id=id, resume="allow", name=f"report of {name}", group=name, job_type="report", notes=notes) as run:
         report = wandb.Artifact(run.id, type="study-report")
         for file in REPORT:
             if (study / file).exists():
+                check_file(study / file)
                 report.add_file(str(study / file), policy="immutable", skip_cache=True)
         run.log_artifact(report)
         return run.url

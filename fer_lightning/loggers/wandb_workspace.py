@@ -23,10 +23,13 @@ def board(folder, entity="", project=""):
     except ImportError as error:
         raise UserError("A board needs the package wandb-workspaces: pip install 'fer_lightning[wandb]'.") from error
 
-    ledger, runs = _read(folder)
+    try:
+        ledger, runs = _read(folder)
+        scores = dict.fromkeys(key for run in runs for key in summary(read_result(run)))
+        history = dict.fromkeys(key for run in runs for key in read_metrics(run)[0])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UserError(f"A run in {folder} is damaged ({type(error).__name__}: {' '.join(str(error).split())}).") from error
     name = ledger["study"]["name"]
-    scores = dict.fromkeys(key for run in runs for key in summary(read_result(run)))
-    history = dict.fromkeys(key for run in runs for key in read_metrics(run)[0])
     axes = [axis for axis in ledger["axes"] if axis != "seed"]
     ranking = ["best/val_accuracy", *(f"test/{score.name}" for score in ranked())]
 

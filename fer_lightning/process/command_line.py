@@ -12,6 +12,8 @@ import sys
 from contextlib import contextmanager
 
 from fer_lightning.process.errors import UserError
+from fer_lightning.process.home import ensure_home
+from fer_lightning.process.visible import visible
 
 FAILED = 1
 INTERRUPTED = 130
@@ -52,6 +54,7 @@ def exit_code(work):
     """Do the work of a command. Returns its exit code: an error that the user can mend is one sentence on stderr and 1."""
     try:
         with silent_pipe():
+            ensure_home()
             return work()
     except UserError as error:
         print(error, file=sys.stderr)
@@ -59,7 +62,7 @@ def exit_code(work):
         # Of a file that the user named, or of a disk. Without a file name the fault is in this program.
         if error.filename is None:
             raise
-        print(f"{error.filename}: {error.strerror}.", file=sys.stderr)
+        print(visible(f"{error.filename}: {error.strerror}."), file=sys.stderr)
     except KeyboardInterrupt:
         return INTERRUPTED
     return FAILED

@@ -2,9 +2,14 @@
 
 import difflib
 
+from fer_lightning.process.visible import visible
+
 
 class UserError(Exception):
     """A wrong input. The command prints the message, without a stack trace, and exits with 1."""
+
+    def __str__(self):
+        return visible(super().__str__())
 
 
 class ConfigError(UserError):

@@ -1,18 +1,26 @@
-"""Files that are written completely or not at all: to a temporary file beside the target, which then replaces it."""
+"""Files that are written completely or not at all: to a temporary file beside the target, which then replaces it.
+
+Nothing is written through a link. A temporary file is called `.NAME.<32 hex digits>.tmp`: nobody can guess it and put a link there, and
+what a killed process leaves can be told by `TEMPORARY`.
+"""
 
 import os
+import re
 from contextlib import contextmanager, suppress
 from uuid import uuid4
 
 from fer_lightning.process.errors import UserError
+
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
 
 @contextmanager
 def replacing(path):
     """A temporary path to write to. At the end of the block it replaces `path`; if writing fails, it is removed."""
     # No process id: two containers that share a folder can have the same.
-    part = path.with_name(f".{path.name}.{uuid4().hex}")
+    part = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, 0o666))
         yield part
         os.replace(part, path)
     except BaseException as error:
@@ -25,10 +33,17 @@ def replacing(path):
 
 def replace_file(path, text):
     """Write a text file so that a reader, or a crash, sees the old one or the new one, never a part."""
-    with replacing(path) as part, open(part, "w") as file:
+    with replacing(path) as part, open(part, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+
+
+def make_folder(path):
+    """Make a folder of ours below one that may come from anyone. UserError if a link is in its place, through which files would go."""
+    if path.is_symlink():
+        raise UserError(f"{path} is a link, which is not followed: remove it.")
+    path.mkdir(parents=True, exist_ok=True)
 
 
 def check_writable(path):

@@ -2,13 +2,24 @@
 
 from rich.console import Console
 from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Table
+
+from fer_lightning.process.visible import visible
+
+
+class _Console(Console):
+    """Writes control characters in texts out; its own are no texts."""
+
+    def render(self, renderable, options=None):
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
 
 
 def console():
     """A console as wide as the terminal; a log file gets 160 columns, because rich would take 80 and cut the tables."""
-    screen = Console()
-    return screen if screen.is_terminal else Console(width=160)
+    screen = _Console()
+    return screen if screen.is_terminal else _Console(width=160)
 
 
 def as_table(frame, right):

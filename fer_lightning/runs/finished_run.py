@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from omegaconf.errors import OmegaConfBaseException
 
-from fer_lightning.config.identity import training_config
+from fer_lightning.config.identity import shown_config
 from fer_lightning.process.errors import UserError
 from fer_lightning.runs.config_files import CONFIG, read_config
 from fer_lightning.runs.layout import METRICS, PREDICTIONS, RESULT, run_folders
@@ -43,9 +43,9 @@ class Run:
         if not (self.folder / CONFIG).exists():
             return None
         try:
-            return training_config(read_config(self.folder))
+            return shown_config(read_config(self.folder))
         except (OmegaConfBaseException, AttributeError) as error:
-            raise UserError(f"{self.folder / CONFIG} cannot be read: {error}") from error
+            raise UserError(f"{self.folder / CONFIG} cannot be read: {' '.join(str(error).split())}") from error
 
     def epochs(self):
         """How many epochs it trained; None if it has no metrics.csv, as an ensemble."""

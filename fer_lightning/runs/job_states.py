@@ -18,6 +18,8 @@ SILENT_EPOCHS = 5
 SILENT_S = 600
 # Before the first row: data are read, weights may be fetched, and the time of an epoch is not known.
 SILENT_START_S = 3600
+# The time of a file from a stranger's archive may be any; a datetime ends with the year 9999.
+LATEST = datetime(9990, 1, 1).timestamp()
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def _life(environment, *, started, seen, epoch_s, now):
 
 def _silence(environment, quiet_s, epoch_s):
     """Why a job that is recorded as running has probably stopped; None for a job that shows signs of life."""
-    here = "pid" in environment and environment.get("host") == socket.gethostname()
+    here = type(environment.get("pid")) is int and environment.get("host") == socket.gethostname()
     if here and not _lives(environment["pid"]):
         return f"its process ({environment['pid']}) is gone"
     if epoch_s is None:
@@ -149,7 +151,7 @@ def _silence(environment, quiet_s, epoch_s):
 def _lives(pid):
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # no process has so large a number
         return False
     except PermissionError:
         pass  # it is another user's
@@ -194,7 +196,7 @@ def _is_study(folder):
 
 
 def _folders(folder):
-    return sorted(path for path in folder.iterdir() if path.is_dir())
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
 
 
 def _changed(path):
@@ -206,4 +208,4 @@ def _changed(path):
 
 
 def _time(seconds):
-    return datetime.fromtimestamp(seconds).astimezone()
+    return datetime.fromtimestamp(min(max(0, seconds), LATEST)).astimezone()

@@ -14,7 +14,9 @@ A study folder holds the run folders of its jobs and study.json (study_file.py).
 import shutil
 from pathlib import Path
 
+from fer_lightning.process.errors import UserError
 from fer_lightning.process.first_process import first_only
+from fer_lightning.safety.untrusted_files import links_in
 
 RESULT = "result.json"
 METRICS = "metrics.csv"
@@ -29,8 +31,16 @@ def checkpoints_of(folder):
 
 
 def run_folders(folder):
-    """The run folders directly below a folder, such as those of a study."""
-    return sorted(path.parent for path in Path(folder).glob(f"*/{RESULT}"))
+    """The run folders directly below a folder, such as those of a study. Links are left out: they may lead anywhere."""
+    return sorted(path.parent for path in Path(folder).glob(f"*/{RESULT}") if not path.parent.is_symlink())
+
+
+def refuse_links(folder):
+    """UserError for a link in a study or run folder in which a job is about to write and delete: it may lead anywhere."""
+    folder = Path(folder)
+    for place in (folder, folder / ".hydra", checkpoints_of(folder)):
+        if links := links_in(place):
+            raise UserError(f"{links[0]} is a link, which is not followed: remove it, or choose another folder.")
 
 
 @first_only

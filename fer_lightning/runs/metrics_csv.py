@@ -21,9 +21,9 @@ def append_metrics(folder, row):
     path = Path(folder) / METRICS
     names, new = list(row), not (path.exists() and path.stat().st_size)
     if not new:
-        with open(path, newline="") as file:
+        with open(path, newline="", encoding="utf-8") as file:
             names = next(csv.reader(file))
-    with open(path, "a", newline="") as file:
+    with open(path, "a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names, restval="", extrasaction="ignore")
         if new:
             writer.writeheader()
@@ -35,7 +35,7 @@ def cut_metrics(folder, epochs):
     """Keep the first so many epochs of metrics.csv: a run resumed from a checkpoint writes the later ones again."""
     path = Path(folder) / METRICS
     if path.exists():
-        with open(path, newline="") as file:
+        with open(path, newline="", encoding="utf-8") as file:
             lines = file.readlines()
         replace_file(path, "".join(lines[: 1 + epochs]))
 

@@ -12,6 +12,8 @@ from fer_lightning.process.terminal import console
 from fer_lightning.runs.job_states import is_run
 from fer_lightning.runs.study_progress import best_cell, counts, is_over, read_studies, time_left
 
+LONGEST_S = 1e10
+
 STYLES = {"done": "green", "running": "cyan", "silent": "yellow", "unreadable": "red", "failed": "red", "interrupted": "yellow"}
 
 
@@ -105,4 +107,4 @@ def _moment(time):
 
 
 def _clock(seconds):
-    return str(timedelta(seconds=round(seconds)))
+    return str(timedelta(seconds=round(seconds))) if seconds < LONGEST_S else "centuries"  # by the files of a stranger

@@ -50,6 +50,9 @@ def read_ledger(folder):
         ledger = read_json(path)
         check_shape(ledger, SHAPE)
         ledger["jobs"], ledger["axes"]
+        images = (ledger.get("study") or {}).get("images")
+        if images is not None and images < 1:
+            raise ValueError(f"study.images is {images}")
         return with_defaults(ledger)
     except FileNotFoundError:
         return None

@@ -7,6 +7,7 @@ checked by where it is defined, because `torch.nn.modules.module.torch.load` als
 import inspect
 import os
 import pkgutil
+import re
 import sys
 from functools import cache
 from importlib import import_module
@@ -16,17 +17,30 @@ from hydra.utils import get_object
 from fer_lightning import __version__
 from fer_lightning.process.errors import ConfigError
 
-# Of our own modules, those that hold what a config builds. Functions of the others write files.
-OWN = tuple(
-    f"fer_lightning.{name}"
-    for name in (
-        *("data.fer2013", "data.protocols", "data.synthetic", "loggers.mirrors", "model.backbones", "model.losses"),
-        *("optim", "transforms.augment", "transforms.views"),
-    )
-)
-# Of other packages, those whose classes do only what is configured. Their functions are not allowed: torch.hub and serialization are near.
-CLASSES = ("torch.nn", "torch.optim", "lightning.pytorch.strategies", "lightning.pytorch.plugins", "lightning.fabric.plugins")
+# What may stand at each place of a config (* is one word, ** any): modules, whose public classes and functions may be named, or single
+# functions. Of other packages only classes that do what is configured: beside their functions lie torch.hub and serialization.
 TRAINER = "lightning.Trainer"
+CLASSES = ("torch.nn", "torch.optim", "lightning.pytorch.strategies", "lightning.pytorch.plugins", "lightning.fabric.plugins")
+_OPTIM = ("fer_lightning.optim", "torch.optim")
+PLACES = {
+    "data": ("fer_lightning.data.fer2013.read", "fer_lightning.data.synthetic.draw"),
+    "protocol": ("fer_lightning.data.protocols",),
+    "augment": ("fer_lightning.transforms.augment",),
+    "evaluation": ("fer_lightning.transforms.views",),
+    "backbone": ("fer_lightning.model.backbones",),
+    "backbone.**": ("torch.nn",),
+    "head.**": ("torch.nn",),
+    "loss": ("fer_lightning.model.losses",),
+    **dict.fromkeys(("optimizer", "scheduler", "phases.*.optimizer", "phases.*.scheduler"), _OPTIM),
+    "trainer": (TRAINER,),
+    "trainer.**": CLASSES[2:],
+    "logger.*": tuple(f"fer_lightning.loggers.mirrors.{name}" for name in ("wandb", "tensorboard", "mlflow")),
+}
+# Of our own modules, those that hold what a config builds. Functions of the others write files.
+OWN = (
+    *(f"fer_lightning.{name}" for name in ("data.fer2013", "data.protocols", "data.synthetic", "loggers.mirrors", "model.backbones")),
+    *(f"fer_lightning.{name}" for name in ("model.losses", "optim", "transforms.augment", "transforms.views")),
+)
 
 # Names of the user's own packages: my_backbones,other. Read once, at the start, so that a config cannot set it (hydra.job.env_set).
 VARIABLE = "FER_LIGHTNING_PACKAGES"
@@ -38,14 +52,15 @@ WHITELIST = (*(f"{name}.*" for name in (*OWN, *CLASSES, *USERS)), TRAINER, *RESO
 
 
 def find_target(key, name):
-    """The class or function that `name` leads to. ConfigError if a config may not name it, or if there is none."""
-    if not (name == TRAINER or _within(name, (*OWN, *CLASSES, *USERS))):
+    """The class or function that `name` leads to. ConfigError if the config may not name it at `key`, or if there is none."""
+    places = (*USERS, *(module for place, modules in PLACES.items() if _matches(key, place) for module in modules))
+    if not (isinstance(name, str) and _within(name, places)):
         raise ConfigError(_refusal(key, name))
     try:
         found = get_object(name)
     except Exception as error:
         raise ConfigError(f"{key}._target_={name} cannot be imported: {error}") from error
-    if not (name == TRAINER or _is_allowed(found)):
+    if not (name == TRAINER or (_is_allowed(found) and _within(f"{found.__module__}.{found.__qualname__}", places))):
         raise ConfigError(_refusal(key, name))
     return found
 
@@ -60,8 +75,13 @@ def own_names():
     return {c.__name__: f"{c.__module__}.{c.__name__}" for c in defined if _is_allowed(c)}
 
 
+def _matches(key, place):
+    pattern = re.escape(place).replace(r"\*\*", ".+").replace(r"\*", "[^.]+")
+    return re.fullmatch(pattern, key) is not None
+
+
 def _within(name, places):
-    return isinstance(name, str) and any(name.startswith(f"{place}.") for place in places)
+    return any(name == place or name.startswith(f"{place}.") for place in places)
 
 
 def _is_allowed(found):
@@ -71,17 +91,20 @@ def _is_allowed(found):
     # A class can claim any module as its own, so it must also be found there.
     if getattr(sys.modules.get(found.__module__), found.__qualname__, None) is not found:
         return False
-    place = f"{found.__module__}."
-    return _within(place, (*OWN, *USERS)) or (inspect.isclass(found) and _within(place, CLASSES))
+    return _within(found.__module__, (*OWN, *USERS)) or (inspect.isclass(found) and _within(found.__module__, CLASSES))
 
 
 def _refusal(key, name):
+    refused = f"{key}._target_={name} is refused: "
+    homes = [place for place, modules in PLACES.items() if isinstance(name, str) and _within(name, modules)]
+    if homes and not any(_matches(key, home) for home in homes):
+        return f"{refused}a config may name it only at {' or '.join(homes)}."
     if isinstance(name, str) and name.startswith("fer_lightning."):
         return (
-            f"{key}._target_={name} is refused: fer_lightning {__version__} builds nothing of this name from a config, only what these "
-            f"modules define: {', '.join(OWN)}."
+            f"{refused}fer_lightning {__version__} builds nothing of this name from a config, only what these modules define: "
+            f"{', '.join(OWN)}."
         )
     return (
-        f"{key}._target_={name} is refused: a config may name classes of torch.nn and torch.optim, Lightning's Trainer, strategies and "
-        f"plugins, and what fer_lightning builds from configs. For your own package, set {VARIABLE}=NAME in the environment."
+        f"{refused}a config may name classes of torch.nn and torch.optim, Lightning's Trainer, strategies and plugins, and what "
+        f"fer_lightning builds from configs. For your own package, set {VARIABLE}=NAME in the environment."
     )

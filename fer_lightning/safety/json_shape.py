@@ -27,6 +27,7 @@ class Square:
 
 # Far above every measured value, and sums of such numbers stay finite.
 LARGEST = 1e100
+LARGEST_INTEGER = 2**53  # the last one up to which all are exact as floats
 
 
 def check_shape(value, shape, where=""):
@@ -51,6 +52,8 @@ def check_shape(value, shape, where=""):
                 check_shape(child, shape.get(name, NUMBER), f"{where}.{name}")
     elif value is not None or not isinstance(shape, (Each, Square, dict)):
         _check_kind(value, shape, where)
+        if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+            raise ValueError(f"{where.lstrip('.')} is an integer of {len(str(abs(value)))} digits")
         if isinstance(value, (int, float)) and not -LARGEST < value < LARGEST:  # NaN too
             raise ValueError(f"{where.lstrip('.')} is {float('nan') if value != value else inf if value > 0 else -inf}")
 

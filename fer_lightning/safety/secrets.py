@@ -1,16 +1,28 @@
-"""Keys and passwords stay in the environment: a config that would save one is refused, a text that contains one is masked."""
+"""Keys and passwords stay in the environment: a config that would save one is refused, a text that contains one is masked.
+
+Importing this guards OmegaConf's resolver oc.env, the only way from a config to the environment. However a reference is written, nested,
+escaped or put together, no secret is read by it; and while the environment is hidden, nothing is.
+"""
 
 import logging
 import os
 import re
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+
+from omegaconf import OmegaConf
+from omegaconf.errors import GrammarParseError
+from omegaconf.grammar_parser import OmegaConfGrammarParser, parse
+from omegaconf.resolvers import oc
 
 from fer_lightning.process.errors import ConfigError
+from fer_lightning.process.visible import visible
 
-# The endings of such variables' names: WANDB_API_KEY, HF_TOKEN, MLFLOW_TRACKING_PASSWORD.
-SECRET = r"(?:\w*_)?(?:API)?(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)"
-NAME = re.compile(SECRET, re.IGNORECASE)
-REFERENCE = re.compile(rf"oc\.env:\s*['\"]?({SECRET})\b", re.IGNORECASE)
+# Words in the names of variables that hold secrets: WANDB_API_KEY, AWS_ACCESS_KEY_ID, PGPASSWORD, MYSQL_PWD (but not PWD), SENTRY_DSN.
+NAME = re.compile(
+    r"KEYS?$|(^|_)KEYS?_|TOKEN(?!IZ)|SECRET|PASSW|PASSPHRASE|CREDENTIAL|COOKIE|WEBHOOK|(^|_)(PASS|PAT|AUTH|JWT|DSN)($|_)|_PWD$",
+    re.IGNORECASE,
+)
 LOGIN = re.compile(r"(\w+://)[^\s/@'\"]*:[^\s/@'\"]*@")
 
 MASK = "***"
@@ -18,20 +30,44 @@ MASK = "***"
 # Shorter values, such as `1` or `true`, occur in every text.
 SHORTEST = 8
 
+_hidden = ContextVar("hidden", default=False)
+
+
+@contextmanager
+def environment_hidden():
+    """In this block every value that a config takes from the environment is masked."""
+    token = _hidden.set(True)
+    try:
+        yield
+    finally:
+        _hidden.reset(token)
+
+
+def _environment(name, *default):
+    """The resolver oc.env."""
+    if NAME.search(str(name)):
+        raise ConfigError(f"a reference reads {name}. Keys and passwords stay in the environment.")
+    return MASK if _hidden.get() else oc.env(name, *default)
+
+
+OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
+
 
 def check_secrets(node, key=""):
     """Raise ConfigError if a config, as plain containers with its references, names a secret: configs and overrides are saved."""
     if isinstance(node, dict):
         for name, child in node.items():
-            if key == "hydra.job.env_set" and NAME.fullmatch(name):
+            if key == "hydra.job.env_set" and NAME.search(name):
                 raise ConfigError(f"{key}.{name}: it would be saved with the config. Set {name} in the environment.")
             check_secrets(child, f"{key}.{name}".lstrip("."))
     elif isinstance(node, list):
         for place, child in enumerate(node):
             check_secrets(child, f"{key}.{place}")
     elif isinstance(node, str):
-        if found := REFERENCE.search(node):
-            raise ConfigError(f"{key} refers to {found[1]}, which would be saved with the config. Leave it in the environment.")
+        for name in _variables(key, node):
+            if name is None or NAME.search(name):
+                what = "a variable that another reference names" if name is None else name
+                raise ConfigError(f"{key} refers to {what}, which would be saved with the config. Leave it in the environment.")
         if found := LOGIN.search(node):
             raise ConfigError(
                 f"{key} holds a password ({_without_logins(found[0])}), which would be saved with the config. "
@@ -39,10 +75,30 @@ def check_secrets(node, key=""):
             )
 
 
+def _variables(key, text):
+    """The variables that the references in a text read; None for one whose name, or whose resolver, is known only when it is resolved."""
+    if "${" not in text:
+        return
+    try:
+        nodes = [parse(text)]
+    except GrammarParseError as error:
+        raise ConfigError(f"{key}: {text!r} is no reference: {' '.join(str(error).split())}.") from error
+    while nodes:
+        node = nodes.pop()
+        nodes += getattr(node, "children", None) or ()
+        if isinstance(node, OmegaConfGrammarParser.InterpolationResolverContext):
+            resolver, arguments = node.resolverName().getText(), node.sequence()
+            name = arguments.element(0).getText().strip(" '\"") if arguments and arguments.element(0) else ""
+            if "${" in resolver or (resolver == "oc.env" and "${" in name):
+                yield None
+            elif resolver == "oc.env":
+                yield name
+
+
 def mask(text):
     """A text without the values of the environment's secrets and without the logins of URLs."""
     for name, value in os.environ.items():
-        if len(value) >= SHORTEST and NAME.fullmatch(name):
+        if len(value) >= SHORTEST and NAME.search(name):
             text = text.replace(value, MASK)
     return _without_logins(text)
 
@@ -60,7 +116,7 @@ def mask_logs():
     def masked(*args, **kwargs):
         record = make(*args, **kwargs)
         with suppress(TypeError, ValueError):  # logging itself reports a message that does not fit its arguments
-            record.msg, record.args = mask(record.getMessage()), ()
+            record.msg, record.args = visible(mask(record.getMessage())), ()
         return record
 
     masked.masks = True

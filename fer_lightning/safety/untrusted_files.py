@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 import yaml
 
+from fer_lightning.process.visible import visible
+
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # eight times faster, if PyYAML was built with it
 
 # A result.json has 10 KB, a config 5, a study.json of 1,000 jobs 200, metrics.csv 1 per epoch.
@@ -34,6 +36,18 @@ def check_file(path, largest=LARGEST):
         raise ValueError(f"it has {about.st_size:,} bytes, more than {largest:,}")
 
 
+def check_own(path):
+    """The path of a file in a folder of a run's own, such as .hydra/config.yaml. ValueError if the folder or the file is a link."""
+    if os.path.islink(os.path.dirname(path)) or os.path.islink(path):
+        raise ValueError("it is, or lies behind, a link, which is not followed")
+    return path
+
+
+def links_in(folder):
+    """The links directly in a folder, in the order of their names."""
+    return sorted(entry.path for entry in os.scandir(folder) if entry.is_symlink()) if os.path.isdir(folder) else []
+
+
 def read_text(path, largest=LARGEST):
     check_file(path, largest)
     with open(path, encoding="utf-8") as file:
@@ -42,7 +56,7 @@ def read_text(path, largest=LARGEST):
 
 def read_json(path):
     try:
-        return json.loads(read_text(path))
+        return _visible(json.loads(read_text(path)))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
@@ -58,13 +72,22 @@ def read_yaml(path):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > DEEPEST:
                 raise ValueError("it is nested too deeply")
-        return yaml.load(text, Loader=LOADER)
+        return _visible(yaml.load(text, Loader=LOADER))
     except ValueError:
         raise
     except Exception as error:  # some constructors of PyYAML raise TypeError and others
         if "nesting depth" in str(error):  # its own limit, from 6.0.4
             raise ValueError("it is nested too deeply") from None
         raise ValueError(" ".join(str(error).split())) from error
+
+
+def _visible(node):
+    """Plain containers with the control characters of their texts written out: they are shown on screens and in reports."""
+    if isinstance(node, dict):
+        return {_visible(name): _visible(child) for name, child in node.items()}
+    if isinstance(node, list):
+        return [_visible(child) for child in node]
+    return visible(node) if isinstance(node, str) else node
 
 
 def read_parquet(path, choose, most_rows):

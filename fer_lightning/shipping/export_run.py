@@ -4,8 +4,8 @@ import time
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 
+from fer_lightning.config.targets import build
 from fer_lightning.data.faces import CLASSES, SIZE
 from fer_lightning.data.twins import image_ids, without_twin
 from fer_lightning.process.errors import DataError, UserError
@@ -36,7 +36,7 @@ def export(run, folder, int8=True):
         if int8:
             raise DataError(f"{error} Without the data, export with --no-int8.") from error
         (cfg, module), faces = restore_module(run), None
-    network = WholeNetwork(module.backbone, module.head, instantiate(cfg.evaluation))
+    network = WholeNetwork(module.backbone, module.head, build(cfg.evaluation, "evaluation"))
     folder.mkdir(parents=True, exist_ok=True)
     result = read_result(run)
     about = {"classes": ",".join(CLASSES), "made_by": f"fer_lightning {result['environment'].get('fer_lightning')}"}

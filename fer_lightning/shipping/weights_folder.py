@@ -2,17 +2,16 @@
 
 from pathlib import Path
 
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from fer_lightning.config.targets import check_targets
+from fer_lightning.config.targets import build, check_targets
 from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import replace_file, replacing
 from fer_lightning.safety.untrusted_files import read_yaml
 from fer_lightning.shipping.whole_network import WholeNetwork
-from fer_lightning.training.build import build_network
+from fer_lightning.training.build import build_net
 
 WEIGHTS, NETWORK = "model.safetensors", "network.yaml"
 # The rest of a config is about training, and holds the paths of whoever trained it.
@@ -33,7 +32,7 @@ def read_weights(folder):
     try:
         cfg = OmegaConf.create(read_yaml(folder / NETWORK))
         check_targets(cfg)
-        network = WholeNetwork(*build_network(cfg), instantiate(cfg.evaluation))
+        network = WholeNetwork(*build_net(cfg), build(cfg.evaluation, "evaluation"))
         network.load_state_dict(load_file(folder / WEIGHTS))
     except OSError as error:
         raise UserError(f"{folder} holds no exported network: {error.filename or WEIGHTS} is missing.") from error

@@ -13,11 +13,12 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from fer_lightning.config.cell_names import level_text
-from fer_lightning.config.hydra_limits import check_run, check_sweep
+from fer_lightning.config.hydra_limits import check_run, check_sweep, settle_plugins
 from fer_lightning.config.identity import digest, training_config
 from fer_lightning.config.registered_analysis import registered
 from fer_lightning.config.targets import check_targets
 from fer_lightning.process.errors import ConfigError, UserError
+from fer_lightning.runs.layout import refuse_links
 from fer_lightning.runs.study_file import LEDGER, read_ledger, write_ledger
 from fer_lightning.safety.secrets import check_secrets
 from fer_lightning.sweep.announcement import BEHIND, Sweep, announce
@@ -39,6 +40,7 @@ class StudyCallback(Callback):
         with _stopping():
             check_secrets(OmegaConf.to_container(config, resolve=False))
             check_run(config)
+            refuse_links(config.hydra.run.dir)  # before Hydra opens the log there
             refuse_merged_options(config.hydra.overrides.task)
             check_targets(without_hydra(config))
 
@@ -49,9 +51,9 @@ class StudyCallback(Callback):
 
 def begin(config):
     """Check all that can be checked before the first job, announce the sweep, and write study.json."""
+    check_secrets(OmegaConf.to_container(config, resolve=False))  # first: whoever reads an override resolves it
     _check_installed(config.hydra.runtime.choices)
     axes, jobs = span(config.hydra.sweeper, config.hydra.overrides.task)
-    check_secrets(OmegaConf.to_container(config, resolve=False))
     settings = without_hydra(config)
     check_targets(settings)
     registered(OmegaConf.to_container(config.study))
@@ -64,6 +66,9 @@ def begin(config):
     shares = any(axis.split(".")[0] in BEHIND for axis in axes)
     folder = announce(config, Sweep(name, axes, jobs=len(jobs) if jobs else None, shares=shares, started=time.time()))
     check_sweep(config, jobs)
+    for place in (folder, *folder.glob("*/")):
+        refuse_links(place)
+    settle_plugins(config)
     about = {"name": name, **OmegaConf.to_container(config.study)}
     del about["rerun"]
     shipped = as_shipped(name, config.hydra.overrides.task) if about["published"] else {}

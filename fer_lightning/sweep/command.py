@@ -15,7 +15,9 @@ from fer_lightning.config.groups import CONF
 from fer_lightning.config.hydra_limits import check_arguments
 from fer_lightning.process.command_line import silent_pipe
 from fer_lightning.process.errors import UserError
+from fer_lightning.process.home import ensure_home
 from fer_lightning.process.signals import Interrupted, listening
+from fer_lightning.process.visible import visible
 from fer_lightning.safety.allowed_targets import WHITELIST
 from fer_lightning.sweep.announcement import SHARED, current_sweep, withdraw
 from fer_lightning.sweep.job import run_job
@@ -26,6 +28,7 @@ FULL_ERROR = "HYDRA_FULL_ERROR"
 
 def main():
     """Compose, sweep, train, report. Exit codes: 0 all done, 1 something failed, 130 Ctrl-C, 143 SIGTERM."""
+    ensure_home()
     before = os.environ.get(FULL_ERROR, "")
     # Makes Hydra raise its errors instead of printing them, so that they can be explained here.
     os.environ[FULL_ERROR] = "1"
@@ -47,7 +50,7 @@ def main():
             raise
         if lost_job(error):
             _show_rest()
-        sys.exit(sentence)
+        sys.exit(visible(sentence))
     finally:
         withdraw()
         os.environ[FULL_ERROR] = before

@@ -13,12 +13,14 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from fer_lightning.config import guarded_loading  # noqa: F401  (in whatever process this job is)
 from fer_lightning.config.error_messages import explain, root_cause
 from fer_lightning.config.identity import job_id
 from fer_lightning.process.errors import ConfigError, DataError, UserError
 from fer_lightning.process.signals import Interrupted, deferred, listening
+from fer_lightning.process.visible import visible
 from fer_lightning.runs.config_files import write_config
-from fer_lightning.runs.layout import RESULT, drop_unfinished
+from fer_lightning.runs.layout import RESULT, drop_unfinished, refuse_links
 from fer_lightning.runs.result import now, read_result, write_result
 from fer_lightning.runs.study_file import LEDGER
 from fer_lightning.safety.secrets import mask_logs
@@ -84,13 +86,14 @@ def _check(cfg, folder, overrides, sweep):
     if sweep is None and study != "adhoc":
         sys.exit(f"study={study} is a grid of jobs: add --multirun (or -m) to run them.")
     try:
+        refuse_links(folder)
         refuse_merged_options(overrides)
         for key, value, known in (("on_error", cfg.on_error, ON_ERROR), ("study.rerun", cfg.study.rerun, RERUN)):
             if value not in known:
                 raise ConfigError(f"{key}={value}: choose {' or '.join(known)}.")
         if cfg.threads != "auto" and (not isinstance(cfg.threads, int) or not 1 <= cfg.threads <= MOST_THREADS):
             raise ConfigError(f"threads={cfg.threads}: give auto, or a whole number from 1 to {MOST_THREADS}.")
-    except ConfigError as error:
+    except UserError as error:
         sys.exit(str(error))
 
 
@@ -170,7 +173,7 @@ def _train(cfg, folder, description, sweep):
             raise
         # No job of a sweep can run on bad data. After any other failure the next job may still succeed.
         if sweep is None or isinstance(root_cause(error), DataError):
-            sys.exit(sentence)
+            sys.exit(visible(sentence))
         log.error("failed: %s", sentence or traceback.format_exc())
 
 

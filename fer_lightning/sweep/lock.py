@@ -53,7 +53,7 @@ def is_locked(folder):
 
 def leave_to_others(folder, key):
     """Note that this sweep has left a run folder to another process. key: distinguishes the sweep from others of the study."""
-    with open(_left(folder.parent, key), "a") as file:
+    with open(_left(folder.parent, key), "a", encoding="utf-8") as file:
         file.write(f"{folder.name}\n")
 
 
@@ -62,7 +62,7 @@ def wait_for_others(study, key):
     path = _left(study, key)
     if not path.exists():
         return False
-    names = path.read_text().split()
+    names = path.read_text("utf-8").split()
     path.unlink()
     print(f"waiting for jobs that other processes run: {', '.join(names)}", flush=True)
     while any(is_locked(study / name) for name in names):

@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from fer_lightning.config import schema  # noqa: F401  (stores the schema)
+from fer_lightning.config import guarded_loading, schema  # noqa: F401  (check what Hydra loads; store the schema)
 from fer_lightning.config.groups import CONF
-from fer_lightning.config.targets import check_targets
+from fer_lightning.config.hydra_limits import check_arguments
+from fer_lightning.config.targets import build, check_targets
 from fer_lightning.data.faces import SIZE
 from fer_lightning.data.published_copy import OFFICIAL_COUNTS
 from fer_lightning.model.description import describe
@@ -47,6 +47,7 @@ class Cost(NamedTuple):
 def plan(overrides):
     """The jobs that --multirun with these overrides would run, as {name: config}; every config is composed and checked."""
     jobs = {}
+    check_arguments(overrides)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         fixed = [override.input_line for override in parse(overrides) if not override.is_sweep_override()]
         axes, lists = span(compose("config", fixed, return_hydra_config=True).hydra.sweeper, overrides)
@@ -78,7 +79,7 @@ def estimates(jobs, images):
 
 def seconds(cfg, costs, images, computed):
     """The seconds of a job with so many training images. costs: the Cost of each phase; computed: the features that other jobs computed."""
-    augment = instantiate(cfg.augment)
+    augment = build(cfg.augment, "augment")
     places, mirrored = KINDS.get(augment.crops, (1, False))
     limit = cfg.trainer.get("limit_train_batches")
     if limit is not None:

@@ -2,11 +2,11 @@
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from fer_lightning.config.targets import build, plain
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.model.head import make_head
 from fer_lightning.model.losses import prior_bias
@@ -24,18 +24,18 @@ CONTRACT = (
 )
 
 
-def build_network(cfg):
-    """(backbone, head) of a config. ConfigError for a backbone that does not keep the contract."""
-    backbone = instantiate({key: value for key, value in cfg.backbone.items() if key != "freeze"})
+def build_net(cfg):
+    """(backbone, head) of a config."""
+    backbone = build({key: value for key, value in plain(cfg.backbone).items() if key != "freeze"}, "backbone")
     lacking = [name for name in ("num_features", "input_spec") if not hasattr(backbone, name)]
     if lacking:
         raise ConfigError(f"backbone._target_={cfg.backbone._target_} has no {' and no '.join(lacking)}. {CONTRACT}")
-    return backbone, make_head(backbone.num_features, len(CLASSES), **instantiate(cfg.head))
+    return backbone, make_head(backbone.num_features, len(CLASSES), **build(cfg.head, "head"))
 
 
 def build_module(cfg, class_counts):
     """The FERModule of a config. class_counts: training images per class, (7,). ConfigError for sizes that cannot be."""
-    backbone, head = build_network(cfg)
+    backbone, head = build_net(cfg)
     if cfg.prior_bias:
         head[-1].bias.data.copy_(prior_bias(class_counts))
     if cfg.backbone.get("input_size") is not None:
@@ -45,9 +45,9 @@ def build_module(cfg, class_counts):
     return FERModule(
         backbone,
         head,
-        instantiate(cfg.loss)(class_counts),
-        augment=instantiate(cfg.augment),
-        views=instantiate(cfg.evaluation).single,
+        build(cfg.loss, "loss")(class_counts),
+        augment=build(cfg.augment, "augment"),
+        views=build(cfg.evaluation, "evaluation").single,
         channels_last=cfg.channels_last,
         seed=cfg.seed,
         sizes=tuple(cfg.train_sizes or ()),
@@ -81,7 +81,8 @@ def check_size(backbone, setting, size):
 def build_phases(cfg):
     """The phases of a config in the order of their names; if it names none, one phase with the root's optimizer, scheduler and freeze."""
     if not cfg.phases:
-        return [Phase("whole", cfg.trainer.max_epochs, instantiate(cfg.optimizer), instantiate(cfg.scheduler), freeze=cfg.backbone.freeze)]
+        optimizer, scheduler = build(cfg.optimizer, "optimizer"), build(cfg.scheduler, "scheduler")
+        return [Phase("whole", cfg.trainer.max_epochs, optimizer, scheduler, freeze=cfg.backbone.freeze)]
     phases = sorted(cfg.phases.items())  # by name: the order in which Hydra merges them has no meaning
     if phases[0][1].start == "best":
         raise ConfigError(f"phase {phases[0][0]}: start=best: no phase comes before it. Phases run in the order of their names.")
@@ -90,8 +91,8 @@ def build_phases(cfg):
         Phase(
             name,
             share,
-            instantiate(phase.optimizer or cfg.optimizer),
-            instantiate(phase.scheduler or cfg.scheduler),
+            build(phase.optimizer or cfg.optimizer, "optimizer"),
+            build(phase.scheduler or cfg.scheduler, "scheduler"),
             freeze=phase.freeze,
             data=phase.data,
             start=phase.start,
@@ -109,7 +110,9 @@ def build_trainer(cfg, precision, *, loggers=(), callbacks=(), max_epochs=None, 
     """
     fits = max_epochs is not None
     limit = cfg.trainer.limit_train_batches
-    return instantiate(cfg.trainer, _partial_=True)(
+    return build(
+        cfg.trainer,
+        "trainer",
         max_epochs=max_epochs or 0,
         accumulate_grad_batches=accumulate * cfg.trainer.accumulate_grad_batches,
         limit_train_batches=accumulate * limit if isinstance(limit, int) else limit,

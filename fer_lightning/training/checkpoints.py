@@ -13,9 +13,10 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
 from fer_lightning.process.errors import UserError
-from fer_lightning.process.files import replacing
+from fer_lightning.process.files import make_folder, replacing
 from fer_lightning.process.first_process import first_only
 from fer_lightning.runs.layout import BEST, checkpoints_of
+from fer_lightning.safety.untrusted_files import check_own
 from fer_lightning.training.epoch_record import epoch_scores
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
     """Writes beside the file, then replaces it. Lightning writes to the temporary folder and copies, if that is on another disk."""
 
     def save_checkpoint(self, checkpoint, path, storage_options=None):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        make_folder(Path(path).parent)
         with replacing(Path(path)) as part:
             _save(checkpoint, part)
 
@@ -51,6 +52,7 @@ def best_of(run, phase):
 def read_checkpoint(path):
     """The content of a checkpoint; its tensors are read when they are used. UserError if it is cut, altered, not ours or would run code."""
     try:
+        check_own(path)
         # torch does not notice a flipped bit. Each part has a CRC in the file; checking these takes 0.4 of the time of loading.
         with zipfile.ZipFile(path) as archive:
             if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):

@@ -2,8 +2,8 @@
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 
+from fer_lightning.config.targets import build
 from fer_lightning.model.metrics import answers
 from fer_lightning.training.restore import restore_module
 
@@ -15,7 +15,7 @@ def probabilities(folder, pixels):
     UserError if the folder holds no finished run.
     """
     cfg, module = restore_module(folder)
-    module.views = instantiate(cfg.evaluation)
+    module.views = build(cfg.evaluation, "evaluation")
     batches = torch.from_numpy(pixels).split(max(1, cfg.eval_batch_size // module.views.count))
     return torch.cat([module.logits(batch).softmax(1) for batch in batches]).numpy()
 

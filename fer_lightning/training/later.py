@@ -1,8 +1,8 @@
 """What a command asks for beside the training after the run was done: it is measured on the tested weights and predictions, and added."""
 
 import numpy as np
-from hydra.utils import instantiate
 
+from fer_lightning.config.targets import build
 from fer_lightning.data.twins import without_twin
 from fer_lightning.model.compiling import compile_nets
 from fer_lightning.model.precision import full_name
@@ -21,7 +21,7 @@ def measure_later(cfg, folder, lacking):
     faces, data, photos = load_data(cfg, accumulate)
     if faces.fingerprint != result["data"]["fingerprint"]:
         raise UserError(f"{folder}: the data changed since this run, so {' and '.join(lacking)} cannot be measured for it.")
-    views = instantiate(cfg.evaluation)
+    views = build(cfg.evaluation, "evaluation")
     if "near_twins" in lacking:
         for kind in (None, views.kind) if views.count > 1 else (None,):
             result["metrics"]["test"] |= _without_near_twins(part_of(read_predictions(folder, kind), "test"), data.split, photos, kind)

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from hydra.utils import instantiate
 from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 
 from fer_lightning.config.error_messages import root_cause
+from fer_lightning.config.targets import build
 from fer_lightning.process.errors import ConfigError, UserError
 from fer_lightning.process.signals import Interrupted, listening
 from fer_lightning.runs.result import read_result
@@ -68,7 +68,7 @@ def processes(cfg):
     devices = f"trainer.devices={cfg.trainer.get('devices', 'auto')}"
     quieten()
     try:
-        trainer = instantiate(cfg.trainer, logger=False, plugins=LightningEnvironment())
+        trainer = build(cfg.trainer, "trainer", logger=False, plugins=LightningEnvironment())
     except Exception as error:
         reason = str(root_cause(error)).strip().splitlines()[0]
         raise ConfigError(f"{devices}, trainer.strategy={cfg.trainer.get('strategy', 'auto')}: {reason}") from error

@@ -6,12 +6,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from hydra.utils import instantiate
 from lightning import seed_everything
 from lightning.pytorch.utilities.memory import garbage_collection_cuda, is_oom_error
 
-from fer_lightning.config.identity import training_config
-from fer_lightning.config.targets import check_targets
+from fer_lightning.config.identity import shown_config
+from fer_lightning.config.targets import build, check_targets
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.data.faces import CLASSES, check_faces
 from fer_lightning.data.near_twins import photo_ids
@@ -112,8 +111,8 @@ def run(attempt):
 
 def load_data(cfg, accumulate):
     """(faces, data module, ids of near twins (N,) or None if near_twins is null). accumulate: parts that a batch is split into."""
-    faces = check_faces(instantiate(cfg.data), cfg.data["_target_"])
-    split = instantiate(cfg.protocol)(faces)
+    faces = check_faces(build(cfg.data, "data"), cfg.data["_target_"])
+    split = build(cfg.protocol, "protocol")(faces)
     sizes = {"batch_size": cfg.batch_size // accumulate, "eval_batch_size": max(1, cfg.eval_batch_size // accumulate)}
     data = FERDataModule(faces, split, **sizes, seed=cfg.seed)
     photos = None if cfg.near_twins is None else photo_ids(faces.pixels, cfg.near_twins)
@@ -167,12 +166,12 @@ def logging_to_mirrors(attempt):
     about = {"folder": str(attempt.folder), "name": attempt.name, "labels": labels}
     ids = record.get("mirrors", {})
     if is_first():
-        attempt.loggers = {key: instantiate(node, **about, run_id=ids.get(key)) for key, node in cfg.logger.items()}
+        attempt.loggers = {key: build(node, f"logger.{key}", **about, run_id=ids.get(key)) for key, node in cfg.logger.items()}
     loggers = attempt.loggers.values()
     attempt.write(mirrors={key: logger.version for key, logger in attempt.loggers.items()})
     try:
         for logger in loggers:
-            logger.log_hyperparams(mirrors.config(training_config(cfg), attempt.job, record["model"]))
+            logger.log_hyperparams(mirrors.config(shown_config(cfg), attempt.job, record["model"]))
         yield
         mirrors.show(loggers, attempt.folder, record)
         succeeded = True
@@ -199,5 +198,5 @@ def test_once(attempt, last, *, module, data, faces, photos):
     checkpoint, selected = load_selected(module, folder, last, cfg.monitor if data.selects else None, cfg.select)
     keep_selected(folder, checkpoint)
     trainer = build_trainer(cfg, attempt.precision, callbacks=attempt.bars)
-    metrics = evaluate(trainer, module, data, faces, views=instantiate(cfg.evaluation), folder=folder, photos=photos)
+    metrics = evaluate(trainer, module, data, faces, views=build(cfg.evaluation, "evaluation"), folder=folder, photos=photos)
     return selected, metrics | {"train": epoch_scores(folder, selected["epoch"], "train")}

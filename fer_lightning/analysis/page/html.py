@@ -101,8 +101,8 @@ def render(study, *, curves, figures, statistics, stability, images=True):
         traces=[(name, error["traceback"]) for name, r in study.results.items() if (error := r.get("error")) and error.get("traceback")],
         themes=htmlsafe_json_dumps(themes()),
         plotly=Markup(get_plotlyjs()),
-        css=Markup((TEMPLATES / "report.css").read_text()),
-        js=Markup((TEMPLATES / "report.js").read_text()),
+        css=Markup((TEMPLATES / "report.css").read_text("utf-8")),
+        js=Markup((TEMPLATES / "report.js").read_text("utf-8")),
     )
 
 

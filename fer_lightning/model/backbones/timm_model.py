@@ -133,7 +133,7 @@ def _snapshot_facts(path, name):
     """Mean, standard deviation and size of the weights in a hub snapshot, from its config.json; they may differ from timm's default."""
     file = path / "config.json"
     try:
-        stored = json.loads(file.read_text()) if file.is_file() else {}
+        stored = json.loads(file.read_text("utf-8")) if file.is_file() else {}
     except ValueError as e:
         raise ConfigError(f"backbone.pretrained: {file} is damaged: {e}") from e
     architecture = name.partition(".")[0]

@@ -149,7 +149,7 @@ def _processor(source):
     """The content of the image processor's json; {} if there is none. Newer releases nest it in processor_config.json."""
     for file in ("processor_config.json", "preprocessor_config.json"):
         path = cached_file(source, file, _raise_exceptions_for_missing_entries=False)
-        facts = json.loads(Path(path).read_text()) if path else {}
+        facts = json.loads(Path(path).read_text("utf-8")) if path else {}
         facts = facts.get("image_processor", facts)
         if facts.get("do_normalize") is False:
             return {**facts, "image_mean": (0.0,), "image_std": (1.0,)}
