@@ -15,12 +15,10 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import replacing
 from fer_lightning.process.first_process import first_only
-from fer_lightning.runs.layout import BEST, checkpoints_of
+from fer_lightning.runs.layout import BEST, LAST, checkpoints_of
 from fer_lightning.training.epoch_record import epoch_scores
 
 log = logging.getLogger(__name__)
-
-LAST = "last.ckpt"
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
