@@ -1,18 +1,19 @@
-"""Tables on the terminal."""
-
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+"""Tables on the terminal. rich is imported where it is used, so that a command can say that it is not installed."""
 
 
 def console():
     """A console as wide as the terminal; a log file gets 160 columns, because rich would take 80 and cut the tables."""
+    from rich.console import Console
+
     screen = Console()
     return screen if screen.is_terminal else Console(width=160)
 
 
 def as_table(frame, right):
     """A frame as a table of plain text. right: the columns to align to the right."""
+    from rich.markup import escape
+    from rich.table import Table
+
     shown = Table()
     for column in frame:
         shown.add_column(escape(column), justify="right" if column in right else "left")
