@@ -111,4 +111,4 @@ def _pair(folder):
 
 if __name__ == "__main__":
     place = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("FER2013_ROOT") or "data"
-    print("fer2013" if _find(Path(place)) else "synthetic")
+    print("fer2013" if _find(Path(place).expanduser()) else "synthetic")
