@@ -64,15 +64,24 @@ def explain(error):
     if lost_job(error):
         reason = str(error).strip().partition("\n")[0]
         return f"A job was lost with its process ({type(error).__name__}: {reason}). What is done is kept; the same command runs the rest."
-    if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
-        return _full(cause)
-    if isinstance(cause, OSError) and cause.errno in SYSTEM:
-        return f"{cause.filename or 'A file'}: {os.strerror(cause.errno)}. {SYSTEM[cause.errno]}"
+    if isinstance(cause, OSError) and (sentence := _refused(cause)):
+        return sentence
     if "database or disk is full" in str(error):  # SQLite's, of a search or of MLflow
         return _full(OSError(errno.ENOSPC, str(error)))
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and re.search("out of memory|can't allocate memory", str(error))):
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return f"out of memory ({reason}). Take a smaller batch_size, or on_oom=halve to retry with half of it, two batches per step."
+    return None
+
+
+def _refused(error):
+    """What the system, or a file server, refuses; None if the fault is likely in this program."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return _full(error)
+    if error.errno in SYSTEM:
+        return f"{error.filename or 'A file'}: {os.strerror(error.errno)}. {SYSTEM[error.errno]}"
+    if error.filename and not (folder := Path(os.fsdecode(error.filename)).parent).exists():
+        return f"{folder} is gone: somebody removed or moved it while it was in use. The same command makes it again."
     return None
 
 

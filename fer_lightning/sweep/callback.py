@@ -1,6 +1,7 @@
 """What happens before the first job of a sweep: checks, and study.json. Hydra calls it in the process that sweeps."""
 
 import json
+import re
 import sys
 import time
 import traceback
@@ -16,6 +17,7 @@ from fer_lightning.config.identity import digest, training_config
 from fer_lightning.config.registered_analysis import registered
 from fer_lightning.config.targets import check_targets
 from fer_lightning.process.errors import ConfigError
+from fer_lightning.runs.layout import remove_left_overs
 from fer_lightning.runs.ownership import check_run_folder, check_study_folder, difference
 from fer_lightning.runs.study_file import LEDGER, read_ledger, write_ledger
 from fer_lightning.safety.secrets import check_secrets
@@ -40,6 +42,10 @@ EXTRAS = {
     "fer_lightning.model.backbones.efficientnet_lite.EfficientNetLite": "lite",
 }
 OPTIONS = {"logger=mlflow": "mlflow", "logger=tensorboard": "tensorboard"} | {f"backbone=efficientnet_lite{i}": "lite" for i in range(3)}
+
+# What a killed process left half-written of a report goes once it is older than this. A report takes seconds.
+LONGEST_WRITE_S = 60
+REPORT_FILES = re.compile(r"study\.json|report\.(md|html)|results\.csv|[\w-]+\.(pdf|png|svg|tex)")
 
 WANDB = "fer_lightning.loggers.mirrors.wandb"
 
@@ -137,6 +143,8 @@ def _write_ledger(folder, ledger):
             )
     folder.mkdir(parents=True, exist_ok=True)
     write_ledger(folder, ledger)
+    for place in (folder, folder / "figures", folder / "latex"):
+        remove_left_overs(place, REPORT_FILES, before=(folder / LEDGER).stat().st_mtime - LONGEST_WRITE_S)
 
 
 def _settled(ledger):

@@ -1,0 +1,53 @@
+"""How commands end if nobody reads what they print, or if they are started outside of their environment."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from helpers.project import ROOT, TINY
+
+from fer_lightning.runs.result import read_result
+
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def shell(line, cwd, **env):
+    return subprocess.run(["bash", "-c", line], cwd=cwd, env=ENVIRONMENT | env, capture_output=True, text=True, errors="replace")
+
+
+@pytest.mark.parametrize("where", ["| head -1", ">&-", ">/dev/full", "2>&1 >/dev/null | head -1"])
+def test_a_job_ends_well_though_nobody_reads_its_output(tmp_path, where):
+    job = " ".join([*TINY, "logger=csv", "stability.probe=8", "hydra.run.dir=run"])
+    done = shell(f"{sys.executable} -m fer_lightning '{job.replace(' ', chr(39) + ' ' + chr(39))}' {where}", tmp_path)
+    assert "Traceback" not in done.stderr + done.stdout and "Error" not in done.stderr, done.stderr
+    assert read_result(tmp_path / "run")["status"] == "done"
+
+
+@pytest.mark.parametrize("where, code", [("| head -1", 0), (">&-", 0), (">/dev/full", 1)])
+@pytest.mark.parametrize("arguments", ["--help", "status --help", "plan seed=range(3) data=synthetic"])
+def test_a_command_without_a_reader_ends_without_a_traceback(tmp_path, arguments, where, code):
+    done = shell(f"{sys.executable} -m fer_lightning {arguments.replace('(', chr(92) + '(').replace(')', chr(92) + ')')} {where}", tmp_path)
+    assert done.returncode == code and "Traceback" not in done.stderr, done.stderr
+    assert (code == 0) or "The output cannot be written: No space left on device." in done.stderr
+
+
+@pytest.mark.parametrize("module", ["fer_lightning", "fer_lightning.status", "fer_lightning.plan", "fer_lightning.report"])
+def test_outside_of_its_environment_a_command_says_so(tmp_path, module):
+    """-S leaves out site-packages, as another Python would."""
+    done = shell(f"{sys.executable} -S -m {module} seed=1", tmp_path)
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert "There is no package " in done.stderr and "`. .venv/bin/activate`" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "line, sentence",
+    [
+        ("mkdir $'x\\xff' && cd $'x\\xff' && PY -m fer_lightning", "The current folder "),
+        ("mkdir x && cd x && rmdir ../x && PY -m fer_lightning", "The current folder does not exist any more"),
+        ("PY -m fer_lightning hydra.run.dir=$'\\xff'", "The argument 'hydra.run.dir=\\udcff' is not UTF-8"),
+    ],
+)
+def test_names_that_are_no_texts_are_refused(tmp_path, line, sentence):
+    done = shell(line.replace("PY", sys.executable), tmp_path)
+    assert done.returncode == 1 and sentence in done.stderr and "Traceback" not in done.stderr, done.stderr
