@@ -57,7 +57,11 @@ def exit_code(work):
     except UserError as error:
         print(error, file=sys.stderr)
     except UnicodeEncodeError as error:
-        print(f"{error.object!a} is no text: rename the file or folder.", file=sys.stderr)
+        odd = error.object[error.start : error.end]
+        if "\udc80" <= odd[0] <= "\udcff":  # how Python shows a byte of a file's name that is no UTF-8
+            print(f"The name of a file or folder has {odd!a} in it, which is not UTF-8: rename it.", file=sys.stderr)
+        else:
+            print(f"The output cannot hold {odd[:1]!a} in {error.encoding}: set PYTHONIOENCODING=utf-8.", file=sys.stderr)
     except OSError as error:
         # Of a file that the user named, or of a disk. Without a file name the fault is in this program.
         if error.filename is None:

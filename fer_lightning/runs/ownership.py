@@ -11,7 +11,7 @@ from pathlib import Path
 from fer_lightning.config.identity import digest, training_config
 from fer_lightning.process.errors import ConfigError, UserError
 from fer_lightning.runs.config_files import read_config, read_settings
-from fer_lightning.runs.layout import LAST, LOCK, METRICS, PREDICTIONS, RESULT, STEPS, checkpoints_of
+from fer_lightning.runs.layout import LAST, LOCK, METRICS, PREDICTIONS, RESULT, STEPS, checkpoints_of, run_folders
 from fer_lightning.runs.result import read_result
 from fer_lightning.runs.study_file import LEDGER
 from fer_lightning.safety.untrusted_files import read_text
@@ -33,7 +33,7 @@ def check_run_folder(folder, settings, finished_only=False):
     finished_only: a run that was stopped and has other settings may be replaced
     """
     folder = Path(folder).absolute()
-    _check_place(folder)
+    _check_place(folder, "run")
     if (folder / LEDGER).exists():
         raise ConfigError(f"{folder} holds a study. {_elsewhere('run')}")
     if not is_run_of_ours(folder):
@@ -61,11 +61,11 @@ def check_study_folder(folder, base, axes, names):
     names: of the folders of its jobs, as far as known
     """
     folder = Path(folder).absolute()
-    _check_place(folder)
+    _check_place(folder, "sweep")
     if is_run_of_ours(folder):
         raise ConfigError(f"{folder} holds a run. {_elsewhere('sweep')}")
     if not (folder / LEDGER).exists():
-        runs = {path: result for path in _folders(folder) if (result := _result(path)) and result["job"].get("study")}
+        runs = {run: result for run in run_folders(folder) if (result := _result(run)) and result["job"].get("study")}
         if not runs:
             _refuse_files(folder, "sweep")
         for run, result in runs.items():
@@ -75,7 +75,7 @@ def check_study_folder(folder, base, axes, names):
     check_replaced(folder, SWEEP)
     for name in names:
         if not is_run_of_ours(folder / name):
-            _check_place(folder / name)
+            _check_place(folder / name, "sweep")
             _refuse_files(folder / name, "run", _may_come_first)
 
 
@@ -121,9 +121,9 @@ def _settings_of(folder, without=()):
         return {"its config": f"unreadable ({error})"}
 
 
-def _check_place(folder):
+def _check_place(folder, kind):
     if os.path.lexists(folder) and not folder.is_dir():
-        raise ConfigError(f"{folder} is {'a link to nothing' if folder.is_symlink() else 'a file'}. {_elsewhere('run')}")
+        raise ConfigError(f"{folder} is {'a link to nothing' if folder.is_symlink() else 'a file'}. {_elsewhere(kind)}")
 
 
 def _may_come_first(path):
@@ -143,10 +143,6 @@ def _refuse_files(folder, kind, may_be=lambda path: False):
 
 def _holds_file(path):
     return not path.is_dir() or path.is_symlink() or any(files for _, _, files in os.walk(path))
-
-
-def _folders(folder):
-    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
 def _says(path, pattern):

@@ -45,7 +45,7 @@ OPTIONS = {"logger=mlflow": "mlflow", "logger=tensorboard": "tensorboard"} | {f"
 
 # What a killed process left half-written of a report goes once it is older than this. A report takes seconds.
 LONGEST_WRITE_S = 60
-REPORT_FILES = re.compile(r"study\.json|report\.(md|html)|results\.csv|[\w-]+\.(pdf|png|svg|tex)")
+REPORT_FILES = re.compile(r"study\.json|report\.(md|html)|results\.csv")
 
 WANDB = "fer_lightning.loggers.mirrors.wandb"
 
@@ -143,8 +143,7 @@ def _write_ledger(folder, ledger):
             )
     folder.mkdir(parents=True, exist_ok=True)
     write_ledger(folder, ledger)
-    for place in (folder, folder / "figures", folder / "latex"):
-        remove_left_overs(place, REPORT_FILES, before=(folder / LEDGER).stat().st_mtime - LONGEST_WRITE_S)
+    remove_left_overs(folder, REPORT_FILES, before=(folder / LEDGER).stat().st_mtime - LONGEST_WRITE_S)
 
 
 def _settled(ledger):
