@@ -615,9 +615,9 @@ def rename_back(path, content):
 
 
 def link(path, content):
-    other = path.with_suffix(f".{len(content)}.{content[-20:].hex()}")
+    other = path.with_suffix(f".{zlib.crc32(content)}")
     other.write_bytes(content)
-    path.unlink()
+    path.unlink(missing_ok=True)
     path.symlink_to(other)
 
 
