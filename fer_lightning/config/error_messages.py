@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -102,6 +103,8 @@ def _full(error):
 def _free(place):
     """What is left on the disk of a file or folder, which need not exist yet."""
     folder = next(path for path in (place.absolute(), *place.absolute().parents) if path.is_dir())
+    if not hasattr(os, "statvfs"):  # Windows
+        return f"{shutil.disk_usage(folder).free / 1e6:.1f} MB free"
     disk = os.statvfs(folder)
     if disk.f_files and not disk.f_favail:
         return "no inode free: it holds as many files as it can"

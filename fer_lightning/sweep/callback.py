@@ -110,9 +110,9 @@ def _check_launcher(choices):
 
 def _check_extras(settings, jobs):
     """ConfigError if a logger or a backbone needs what is not installed. jobs: the overrides of each, of a sweep"""
-    for key, node in {"backbone": settings.backbone, **{f"logger.{name}": node for name, node in settings.logger.items()}}.items():
-        extra = EXTRAS.get(node["_target_"])
-        if extra and node.get("pretrained", True) is True:  # the extra `lite` is weights
+    for key in ("backbone", *(f"logger.{name}" for name in settings.logger or ())):
+        extra = EXTRAS.get(OmegaConf.select(settings, f"{key}._target_"))
+        if extra and OmegaConf.select(settings, f"{key}.pretrained", default=True) is True:  # the extra `lite` is weights
             _check_installed(key, extra)
     for option in sorted({override for job in jobs for override in job} & OPTIONS.keys()):
         if settings.pretrained or not option.startswith("backbone"):
@@ -126,7 +126,7 @@ def _check_installed(key, extra):
 
 def _settle_wandb(settings):
     """If W&B is out of reach, no job of this command waits for it."""
-    if any(node["_target_"] == WANDB for node in settings.logger.values()):
+    if any(OmegaConf.select(settings, f"logger.{name}._target_") == WANDB for name in settings.logger or ()):
         from fer_lightning.loggers.mirrors import wandb_mode  # wandb: a second that other loggers do without
 
         wandb_mode()
