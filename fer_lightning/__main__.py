@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from fer_lightning.process.command_line import silent_pipe
+from fer_lightning.process.command_line import naming_missing_packages, silent_pipe
 from fer_lightning.process.errors import near
 
 
@@ -29,7 +29,8 @@ def main():
     if first in ("-h", "--help"):
         with silent_pipe():
             _list(commands())
-    from fer_lightning.sweep.command import main as train
+    with naming_missing_packages():
+        from fer_lightning.sweep.command import main as train
 
     train()
 

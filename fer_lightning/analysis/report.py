@@ -13,6 +13,7 @@ from fer_lightning.analysis.study_facts import title
 from fer_lightning.analysis.study_record import gather, read_curves
 from fer_lightning.process.files import replace_file
 from fer_lightning.process.terminal import as_table, console
+from fer_lightning.runs.ownership import check_replaced
 from fer_lightning.safety.spreadsheet import to_csv
 
 
@@ -24,6 +25,7 @@ def report(folder, figures=None, latex=False, images=True):
     images:  whether the page shows images of the data
     """
     study = gather(folder)
+    check_replaced(study.folder)
     about = study.ledger["study"]
     statistics = study_findings(study.folder, study.jobs, about, study.never_begun)
     stability = stability_findings(study.folder, study.jobs, about)

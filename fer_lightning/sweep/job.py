@@ -15,12 +15,14 @@ from omegaconf import OmegaConf
 
 from fer_lightning.config import guarded_loading  # noqa: F401  (in whatever process this job is)
 from fer_lightning.config.error_messages import explain, root_cause
-from fer_lightning.config.identity import job_id
+from fer_lightning.config.identity import job_id, training_config
 from fer_lightning.process.errors import ConfigError, DataError, UserError
+from fer_lightning.process.orphans import end_with_parent
 from fer_lightning.process.signals import Interrupted, deferred, listening
 from fer_lightning.process.visible import visible
 from fer_lightning.runs.config_files import write_config
 from fer_lightning.runs.layout import RESULT, drop_unfinished, refuse_links
+from fer_lightning.runs.ownership import check_run_folder
 from fer_lightning.runs.result import now, read_result, write_result
 from fer_lightning.runs.study_file import LEDGER
 from fer_lightning.safety.secrets import mask_logs
@@ -40,6 +42,9 @@ warnings.filterwarnings("ignore", message=r"\n'hydra/launcher/\w+' is validated 
 
 DONE = "already done"
 
+# Seconds that a job has to reach its next step and record its end, once the process that runs the sweep is gone.
+GRACE = 60
+
 
 def run_job(cfg):
     """Run one job; skip it if another process has it or it is finished. Record failures and continue with the sweep.
@@ -47,6 +52,8 @@ def run_job(cfg):
     Returns the monitored score of the selected epoch, for sweepers that search; None if the job has none.
     """
     mask_logs()
+    logging.raiseExceptions = False  # a terminal or a pipe that is gone is no error of the job
+    end_with_parent(GRACE)
     context = HydraConfig.get()
     os.chdir(context.runtime.cwd)  # a worker on a cluster starts elsewhere, and relative paths are the user's
     sweep = current_sweep()
@@ -82,11 +89,9 @@ def _check(cfg, folder, overrides, sweep):
     if sweep is not None and not (folder.parent / LEDGER).exists():
         host = socket.gethostname()
         raise ConfigError(f"{host} does not see {folder.parent}, where this sweep is: it must be on a file system that all machines share.")
-    study = HydraConfig.get().runtime.choices["study"]
-    if sweep is None and study != "adhoc":
-        sys.exit(f"study={study} is a grid of jobs: add --multirun (or -m) to run them.")
     try:
         refuse_links(folder)
+        check_run_folder(folder, training_config(cfg), finished_only=sweep is not None)
         refuse_merged_options(overrides)
         for key, value, known in (("on_error", cfg.on_error, ON_ERROR), ("study.rerun", cfg.study.rerun, RERUN)):
             if value not in known:

@@ -5,7 +5,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from fer_lightning.config.cell_names import folder_name
+from fer_lightning.config.cell_names import folder_name, written_levels
 from fer_lightning.process.errors import ConfigError
 
 # The only group of which several options may be chosen at once: they mirror the same record.
@@ -35,7 +35,21 @@ def span(sweeper, overrides):
     jobs = BasicSweeper.split_arguments(parse(overrides), max_batch_size=None)[0] if basic else None
     for job in jobs or [overrides]:
         refuse_merged_options(job)
+    numbers = {}
+    for number, job in enumerate(jobs or ()):  # the second of two equal jobs would be the first one again
+        levels = tuple(written_levels(job, swept).items())
+        if len(levels) == len(swept) and (other := numbers.setdefault(levels, number)) != number:
+            raise ConfigError(f"Jobs {other + 1} and {number + 1} of this sweep are the same ({' '.join(job)}). Give each value once.")
     return swept, jobs
+
+
+def folder_names(jobs, axes, seed):
+    """The names that the folders of jobs will most likely have, without composing their configs. seed: of a job that does not set it."""
+    names = []
+    for job in jobs:
+        levels = {"seed": seed} | written_levels(job, axes)
+        names.append(folder_name({key: level for key, level in levels.items() if key != "seed"}, levels["seed"]))
+    return names
 
 
 def axes(overrides):

@@ -15,13 +15,11 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import make_folder, replacing
 from fer_lightning.process.first_process import first_only
-from fer_lightning.runs.layout import BEST, checkpoints_of
+from fer_lightning.runs.layout import BEST, LAST, checkpoints_of
 from fer_lightning.safety.untrusted_files import check_own
 from fer_lightning.training.epoch_record import epoch_scores
 
 log = logging.getLogger(__name__)
-
-LAST = "last.ckpt"
 
 
 class AtomicCheckpoints(TorchCheckpointIO):

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from lightning.pytorch.callbacks import LambdaCallback
 
 from fer_lightning.process.signals import between_steps
-from fer_lightning.runs.layout import checkpoints_of
+from fer_lightning.runs.layout import LAST, checkpoints_of
 from fer_lightning.training.build import build_callbacks, build_trainer
-from fer_lightning.training.checkpoints import LAST, best_of, load_selected
+from fer_lightning.training.checkpoints import best_of, load_selected
 from fer_lightning.training.frozen_features import cache_features
 from fer_lightning.training.phases import is_untouched
 from fer_lightning.training.resume import KEY, Continuation

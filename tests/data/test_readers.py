@@ -665,6 +665,73 @@ def test_a_file_that_grows_while_it_is_read_is_refused(root, monkeypatch):
         fer2013.read(root, accept_modified=True)
 
 
+def replace(path, content):
+    path.write_bytes(content)
+
+
+def rename(path, content):
+    path.rename(path.with_suffix(".away"))
+    path.write_bytes(content)
+
+
+def rename_back(path, content):
+    path.with_suffix(".away").replace(path)
+
+
+def link(path, content):
+    other = path.with_suffix(f".{zlib.crc32(content)}")
+    other.write_bytes(content)
+    path.unlink(missing_ok=True)
+    path.symlink_to(other)
+
+
+@pytest.mark.parametrize("change, undo", [(replace, replace), (rename, rename_back), (link, link)])
+def test_a_file_that_is_another_one_while_it_is_read_leaves_no_entry(root, tmp_path, monkeypatch, change, undo):
+    """Somebody puts another file there after the hash, and the first one back: an entry would be named after one and hold the other."""
+    path = root / "fer2013.csv"
+    first = table()
+    other = table([(label, " ".join(map(str, 255 - image.ravel())), usage) for (label, _, usage), image in zip(ROWS, PIXELS, strict=True)])
+    change(path, first) if change is link else path.write_bytes(first)
+    content = cache._content
+
+    def hashed(*args):
+        key = content(*args)
+        change(path, other)
+        return key
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "_content", hashed)
+        patch.setattr(csv_reader, "read_lines", _undoing(csv_reader.read_lines, lambda: undo(path, first)))
+        with pytest.raises(DataError, match="changed while they were read"):
+            fer2013.read(root, accept_modified=True)
+    assert not list((tmp_path / "cache" / "fer_lightning").iterdir())
+    check(fer2013.read(root, accept_modified=True))
+
+
+def _undoing(read_lines, undo):
+    """A reader of lines that has something done after the last one."""
+
+    def read(stream):
+        yield from read_lines(stream)
+        undo()
+
+    return read
+
+
+def test_a_half_written_entry_of_long_ago_goes_and_one_of_now_stays(root, tmp_path):
+    as_csv(root)
+    folder = tmp_path / "cache" / "fer_lightning"
+    folder.mkdir(parents=True)
+    names = (f".{'0a' * 16}.npy.{'1b' * 16}", f".{'0c' * 16}.npy.0123abcd.tmp", ".mine.npy.0123abcd.tmp")
+    old, new, theirs = (folder / name for name in names)
+    for file in (old, new, theirs):
+        file.touch()
+    for file in (old, theirs):
+        os.utime(file, (1, 1))
+    fer2013.read(root, accept_modified=True)
+    assert not old.exists() and new.exists() and theirs.exists()
+
+
 def test_processes_may_read_at_once(root, tmp_path):
     as_csv(root)
     code = f"from fer_lightning.data.fer2013 import read; print(read({str(root)!r}, accept_modified=True).fingerprint)"
