@@ -5,6 +5,7 @@ checked by where it is defined, because `torch.nn.modules.module.torch.load` als
 """
 
 import inspect
+import logging
 import os
 import pkgutil
 import sys
@@ -32,6 +33,9 @@ TRAINER = "lightning.Trainer"
 VARIABLE = "FER_LIGHTNING_PACKAGES"
 USERS = tuple(filter(None, os.environ.get(VARIABLE, "").replace(" ", "").split(",")))
 
+# Hydra would print what it raises.
+logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)
+
 # For `hydra.main(execution_whitelist=)`, new in Hydra 1.4.
 RESOLVED = ("lightning.pytorch.trainer.trainer.Trainer", "fer_lightning.sweep.callback.StudyCallback")
 WHITELIST = (*(f"{name}.*" for name in (*OWN, *CLASSES, *USERS)), TRAINER, *RESOLVED)
@@ -44,7 +48,7 @@ def find_target(key, name):
     try:
         found = get_object(name)
     except Exception as error:
-        raise ConfigError(f"{key}._target_={name} cannot be imported: {error}") from error
+        raise ConfigError(f"{key}._target_={name} cannot be imported: {_reason(error)}.") from error
     if not (name == TRAINER or _is_allowed(found)):
         raise ConfigError(_refusal(key, name))
     return found
@@ -62,6 +66,13 @@ def own_names():
 
 def _within(name, places):
     return isinstance(name, str) and any(name.startswith(f"{place}.") for place in places)
+
+
+def _reason(error):
+    """The error that an import began with, in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split()).rstrip(".")
 
 
 def _is_allowed(found):

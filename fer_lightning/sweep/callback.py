@@ -1,24 +1,30 @@
 """What happens before the first job of a sweep: checks, and study.json. Hydra calls it in the process that sweeps."""
 
+import copy
 import json
 import sys
 import time
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 
 from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from fer_lightning.config.checks import check_config
+from fer_lightning.config.error_messages import explain
 from fer_lightning.config.hydra_limits import check_run, check_sweep
 from fer_lightning.config.identity import digest, training_config
 from fer_lightning.config.registered_analysis import registered
 from fer_lightning.config.targets import check_targets
-from fer_lightning.process.errors import ConfigError, UserError
+from fer_lightning.config.trainer_keys import check_epochs
+from fer_lightning.process.errors import ConfigError
+from fer_lightning.runs.scores import direction
 from fer_lightning.runs.study_file import LEDGER, read_ledger, write_ledger
 from fer_lightning.safety.secrets import check_secrets
 from fer_lightning.sweep.announcement import BEHIND, Sweep, announce
-from fer_lightning.sweep.overrides import refuse_merged_options, span
+from fer_lightning.sweep.overrides import keys, levels, refuse_merged_options, span
 
 # Launchers and sweepers that need an extra of the same name, and a module that is there if it is installed.
 PACKAGES = {
@@ -37,7 +43,7 @@ class StudyCallback(Callback):
             check_secrets(OmegaConf.to_container(config, resolve=False))
             check_run(config)
             refuse_merged_options(config.hydra.overrides.task)
-            check_targets(without_hydra(config))
+            check_settings(config)
 
     def on_multirun_start(self, config, **_):
         with _stopping():
@@ -50,8 +56,8 @@ def begin(config):
     axes, jobs = span(config.hydra.sweeper, config.hydra.overrides.task)
     check_secrets(OmegaConf.to_container(config, resolve=False))
     settings = without_hydra(config)
-    check_targets(settings)
-    registered(OmegaConf.to_container(config.study))
+    check_levels(settings, levels(config.hydra.sweeper, config.hydra.overrides.task))
+    check_settings(config)
     base = training_config(settings, without=(*axes, "seed"))
     name = config.hydra.runtime.choices["study"]
     if name == "adhoc":
@@ -64,6 +70,26 @@ def begin(config):
     about = {"name": name, **OmegaConf.to_container(config.study)}
     del about["rerun"]
     _write_ledger(folder, {"study": about, "axes": axes, "jobs": jobs, "base": base, "command": sys.argv[1:]})
+
+
+def check_settings(config):
+    """Raise ConfigError for settings that no run can have; what needs no torch comes first, because importing it takes seconds."""
+    check_config(config)
+    check_epochs(config, keys(config.hydra.overrides.task))
+    direction("monitor", config.monitor)
+    registered(OmegaConf.to_container(config.study))
+    check_targets(without_hydra(config))
+
+
+def check_levels(settings, levels):
+    """Raise ConfigError for a swept value that is out of its range. One of a wrong type fails its own job, as any other error does."""
+    for key, values in levels.items():
+        one = copy.deepcopy(settings)
+        OmegaConf.set_struct(one, False)
+        for value in values:
+            with suppress(OmegaConfBaseException):  # Hydra's own checks follow
+                OmegaConf.update(one, key, value)
+            check_config(one, with_types=False)
 
 
 def without_hydra(config):
@@ -105,8 +131,8 @@ def _stopping():
     """Hydra turns an exception in a callback into a warning. Here it stops the sweep."""
     try:
         yield
-    except UserError as error:
-        sys.exit(str(error))
-    except Exception:
-        traceback.print_exc()
-        sys.exit(1)
+    except Exception as error:
+        sentence = explain(error)
+        if sentence is None:
+            traceback.print_exc()
+        sys.exit(sentence or 1)

@@ -14,6 +14,7 @@ from fer_lightning.config import schema  # noqa: F401  (stores the schema)
 from fer_lightning.config.error_messages import explain, lost_job
 from fer_lightning.config.groups import CONF
 from fer_lightning.config.hydra_limits import check_arguments
+from fer_lightning.config.typed import arrange
 from fer_lightning.process.command_line import silent_pipe
 from fer_lightning.process.errors import UserError
 from fer_lightning.process.signals import Interrupted, listening
@@ -37,6 +38,7 @@ def main():
     run = hydra.main(config_path=str(CONF), config_name="config", version_base="1.3", **whitelist)(run_job)
     try:
         check_arguments(sys.argv[1:])
+        sys.argv[1:] = arrange(sys.argv[1:])
         with silent_pipe(), listening():
             run()
             while (sweep := current_sweep()) and wait_for_others(Path(sweep.folder), sweep.started):

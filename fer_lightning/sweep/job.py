@@ -27,9 +27,6 @@ from fer_lightning.sweep.overrides import cell_values, refuse_merged_options
 
 log = logging.getLogger(__name__)
 
-ON_ERROR = ("continue", "stop")
-RERUN = ("none", "failed")
-
 
 def run_job(cfg):
     """Run one job; skip it if another process has it or it is finished. Record failures and continue with the sweep.
@@ -72,9 +69,6 @@ def _check(cfg, folder, overrides, sweep):
         sys.exit(f"study={study} is a grid of jobs: add --multirun (or -m) to run them.")
     try:
         refuse_merged_options(overrides)
-        for key, value, known in (("on_error", cfg.on_error, ON_ERROR), ("study.rerun", cfg.study.rerun, RERUN)):
-            if value not in known:
-                raise ConfigError(f"{key}={value}: choose {' or '.join(known)}.")
     except ConfigError as error:
         sys.exit(str(error))
 

@@ -3,6 +3,7 @@
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import QuotedString
 from omegaconf import OmegaConf
 
 from fer_lightning.config.cell_names import folder_name
@@ -32,10 +33,44 @@ def span(sweeper, overrides):
     if "study" in swept:
         raise ConfigError("One study per command: each names its own axes. Run them one after the other.")
     basic = sweeper._target_.endswith(BasicSweeper.__name__)
+    if basic:
+        _check_finite(overrides)
     jobs = BasicSweeper.split_arguments(parse(overrides), max_batch_size=None)[0] if basic else None
     for job in jobs or [overrides]:
         refuse_merged_options(job)
     return swept, jobs
+
+
+def _check_finite(overrides):
+    """ConfigError for a swept key that has no value, or as many as there are numbers."""
+    for override in parse(overrides):
+        if override.is_interval_sweep():
+            raise ConfigError(
+                f"{override.input_line}: an interval is no list of values. Search it with hydra/sweeper=optuna, or give values with commas."
+            )
+        if override.is_sweep_override() and not list(override.sweep_string_iterator()):
+            raise ConfigError(f"{override.input_line} has no values, so there would be no job.")
+
+
+def levels(sweeper, overrides):
+    """{swept key: its values} of the keys that are no config groups; of an interval its two ends."""
+    groups = GlobalHydra.instance().config_loader()
+    swept = [o for o in parse(with_params(sweeper.params, overrides)) if o.is_sweep_override()]
+    swept = [o for o in swept if not o.package and not groups.get_group_options(o.key_or_group)]
+    return {o.key_or_group: [_plain(value) for value in _values(o)] for o in swept}
+
+
+def _values(override):
+    return [override.value().start, override.value().end] if override.is_interval_sweep() else override.sweep_iterator()
+
+
+def _plain(value):
+    return value.text if isinstance(value, QuotedString) else value
+
+
+def keys(overrides):
+    """The keys that a command names, swept or not."""
+    return [override.key_or_group for override in parse(overrides)]
 
 
 def axes(overrides):

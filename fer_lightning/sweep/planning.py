@@ -5,8 +5,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from fer_lightning.config import schema  # noqa: F401  (stores the schema)
+from fer_lightning.config.checks import check_config
 from fer_lightning.config.groups import CONF
 from fer_lightning.config.targets import check_targets
+from fer_lightning.config.typed import arrange
 from fer_lightning.data.faces import SIZE
 from fer_lightning.data.published_copy import OFFICIAL_COUNTS
 from fer_lightning.model.description import describe
@@ -29,6 +31,7 @@ COSTS = ("backbone", "head", "optimizer", "phases", "trainer", "batch_size")
 def plan(overrides):
     """The jobs that --multirun with these overrides would run, as {name: config}; every config is composed and checked."""
     jobs = {}
+    overrides = arrange(overrides)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         fixed = [override.input_line for override in parse(overrides) if not override.is_sweep_override()]
         axes, lists = span(compose("config", fixed, return_hydra_config=True).hydra.sweeper, overrides)
@@ -37,6 +40,7 @@ def plan(overrides):
         for job in lists:
             config = compose("config", job, return_hydra_config=True)
             settings = without_hydra(config)
+            check_config(settings)
             check_targets(settings)
             jobs[job_name(settings, config.hydra.runtime.choices, axes)] = settings
     return jobs

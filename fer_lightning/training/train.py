@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from lightning import seed_everything
 from lightning.pytorch.utilities.memory import garbage_collection_cuda, is_oom_error
 
+from fer_lightning.config.checks import check_config
 from fer_lightning.config.identity import training_config
 from fer_lightning.config.targets import check_targets
 from fer_lightning.data.datamodule import FERDataModule
@@ -20,7 +21,6 @@ from fer_lightning.model.compiling import compile_nets
 from fer_lightning.model.description import describe
 from fer_lightning.model.precision import is_emulated, pick_precision
 from fer_lightning.process import ranks
-from fer_lightning.process.errors import ConfigError
 from fer_lightning.process.first_process import is_first
 from fer_lightning.process.memory import keep_freed_memory
 from fer_lightning.runs.layout import drop_unfinished
@@ -39,8 +39,6 @@ from fer_lightning.training.timing import timed_pass
 
 log = logging.getLogger(__name__)
 
-ON_OOM = ("fail", "halve")
-
 
 def train(cfg, folder, job, *, name, group, shared=None):
     """Train and test one job, and write its run folder. A job that an earlier attempt left unfinished continues from its last checkpoint.
@@ -57,9 +55,8 @@ def train(cfg, folder, job, *, name, group, shared=None):
     """
     quieten()
     keep_freed_memory()
+    check_config(cfg)
     check_targets(cfg)
-    if cfg.on_oom not in ON_OOM:
-        raise ConfigError(f"on_oom={cfg.on_oom}: choose {' or '.join(ON_OOM)}.")
     attempt_with = partial(Attempt, cfg=cfg, folder=Path(folder), job=job, name=name, group=group, shared=shared)
     previous = unfinished_attempt(folder, job)
     accumulate = previous["batch"]["accumulate"] if previous else 1
