@@ -39,6 +39,7 @@ class Scheduler:
     gamma: float = within(0)
     factor: float = within(0, below=1)
     patience: int = within(0)
+    threshold: float = within(0)
     period: int | None = within(1)
     first_period: int = within(1)
     multiplier: int = within(1)

@@ -91,6 +91,8 @@ FUNCTIONS = ("choice", "range", "interval", "glob", "shuffle", "sort", "tag", "i
 def _unknown_key(line, key, node):
     """line: Could not override 'optimizer.momentun'. node: the one that lacks the key"""
     line = line.rstrip(".")
+    if "'" + key not in line and not line.startswith("Could not override"):  # in a file
+        return f"{line.partition(': ')[0]}: there is no key {key}. {near(key, node.keys())}"
     if "/" in key:
         return f"{line}: there is no such key. Did you mean {key.replace('/', '.')}?"
     close = near(key, node.keys())

@@ -89,14 +89,14 @@ def _check_range(name, value, hint, metadata):
         if not fits:
             raise ConfigError(f"{name}={value}: give a smallest and a largest value {within}, such as [0.3, 0.9].")
         return
-    numbers = value if OmegaConf.is_list(value) or isinstance(value, list | tuple) else [value]
-    if all(number in within for number in numbers if isinstance(number, int | float)):
+    several = OmegaConf.is_list(value) or isinstance(value, list | tuple)
+    numbers = value if several else [value]
+    if len(numbers) and all(number in within for number in numbers if isinstance(number, int | float)):
         return
-    if within.noun:
+    if within.noun and len(numbers):
         raise ConfigError(f"{name}={value}: {within.noun} is {within}.")
-    whole, null = int in (hint, *typing.get_args(hint)), type(None) in typing.get_args(hint)
-    several = typing.get_origin(hint) is list
-    kind = f"{'' if several else 'a '}{'whole ' if whole else ''}number{'s' * several}"
+    whole, null = "int" in str(hint), type(None) in typing.get_args(hint)
+    kind = f"{'one or more ' if several else 'a '}{'whole ' if whole else ''}number{'s' * several}"
     raise ConfigError(f"{name}={value}: give {kind}, {within}{' (or null)' if null else ''}.")
 
 

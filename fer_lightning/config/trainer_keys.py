@@ -14,7 +14,7 @@ INSTEAD = {
     "callbacks": "a run has callbacks of its own, which patience, ema_decay and stability set",
     "plugins": "a run has plugins of its own, which trainer.strategy and precision set",
     "profiler": "result.json has the times of a run, and timed_passes=N measures the test",
-    "enable_progress_bar": "a run shows a progress bar on a terminal and none elsewhere",
+    "enable_progress_bar": "a run itself shows how far it is",
     "enable_model_summary": "result.json has the size of the model, and `plan` shows it",
     "enable_checkpointing": "a run needs its checkpoints, to continue and to be tested",
     "default_root_dir": "hydra.run.dir=FOLDER is where a run writes, hydra.sweep.dir=FOLDER a sweep",

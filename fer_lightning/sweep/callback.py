@@ -1,12 +1,15 @@
 """What happens before the first job of a sweep: checks, and study.json. Hydra calls it in the process that sweeps."""
 
 import copy
+import errno
 import json
+import os
 import sys
 import time
 import traceback
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
+from pathlib import Path
 
 from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
@@ -44,6 +47,7 @@ class StudyCallback(Callback):
             check_run(config)
             refuse_merged_options(config.hydra.overrides.task)
             check_settings(config)
+            check_folder("hydra.run.dir", config.hydra.run.dir)
 
     def on_multirun_start(self, config, **_):
         with _stopping():
@@ -67,6 +71,7 @@ def begin(config):
     shares = any(axis.split(".")[0] in BEHIND for axis in axes)
     folder = announce(config, Sweep(name, axes, jobs=len(jobs) if jobs else None, shares=shares, started=time.time()))
     check_sweep(config, jobs)
+    check_folder("hydra.sweep.dir", folder)
     about = {"name": name, **OmegaConf.to_container(config.study)}
     del about["rerun"]
     _write_ledger(folder, {"study": about, "axes": axes, "jobs": jobs, "base": base, "command": sys.argv[1:]})
@@ -90,6 +95,20 @@ def check_levels(settings, levels):
             with suppress(OmegaConfBaseException):  # Hydra's own checks follow
                 OmegaConf.update(one, key, value)
             check_config(one, with_types=False)
+
+
+def check_folder(key, folder):
+    """Raise ConfigError if nothing can be written into a folder; it is not made here."""
+    absent = [place for place in (Path(folder).absolute(), *Path(folder).absolute().parents) if not place.exists()]
+    try:
+        if absent:
+            with suppress(FileExistsError):  # by another process
+                absent[-1].mkdir()
+                absent[-1].rmdir()
+        elif not os.access(folder, os.W_OK | os.X_OK) or not Path(folder).is_dir():
+            raise PermissionError(errno.EACCES, "Permission denied, or no folder")
+    except OSError as error:
+        raise ConfigError(f"{key}={folder} cannot be written ({error.strerror}): give another folder.") from error
 
 
 def without_hydra(config):

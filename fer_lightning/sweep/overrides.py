@@ -1,5 +1,7 @@
 """What the overrides of a command and a study file span: the swept keys, the jobs, the cell and the name of each."""
 
+import json
+
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -48,15 +50,20 @@ def _check_finite(overrides):
             raise ConfigError(
                 f"{override.input_line}: an interval is no list of values. Search it with hydra/sweeper=optuna, or give values with commas."
             )
-        if override.is_sweep_override() and not list(override.sweep_string_iterator()):
+        values = list(override.sweep_iterator()) if override.is_sweep_override() else [None]
+        if not values:
             raise ConfigError(f"{override.input_line} has no values, so there would be no job.")
+        if any(isinstance(value, dict) for value in values) and _is_group(override.key_or_group):
+            raise ConfigError(
+                f"{override.input_line}: a swept config group takes the names of its options. "
+                "Write each mapping into a file in a folder that --config-dir names."
+            )
 
 
 def levels(sweeper, overrides):
     """{swept key: its values} of the keys that are no config groups; of an interval its two ends."""
-    groups = GlobalHydra.instance().config_loader()
     swept = [o for o in parse(with_params(sweeper.params, overrides)) if o.is_sweep_override()]
-    swept = [o for o in swept if not o.package and not groups.get_group_options(o.key_or_group)]
+    swept = [o for o in swept if not o.package and not _is_group(o.key_or_group)]
     return {o.key_or_group: [_plain(value) for value in _values(o)] for o in swept}
 
 
@@ -66,6 +73,11 @@ def _values(override):
 
 def _plain(value):
     return value.text if isinstance(value, QuotedString) else value
+
+
+def _is_group(key):
+    """Whether a key names a config group, also one of the user's own."""
+    return bool(GlobalHydra.instance().config_loader().get_group_options(key))
 
 
 def keys(overrides):
@@ -89,10 +101,9 @@ def refuse_merged_options(overrides):
 
     The same happens to an axis that a study file writes as a YAML list.
     """
-    groups = GlobalHydra.instance().config_loader()
     for override in parse(overrides):
         key = override.key_or_group
-        if isinstance(override.value(), list) and key not in MULTIPLE_CHOICE and groups.get_group_options(key):
+        if isinstance(override.value(), list) and key not in MULTIPLE_CHOICE and _is_group(key):
             options = ",".join(str(option) for option in override.value())
             raise ConfigError(
                 f"{key}=[{options}] chooses several options for one run. "
@@ -106,7 +117,17 @@ def cell_values(cfg, choices, axes):
     choices: of Hydra's groups, {group: option}
     """
     values = {key: choices[key] if key in choices else OmegaConf.select(cfg, key) for key in axes if key != "seed"}
-    return {key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value for key, value in values.items()}
+    return {key: _level(value) for key, value in values.items()}
+
+
+def _level(value):
+    """A swept value as result.json holds it: a scalar or a list of scalars as it is, any other node as one text."""
+    if not OmegaConf.is_config(value):
+        return value
+    plain = OmegaConf.to_container(value, resolve=True)
+    if isinstance(plain, list) and not any(isinstance(part, dict | list) for part in plain):
+        return plain
+    return json.dumps(plain, separators=(",", ":"))
 
 
 def job_name(cfg, choices, axes):

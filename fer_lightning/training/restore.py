@@ -14,8 +14,11 @@ from fer_lightning.process.memory import keep_freed_memory
 from fer_lightning.runs.config_files import read_config
 from fer_lightning.runs.finished_run import read_record
 from fer_lightning.runs.layout import BEST, checkpoints_of
-from fer_lightning.training.build import build_module, build_phases
+from fer_lightning.training.build import build_module
 from fer_lightning.training.checkpoints import read_checkpoint
+
+# What only training needs: a run with an optimizer of somebody's own can be used without it.
+OF_TRAINING = ("augment", "logger", "loss", "optimizer", "phases", "scheduler", "train_sizes", "trainer")
 
 
 def restore(folder):
@@ -40,7 +43,8 @@ def restore_module(folder):
     weights = checkpoints_of(folder) / BEST
     if not weights.is_file():
         raise UserError(f"{weights} is missing: the weights of this run were removed, so it can be reported but not run again.")
-    cfg = follow_moves(read_config(folder))
+    cfg = read_config(folder)
+    cfg = follow_moves(OmegaConf.masked_copy(cfg, [key for key in cfg if key not in OF_TRAINING]))
     try:
         check_targets(cfg)
     except ConfigError as error:
@@ -49,9 +53,9 @@ def restore_module(folder):
     if "pretrained" in cfg.backbone:  # the weights are the checkpoint's: none need to be fetched
         cfg = OmegaConf.merge(cfg, {"backbone": {"pretrained": False}})
     module = build_module(cfg, torch.tensor(list(result["data"]["counts"]["train"].values())))
-    module.enter(build_phases(cfg)[-1])
+    state = {name: value for name, value in read_checkpoint(weights)["state_dict"].items() if not name.startswith("loss.")}
     try:
-        module.load_state_dict(read_checkpoint(weights)["state_dict"])
+        module.load_state_dict(state)
     except RuntimeError as error:
         raise UserError(f"{weights} does not fit the config of the run: {' '.join(str(error).split())[:300]}") from error
     return cfg, module.eval()

@@ -25,7 +25,7 @@ from fer_lightning.process.first_process import is_first
 from fer_lightning.process.memory import keep_freed_memory
 from fer_lightning.runs.layout import drop_unfinished
 from fer_lightning.training.attempt import Attempt
-from fer_lightning.training.build import build_module, build_monitor, build_phases, build_trainer
+from fer_lightning.training.build import build_module, build_monitor, build_phases, build_trainer, check_limits, check_steps
 from fer_lightning.training.checkpoints import keep_selected, load_selected
 from fer_lightning.training.environment import environment
 from fer_lightning.training.epoch_record import EpochRecord, epoch_scores
@@ -77,7 +77,9 @@ def run(attempt):
     cfg, folder = attempt.cfg, attempt.folder
     seed_everything(cfg.seed, verbose=False)
     faces, data, photos = load_data(cfg, attempt.accumulate)
+    check_limits(cfg.trainer, data)
     module, phases = build_module(cfg, data.class_counts), build_phases(cfg)
+    check_steps(phases)
     module.enter(phases[0])
     attempt.record = first_record(attempt, faces=faces, data=data, module=module, phases=phases)
     saved = continue_or_clear(attempt)
