@@ -7,7 +7,7 @@ from fer_lightning.config.ranges import FRACTION, PROBABILITY, SEED, SIZE, WIDTH
 from fer_lightning.config.schema import FREEZE
 
 # Packages whose arguments have these ranges.
-PACKAGES = ("fer_lightning.", "hydra_plugins.fer_lightning.", "lightning.", "torch.")
+PACKAGES = ("fer_lightning.", "hydra.", "hydra_plugins.", "lightning.", "torch.")
 
 
 @dataclass
@@ -95,9 +95,9 @@ class Protocol:
 
 @dataclass
 class Synthetic:
-    train: int = within(2, 10_000_000)
-    val: int = within(1, 10_000_000)
-    test: int = within(1, 10_000_000)
+    train: int = within(2, 1_000_000)
+    val: int = within(1, 1_000_000)
+    test: int = within(1, 1_000_000)
     seed: int = within(**SEED)
 
 
@@ -118,6 +118,11 @@ class Norm:
 
 
 @dataclass
+class Activation:
+    negative_slope: float = within()
+
+
+@dataclass
 class Trainer:
     """The keys of Lightning's Trainer that are obeyed; `fer_lightning.config.trainer_keys` has the others."""
 
@@ -133,6 +138,12 @@ class Search:
     n_trials: int = within(1)
     n_jobs: int = within(1)
     seed: int = within(**SEED)
+    max_batch_size: int | None = within(1)
+
+
+@dataclass
+class Launcher:
+    processes: int | None = within(1)
 
 
 # {key of a node with a target: its numbers}; optimizer and scheduler also within a phase
@@ -143,9 +154,11 @@ ARGUMENTS = {
     "evaluation": Evaluation,
     "backbone": Backbone,
     "head.norm": Norm,
+    "head.act": Activation,
     "loss": Loss,
     "optimizer": Optimizer,
     "scheduler": Scheduler,
     "trainer": Trainer,
     "hydra.sweeper": Search,
+    "hydra.launcher": Launcher,
 }

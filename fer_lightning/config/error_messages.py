@@ -95,6 +95,9 @@ def _unknown_key(line, key, node):
         return f"{line.partition(': ')[0]}: there is no key {key}. {near(key, node.keys())}"
     if "/" in key:
         return f"{line}: there is no such key. Did you mean {key.replace('/', '.')}?"
+    if not node:
+        whole = line.partition("'")[2].rstrip("'")
+        return f"{line}: this mapping is empty; write +{f'{whole}.'.partition(f'.{key}.')[0].rstrip('.')}={{{key}:VALUE}}."
     close = near(key, node.keys())
     target = node._get_node("_target_") if "_target_" in node else None
     if target is None or not close.startswith("There are"):

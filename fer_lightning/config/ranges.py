@@ -56,7 +56,7 @@ def one_of(*choices, default=MISSING):
 SEED = {"low": 0, "high": 2**32 - 1, "noun": "a seed"}  # what numpy takes
 PROBABILITY = {"low": 0, "high": 1, "noun": "a probability"}
 FRACTION = {"low": 0, "high": 1, "noun": "a fraction"}
-SIZE = {"low": 2, "high": 4096}  # pixels of an input; vision models are made for 512 at most
+SIZE = {"low": 2, "high": 1024}  # pixels of an input; vision models are made for 512 at most
 WIDTH = {"low": 1, "high": 2**20}
 
 

@@ -42,6 +42,6 @@ def registered(study):
         raise ConfigError(f"study.analysis.alpha={analysis.alpha}: the level of a test lies between 0 and 1, such as 0.05.")
     if not 0 < analysis.sesoi < 1:
         raise ConfigError(f"study.analysis.sesoi={analysis.sesoi}: a difference of accuracies as a fraction, such as 0.005 for 0.5 points.")
-    if analysis.resamples < 100:
-        raise ConfigError(f"study.analysis.resamples={analysis.resamples}: the minimum is 100, 10000 are usual.")
+    if not 100 <= analysis.resamples <= 1_000_000:
+        raise ConfigError(f"study.analysis.resamples={analysis.resamples}: the minimum is 100, 10000 are usual, and a million is the most.")
     return analysis

@@ -63,7 +63,7 @@ class Study:
     cost: str = ""
     paper: str | None = None
     protocol: str | None = None
-    images: int | None = None
+    images: int | None = within(1, default=None)
     published: list[Published] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     analysis: Analysis = field(default_factory=Analysis)
@@ -110,7 +110,7 @@ class Config:
     epochs: int = within(1)
     pretrained: bool = MISSING
     input_size: int | None = within(**SIZE)
-    train_sizes: list[int] | None = within(1)
+    train_sizes: list[int] | None = within(**SIZE)
     prior_bias: bool = MISSING
     batch_size: int = within(2)  # batch norm cannot train on one image
     eval_batch_size: int = within(1)

@@ -18,7 +18,5 @@ class DataError(UserError):
 def near(name, known):
     """A sentence that names the closest of the known names, or all of them if none is close."""
     known = [str(k) for k in known]
-    if not known:
-        return "There are none."
     close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.6)
     return f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(known)}."

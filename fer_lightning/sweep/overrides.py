@@ -35,22 +35,22 @@ def span(sweeper, overrides):
     if "study" in swept:
         raise ConfigError("One study per command: each names its own axes. Run them one after the other.")
     basic = sweeper._target_.endswith(BasicSweeper.__name__)
-    if basic:
-        _check_finite(overrides)
+    for override in parse(overrides):
+        _check_sweep(override, basic)
     jobs = BasicSweeper.split_arguments(parse(overrides), max_batch_size=None)[0] if basic else None
     for job in jobs or [overrides]:
         refuse_merged_options(job)
     return swept, jobs
 
 
-def _check_finite(overrides):
-    """ConfigError for a swept key that has no value, or as many as there are numbers."""
-    for override in parse(overrides):
-        if override.is_interval_sweep():
-            raise ConfigError(
-                f"{override.input_line}: an interval is no list of values. Search it with hydra/sweeper=optuna, or give values with commas."
-            )
-        values = list(override.sweep_iterator()) if override.is_sweep_override() else [None]
+def _check_sweep(override, basic):
+    """ConfigError for a swept key that no sweep can run. basic: whether the sweeper runs all values, and does not search among them"""
+    if override.is_interval_sweep():
+        wrong = _wrong_interval(override, basic)
+        if wrong:
+            raise ConfigError(f"{override.input_line}: {wrong}.")
+    elif override.is_sweep_override():
+        values = list(override.sweep_iterator())
         if not values:
             raise ConfigError(f"{override.input_line} has no values, so there would be no job.")
         if any(isinstance(value, dict) for value in values) and _is_group(override.key_or_group):
@@ -58,6 +58,19 @@ def _check_finite(overrides):
                 f"{override.input_line}: a swept config group takes the names of its options. "
                 "Write each mapping into a file in a folder that --config-dir names."
             )
+
+
+def _wrong_interval(override, basic):
+    interval = override.value()
+    if basic:
+        return "an interval is no list of values. Search it with hydra/sweeper=optuna, or give values with commas"
+    if override.key_or_group == "seed":
+        return "a seed repeats a trial: give seeds with commas"
+    if interval.start > interval.end:
+        return "the first number is the smaller one"
+    if "log" in interval.tags and interval.start <= 0:
+        return "a logarithm needs numbers above 0"
+    return None
 
 
 def levels(sweeper, overrides):
