@@ -39,14 +39,18 @@ LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches")
 
 
 def check_trainer(cfg):
-    """Raise ConfigError for a key of the trainer that a run does not obey, and for one that leaves a part without scores."""
+    """Raise ConfigError for a key of the trainer that a run does not obey, and for a part of no batches."""
     trainer = cfg.trainer
     for key in trainer:
         if key in INSTEAD:
             raise ConfigError(f"trainer.{key}={trainer[key]} is refused: {INSTEAD[key]}.")
     for key in LIMITS:
         _check_limit(key, trainer.get(key))
-    every = trainer.get("check_val_every_n_epoch", 1)
+
+
+def check_validation(cfg):
+    """Raise ConfigError if a job, whose whole config this is, is not validated when it has to be."""
+    every, trainer = cfg.trainer.get("check_val_every_n_epoch", 1), cfg.trainer
     if every == 1:
         return
     told = f"trainer.check_val_every_n_epoch={every}"

@@ -21,7 +21,7 @@ from fer_lightning.config.hydra_limits import check_run, check_sweep
 from fer_lightning.config.identity import digest, training_config
 from fer_lightning.config.registered_analysis import registered
 from fer_lightning.config.targets import check_targets
-from fer_lightning.config.trainer_keys import check_epochs
+from fer_lightning.config.trainer_keys import check_epochs, check_validation
 from fer_lightning.process.errors import ConfigError
 from fer_lightning.runs.scores import direction
 from fer_lightning.runs.study_file import LEDGER, read_ledger, write_ledger
@@ -46,8 +46,10 @@ class StudyCallback(Callback):
             check_secrets(OmegaConf.to_container(config, resolve=False))
             check_run(config)
             refuse_merged_options(config.hydra.overrides.task)
+            check_config(config)
+            check_validation(config)
             check_settings(config)
-            check_folder("hydra.run.dir", config.hydra.run.dir)
+            make_folder("hydra.run.dir", config.hydra.run.dir)
 
     def on_multirun_start(self, config, **_):
         with _stopping():
@@ -71,7 +73,6 @@ def begin(config):
     shares = any(axis.split(".")[0] in BEHIND for axis in axes)
     folder = announce(config, Sweep(name, axes, jobs=len(jobs) if jobs else None, shares=shares, started=time.time()))
     check_sweep(config, jobs)
-    check_folder("hydra.sweep.dir", folder)
     about = {"name": name, **OmegaConf.to_container(config.study)}
     del about["rerun"]
     _write_ledger(folder, {"study": about, "axes": axes, "jobs": jobs, "base": base, "command": sys.argv[1:]})
@@ -97,16 +98,12 @@ def check_levels(settings, levels):
             check_config(one, with_types=False)
 
 
-def check_folder(key, folder):
-    """Raise ConfigError if nothing can be written into a folder; it is not made here."""
-    absent = [place for place in (Path(folder).absolute(), *Path(folder).absolute().parents) if not place.exists()]
+def make_folder(key, folder):
+    """Make a folder to write into. ConfigError if that cannot be."""
     try:
-        if absent:
-            with suppress(FileExistsError):  # by another process
-                absent[-1].mkdir()
-                absent[-1].rmdir()
-        elif not os.access(folder, os.W_OK | os.X_OK) or not Path(folder).is_dir():
-            raise PermissionError(errno.EACCES, "Permission denied, or no folder")
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise ConfigError(f"{key}={folder} cannot be written ({error.strerror}): give another folder.") from error
 
@@ -135,7 +132,7 @@ def _write_ledger(folder, ledger):
                 f"{folder} holds this study with other settings ({differences}{'; ...' if len(changed) > 8 else ''}). "
                 "Choose another folder with hydra.sweep.dir=multirun/NAME, or remove that one."
             )
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder("hydra.sweep.dir", folder)
     write_ledger(folder, ledger)
 
 

@@ -8,6 +8,7 @@ from fer_lightning.config import schema  # noqa: F401  (stores the schema)
 from fer_lightning.config.checks import check_config
 from fer_lightning.config.groups import CONF
 from fer_lightning.config.targets import check_targets
+from fer_lightning.config.trainer_keys import check_validation
 from fer_lightning.config.typed import arrange
 from fer_lightning.data.faces import SIZE
 from fer_lightning.data.published_copy import OFFICIAL_COUNTS
@@ -41,6 +42,7 @@ def plan(overrides):
             config = compose("config", job, return_hydra_config=True)
             settings = without_hydra(config)
             check_config(settings)
+            check_validation(settings)
             check_targets(settings)
             jobs[job_name(settings, config.hydra.runtime.choices, axes)] = settings
     return jobs

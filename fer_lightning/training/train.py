@@ -13,6 +13,7 @@ from lightning.pytorch.utilities.memory import garbage_collection_cuda, is_oom_e
 from fer_lightning.config.checks import check_config
 from fer_lightning.config.identity import training_config
 from fer_lightning.config.targets import check_targets
+from fer_lightning.config.trainer_keys import check_validation
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.data.near_twins import photo_ids
@@ -56,6 +57,7 @@ def train(cfg, folder, job, *, name, group, shared=None):
     quieten()
     keep_freed_memory()
     check_config(cfg)
+    check_validation(cfg)
     check_targets(cfg)
     attempt_with = partial(Attempt, cfg=cfg, folder=Path(folder), job=job, name=name, group=group, shared=shared)
     previous = unfinished_attempt(folder, job)

@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from fer_lightning.config.checks import check_config
-from fer_lightning.config.trainer_keys import INSTEAD
+from fer_lightning.config.trainer_keys import INSTEAD, check_validation
 from fer_lightning.config.typed import arrange
 from fer_lightning.process.errors import ConfigError
 
@@ -83,7 +83,6 @@ NUMBERS = [
     ("trainer.limit_val_batches=0.0", "give a whole number of batches, 1 or more"),
     ("trainer.limit_test_batches=1.5", "give a whole number of batches, 1 or more"),
     ("+trainer.check_val_every_n_epoch=0", "give a whole number, 1 or more"),
-    ("+trainer.check_val_every_n_epoch=5", "a run of 2 epochs would never be validated"),
 ]
 
 OTHER_GROUPS = [
@@ -94,7 +93,6 @@ OTHER_GROUPS = [
     (["scheduler=plateau", "scheduler.factor=1"], "scheduler.factor=1: give a number, 0 or more and below 1"),
     (["scheduler=cosine", "scheduler.period=0"], "scheduler.period=0: give a whole number, 1 or more (or null)"),
     (["scheduler=cosine_warm_restarts", "scheduler.first_period=0"], "scheduler.first_period=0: give a whole number, 1 or more"),
-    (["scheduler=plateau", "+trainer.check_val_every_n_epoch=2"], "the scheduler watches val/accuracy, which it needs after every epoch"),
     (["protocol=k_fold", "protocol.folds=1"], "protocol.folds=1: give a whole number, 2 or more"),
     (["protocol=random_70_15_15", "protocol.seed=-1"], "protocol.seed=-1: a seed is 0 to"),
     (["+phases={one:{epochs:1,optimizer:{_target_:torch.optim.SGD,_partial_:true,lr:-1}}}"], "phases.one.optimizer.lr=-1: a learning rate"),
@@ -131,6 +129,21 @@ def test_a_number_out_of_its_range_is_refused_by_its_key(composed, override, rem
 def test_the_ranges_hold_in_every_option(overrides, sentence):
     with pytest.raises(ConfigError, match=re.escape(sentence)):
         check_config(compose(*TINY, *overrides))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["+trainer.check_val_every_n_epoch=5"], "a run of 2 epochs would never be validated"),
+        (["+trainer.check_val_every_n_epoch=2", "scheduler=plateau"], "the scheduler watches val/accuracy, which it needs after every"),
+        (["+trainer.check_val_every_n_epoch=2", "+phases={a:{epochs:2}}"], "several phases is validated after every epoch"),
+    ],
+)
+def test_validation_may_not_come_too_seldom(overrides, sentence):
+    config = compose(*TINY, *overrides)
+    check_config(config)
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        check_validation(config)
 
 
 def test_a_users_own_class_has_ranges_of_its_own(composed):
