@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from fer_lightning.process.errors import UserError, near
@@ -77,7 +78,10 @@ def _composition(error):
         return _unknown_key(lines[0], str(reason.key), reason.parent_node)
     if lines[0].startswith("Error merging override "):
         kind = next((words for name, words in KINDS.items() if why.endswith(name)), None)
+        kind = f"{kind}, or null for none" if kind and "'none'" in why.lower() else kind
         return f"{lines[0].removeprefix('Error merging override ')}: {why.rstrip('.')}{f'; give {kind}' if kind else ''}."
+    if lines[0].startswith("Could not append to config"):
+        return f"{lines[0].rstrip('.')}: leave out the plus, or write two to replace it."
     return " ".join([lines[0]] if why in lines[0] else [lines[0], why])
 
 
@@ -99,6 +103,9 @@ def _unknown_key(line, key, node):
         whole = line.partition("'")[2].rstrip("'")
         return f"{line}: this mapping is empty; write +{f'{whole}.'.partition(f'.{key}.')[0].rstrip('.')}={{{key}:VALUE}}."
     close = near(key, node.keys())
+    inside = [f"{name}.{key}" for name in node if isinstance(child := node._get_node(name), DictConfig) and child and key in child]
+    if inside:
+        return f"{line}: there is no such key. Did you mean {' or '.join(inside)}?"
     target = node._get_node("_target_") if "_target_" in node else None
     if target is None or not close.startswith("There are"):
         return f"{line}: there is no such key. {close}"

@@ -10,6 +10,7 @@ from fer_lightning.process.errors import ConfigError, near
 FLAGS = ("--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m", "--shell-completion", "-sc")
 WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
 WITH_VALUE += ("--experimental-rerun",)
+CFG = ("job", "hydra", "all")
 INFO = {"--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")}
 INFO["-i"] = INFO["--info"]
 
@@ -30,6 +31,9 @@ def arrange(arguments):
             options.append(word)
             if "=" not in word and rest and (name in WITH_VALUE or rest[0] in INFO.get(name, ())):
                 options.append(rest.pop(0))
+            shown = options[-1].rpartition("=")[2]
+            if name in ("--cfg", "-c") and shown not in CFG:
+                raise ConfigError(f"{name} needs to know what to show: {name} {', '.join(CFG[:-1])} or {CFG[-1]}.")
         elif word.startswith("-"):
             key, equals, value = word.lstrip("-").partition("=")
             value = value if equals else rest[0] if rest and "=" not in rest[0] else "VALUE"

@@ -183,6 +183,8 @@ TYPED = [
     ("data.root=~/x", "write data.root=$HOME/x"),
     ("data.root=/my pictures/x", "'data.root=\"/my pictures/x\"'"),
     ("-m seed=0,1 --cfg job", "leave out --multirun (-m), and give each swept key one of its values"),
+    ("--cfg", "--cfg job, hydra or all"),
+    ("seed=0 --cfg=jobs", "--cfg job, hydra or all"),
     ("-c job --multi", "leave out --multirun (-m)"),
 ]
 
@@ -207,6 +209,9 @@ COMMANDS = [
     ("optimizer.betas=[0.9,0.99]", "add it with a plus: +optimizer.betas=VALUE"),
     ("phases.one.epochs=3", "write +phases={one:VALUE}"),
     ("batch_size=big", "batch_size=big: Value 'big' of type 'str' could not be converted to Integer; give a whole number."),
+    ("lr=0.1", "there is no such key. Did you mean optimizer.lr?"),
+    ("+epochs=3", "leave out the plus"),
+    ("head.hidden=none", "or null for none"),
     ("channels_last=often", "channels_last=often"),
     ("seed=0,1", "Ambiguous value: seed=0,1. Add --multirun (-m)"),
     ("seed=0,", "seed=0, ends with a comma"),
