@@ -19,7 +19,7 @@ COMPLETED_LATER = ("protocol", "head.norm", "head.act", "loss", "optimizer")
 
 
 def check_config(cfg, *, with_types=True):
-    """Raise ConfigError for a value that no run can have. with_types: whether also for one of a wrong type"""
+    """Raise ConfigError for a value that no run can have, in a config or a part of it. with_types: whether also for one of a wrong type"""
     for key, node in _mappings(cfg):
         place = re.sub(r"^phases\.[^.]+", "phases.*", key)
         if place in SCHEMAS:
@@ -30,7 +30,8 @@ def check_config(cfg, *, with_types=True):
             _check_partial(key, node, later=place in COMPLETED_LATER)
             if place in ARGUMENTS and str(node._target_).startswith(PACKAGES):
                 check_values(key, node, ARGUMENTS[place], with_types=with_types)
-    check_trainer(cfg)
+    if "trainer" in cfg:
+        check_trainer(cfg.trainer)
 
 
 def _check_partial(key, node, *, later):

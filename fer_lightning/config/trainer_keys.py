@@ -38,9 +38,8 @@ INSTEAD = {
 LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches")
 
 
-def check_trainer(cfg):
+def check_trainer(trainer):
     """Raise ConfigError for a key of the trainer that a run does not obey, and for a part of no batches."""
-    trainer = cfg.trainer
     for key in trainer:
         if key in INSTEAD:
             raise ConfigError(f"trainer.{key}={trainer[key]} is refused: {INSTEAD[key]}.")

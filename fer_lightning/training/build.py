@@ -110,7 +110,7 @@ def _accepted(key, make, *arguments):
 def check_limits(trainer, data):
     """Raise ConfigError for a share of the batches of a part that is less than one batch. trainer: the node of the config"""
     for part in ("train", "val", "test"):
-        share = trainer[f"limit_{part}_batches"]
+        share = trainer.get(f"limit_{part}_batches")
         batches = len(getattr(data, f"{part}_dataloader")()) if part == "train" or len(getattr(data.split, part)) else 0
         if batches and isinstance(share, float) and int(share * batches) < 1:
             told = f"trainer.limit_{part}_batches={share} of {batches} batches is less than one"

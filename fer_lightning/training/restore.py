@@ -7,6 +7,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from fer_lightning.config import schema  # noqa: F401
+from fer_lightning.config.checks import check_config
 from fer_lightning.config.targets import check_targets, follow_moves
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.process.errors import ConfigError, UserError
@@ -46,6 +47,7 @@ def restore_module(folder):
     cfg = read_config(folder)
     cfg = follow_moves(OmegaConf.masked_copy(cfg, [key for key in cfg if key not in OF_TRAINING]))
     try:
+        check_config(OmegaConf.masked_copy(cfg, ["backbone", "head", "evaluation"]))
         check_targets(cfg)
     except ConfigError as error:
         made = result.get("environment", {})

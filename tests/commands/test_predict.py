@@ -56,6 +56,11 @@ def test_a_run_is_used_without_what_only_its_training_needs(run):
     settings["loss"]["_target_"] = "os.system"
     config.write_text(yaml.safe_dump(settings))
     np.testing.assert_array_equal(probabilities(run, np.full((1, 1, 48, 48), 99, np.uint8)), before)
+    settings["head"]["hidden"] = 10**12
+    config.write_text(yaml.safe_dump(settings))
+    with pytest.raises(UserError, match="head.hidden=1000000000000: give a whole number, 1 to 1048576"):
+        probabilities(run, np.full((1, 1, 48, 48), 99, np.uint8))
+    settings["head"]["hidden"] = 512
     settings["backbone"]["_target_"] = "os.system"
     config.write_text(yaml.safe_dump(settings))
     with pytest.raises(UserError, match=r"backbone\._target_=os\.system is refused"):
