@@ -23,7 +23,9 @@ def main():
     if first.isidentifier():  # an override has a = or a ~
         known = commands()
         if first not in known:
-            sys.exit(f"There is no command {first}. {near(first, known)}")
+            from fer_lightning.config.typed import setting_as_command  # Hydra
+
+            sys.exit(setting_as_command(first, sys.argv[2:]) or f"There is no command {first}. {near(first, known)}")
         import_module(f"fer_lightning.{first}").main(sys.argv[2:])
         return
     if first in ("-h", "--help"):

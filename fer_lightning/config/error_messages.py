@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from fer_lightning.process.errors import UserError, near
@@ -115,13 +116,66 @@ def _free(place):
 
 
 def _composition(error):
-    """Hydra's message, then its cause, then the nearest names if a key is unknown."""
+    """An error of Hydra or OmegaConf: what was typed, what is wrong with it, and what to type instead."""
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    if isinstance(error, OverrideParseException):
+        return _unreadable(error.override)
+    if lines[0].startswith("Ambiguous value for argument"):
+        override = lines[0].split("'", 1)[1].rstrip("'")
+        key, _, value = override.partition("=")
+        return f"Ambiguous value: {override}. Add --multirun (-m) for a job with each; one list is written {key}=[{value}]."
     below = error.__cause__ or error.__context__
     reason = below if isinstance(below, OmegaConfBaseException) else error
-    lines = [str(error).strip()]
-    if str(reason).splitlines()[0] not in lines[0]:
-        lines.append(str(reason).splitlines()[0])
+    why = str(reason).splitlines()[0]
     if isinstance(reason, ConfigAttributeError | ConfigKeyError) and reason.parent_node is not None:
-        key = str(reason.key)
-        lines.append(f"Did you mean {key.replace('/', '.')}?" if "/" in key else near(key, reason.parent_node.keys()))
-    return "\n".join(lines)
+        return _unknown_key(lines[0], str(reason.key), reason.parent_node)
+    if lines[0].startswith("Error merging override "):
+        kind = next((words for name, words in KINDS.items() if why.endswith(name)), None)
+        kind = f"{kind}, or null for none" if kind and "'none'" in why.lower() else kind
+        return f"{lines[0].removeprefix('Error merging override ')}: {why.rstrip('.')}{f'; give {kind}' if kind else ''}."
+    if lines[0].startswith("Could not append to config"):
+        return f"{lines[0].rstrip('.')}: leave out the plus, or write two to replace it."
+    return " ".join([lines[0]] if why in lines[0] else [lines[0], why])
+
+
+# What to give where OmegaConf says that a value "could not be converted to" this.
+KINDS = {"Integer": "a whole number", "Float": "a number", "Bool": "true or false", "bool": "true or false"}
+
+# Hydra's functions in the value of an override.
+FUNCTIONS = ("choice", "range", "interval", "glob", "shuffle", "sort", "tag", "int", "float", "str", "bool", "json_str", "extend_list")
+
+
+def _unknown_key(line, key, node):
+    """line: Could not override 'optimizer.momentun'. node: the one that lacks the key"""
+    line = line.rstrip(".")
+    if "'" + key not in line and not line.startswith("Could not override"):  # in a file
+        return f"{line.partition(': ')[0]}: there is no key {key}. {near(key, node.keys())}"
+    if "/" in key:
+        return f"{line}: there is no such key. Did you mean {key.replace('/', '.')}?"
+    if not node:
+        whole = line.partition("'")[2].rstrip("'")
+        return f"{line}: this mapping is empty; write +{f'{whole}.'.partition(f'.{key}.')[0].rstrip('.')}={{{key}:VALUE}}."
+    close = near(key, node.keys())
+    inside = [f"{name}.{key}" for name in node if isinstance(child := node._get_node(name), DictConfig) and child and key in child]
+    if inside:
+        return f"{line}: there is no such key. Did you mean {' or '.join(inside)}?"
+    target = node._get_node("_target_") if "_target_" in node else None
+    if target is None or not close.startswith("There are"):
+        return f"{line}: there is no such key. {close}"
+    full = line.partition("'")[2].rstrip("'")
+    return f"{line}: there is no such key. {close} If {target} has an argument {key}, add it with a plus: +{full}=VALUE."
+
+
+def _unreadable(override):
+    """What to say of an override that Hydra's grammar does not have."""
+    key, equals, value = override.partition("=")
+    if value.rstrip().endswith(","):
+        return f"{override} ends with a comma: write the values without spaces, and none after the last comma."
+    function = re.match(r"(\w+)\(", value)
+    if function and function[1] not in FUNCTIONS:
+        return f"{override}: there is no function {function[1]}. {near(function[1], FUNCTIONS)}"
+    if function:
+        return f"{override} cannot be read: {function[1]} does not take these arguments, or the shell has changed them (quote the whole)."
+    if not equals:
+        return f"{override} is no KEY=VALUE."
+    return f"{override} cannot be read. A value with spaces or special characters has two pairs of quotes: '{key}=\"{value}\"'."

@@ -96,8 +96,10 @@ def one_cycle(max_lr: float, *, warmup: float = 0.3, anneal: str = "cos", cycle_
     """Up to max_lr over the share `warmup` of the phase, then down to almost zero (S4-34)."""
 
     def build(optimizer, total):
+        # torch divides by zero if the warm-up is a single step.
+        share = warmup if warmup * total != 1 else warmup * (1 + 1e-9)
         return torch_schedulers.OneCycleLR(
-            optimizer, max_lr, total_steps=total, pct_start=warmup, anneal_strategy=anneal, cycle_momentum=cycle_momentum
+            optimizer, max_lr, total_steps=total, pct_start=share, anneal_strategy=anneal, cycle_momentum=cycle_momentum
         )
 
     return Schedule(build, interval)

@@ -1,31 +1,39 @@
 """What happens before the first job of a sweep: checks, and study.json. Hydra calls it in the process that sweeps."""
 
+import copy
+import errno
 import json
+import os
 import re
 import sys
 import time
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
+from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from fer_lightning.config.cell_names import level_text
+from fer_lightning.config.checks import check_config
 from fer_lightning.config.error_messages import explain
 from fer_lightning.config.hydra_limits import check_run, check_sweep, settle_plugins
 from fer_lightning.config.identity import digest, training_config
 from fer_lightning.config.registered_analysis import registered
 from fer_lightning.config.targets import check_targets
+from fer_lightning.config.trainer_keys import check_epochs, check_validation
 from fer_lightning.process.errors import ConfigError
 from fer_lightning.runs.layout import refuse_links, remove_left_overs
 from fer_lightning.runs.ownership import check_run_folder, check_study_folder, difference
+from fer_lightning.runs.scores import direction
 from fer_lightning.runs.study_file import LEDGER, read_ledger, write_ledger
 from fer_lightning.safety.secrets import check_secrets
 from fer_lightning.sweep.announcement import BEHIND, Sweep, announce
-from fer_lightning.sweep.overrides import folder_names, parse, refuse_merged_options, span
+from fer_lightning.sweep.overrides import folder_names, keys, levels, parse, refuse_merged_options, span
 
 # Extras, and a module that is there if one is installed. Launchers and sweepers are named after theirs.
 PACKAGES = {
@@ -65,10 +73,13 @@ class StudyCallback(Callback):
             study = config.hydra.runtime.choices["study"]
             if study != "adhoc":
                 raise ConfigError(f"study={study} is a grid of jobs: add --multirun (or -m) to run them.")
+            check_config(config)
+            check_validation(config)
+            check_settings(config)
             settings = without_hydra(config)
-            check_targets(settings)
             _check_extras(settings, jobs=())
             check_run_folder(folder, training_config(settings))
+            make_folder("hydra.run.dir", folder)
 
     def on_multirun_start(self, config, **_):
         with _stopping():
@@ -81,9 +92,9 @@ def begin(config):
     _check_launcher(config.hydra.runtime.choices)
     axes, jobs = span(config.hydra.sweeper, config.hydra.overrides.task)
     settings = without_hydra(config)
-    check_targets(settings)
+    check_levels(settings, levels(config.hydra.sweeper, config.hydra.overrides.task))
+    check_settings(config)
     _check_extras(settings, jobs or ())
-    registered(OmegaConf.to_container(config.study))
     base = training_config(settings, without=(*axes, "seed"))
     _settle_wandb(settings)
     name = config.hydra.runtime.choices["study"]
@@ -112,6 +123,36 @@ def as_shipped(study, overrides):
     keys = [key for key in keys if not key.startswith(("hydra", "data", "logger", "study")) or key == "data.labels"]
     values = {key: shipped.hydra.runtime.choices.get(key, OmegaConf.select(shipped, key)) for key in keys}
     return {key: level_text(value) for key, value in values.items() if not OmegaConf.is_config(value)}
+
+
+def check_settings(config):
+    """Raise ConfigError for settings that no run can have; what needs no torch comes first, because importing it takes seconds."""
+    check_config(config)
+    check_epochs(config, keys(config.hydra.overrides.task))
+    direction("monitor", config.monitor)
+    registered(OmegaConf.to_container(config.study))
+    check_targets(without_hydra(config))
+
+
+def check_levels(settings, levels):
+    """Raise ConfigError for a swept value that is out of its range. One of a wrong type fails its own job, as any other error does."""
+    for key, values in levels.items():
+        one = copy.deepcopy(settings)
+        OmegaConf.set_struct(one, False)
+        for value in values:
+            with suppress(OmegaConfBaseException):  # Hydra's own checks follow
+                OmegaConf.update(one, key, value)
+            check_config(one, with_types=False)
+
+
+def make_folder(key, folder):
+    """Make a folder to write into. ConfigError if that cannot be."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise ConfigError(f"{key}={folder} cannot be written ({error.strerror}): give another folder.") from error
 
 
 def without_hydra(config):
@@ -159,7 +200,7 @@ def _write_ledger(folder, ledger):
                 f"{folder} holds this study with other settings ({changed}). "
                 "Choose another folder with hydra.sweep.dir=multirun/NAME, or remove that one."
             )
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder("hydra.sweep.dir", folder)
     write_ledger(folder, ledger)
     remove_left_overs(folder, REPORT_FILES, before=(folder / LEDGER).stat().st_mtime - LONGEST_WRITE_S)
 
@@ -176,7 +217,7 @@ def _stopping():
     try:
         yield
     except Exception as error:
-        if sentence := explain(error):
-            sys.exit(sentence)
-        traceback.print_exc()
-        sys.exit(1)
+        sentence = explain(error)
+        if sentence is None:
+            traceback.print_exc()
+        sys.exit(sentence or 1)

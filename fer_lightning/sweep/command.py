@@ -13,6 +13,7 @@ from fer_lightning.config import schema  # noqa: F401  (stores the schema)
 from fer_lightning.config.error_messages import explain, lost_job
 from fer_lightning.config.groups import CONF
 from fer_lightning.config.hydra_limits import check_arguments
+from fer_lightning.config.typed import arrange
 from fer_lightning.process.command_line import silent_pipe
 from fer_lightning.process.errors import ConfigError, UserError
 from fer_lightning.process.home import ensure_home
@@ -37,6 +38,7 @@ def main():
     try:
         check_arguments(sys.argv[1:])
         _check_texts()
+        sys.argv[1:] = arrange(sys.argv[1:])
         with silent_pipe(), listening():
             run()
             while (sweep := current_sweep()) and wait_for_others(Path(sweep.folder), sweep.started):

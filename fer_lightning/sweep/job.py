@@ -32,8 +32,6 @@ from fer_lightning.sweep.overrides import cell_values, refuse_merged_options
 
 log = logging.getLogger(__name__)
 
-ON_ERROR = ("continue", "stop")
-RERUN = ("none", "failed")
 MOST_THREADS = 256
 
 # conf/hydra/launcher/ has options with the names of the plug-ins. Hydra checks them against the plug-ins' own, and warns each time. Here,
@@ -93,9 +91,6 @@ def _check(cfg, folder, overrides, sweep):
         refuse_links(folder)
         check_run_folder(folder, training_config(cfg), finished_only=sweep is not None)
         refuse_merged_options(overrides)
-        for key, value, known in (("on_error", cfg.on_error, ON_ERROR), ("study.rerun", cfg.study.rerun, RERUN)):
-            if value not in known:
-                raise ConfigError(f"{key}={value}: choose {' or '.join(known)}.")
         if cfg.threads != "auto" and (not isinstance(cfg.threads, int) or not 1 <= cfg.threads <= MOST_THREADS):
             raise ConfigError(f"threads={cfg.threads}: give auto, or a whole number from 1 to {MOST_THREADS}.")
     except UserError as error:

@@ -8,9 +8,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from fer_lightning.config import guarded_loading, schema  # noqa: F401  (check what Hydra loads; store the schema)
+from fer_lightning.config.checks import check_config
 from fer_lightning.config.groups import CONF
 from fer_lightning.config.hydra_limits import check_arguments
 from fer_lightning.config.targets import build, check_targets
+from fer_lightning.config.trainer_keys import check_validation
+from fer_lightning.config.typed import arrange
 from fer_lightning.data.faces import SIZE
 from fer_lightning.data.published_copy import OFFICIAL_COUNTS
 from fer_lightning.model.description import describe
@@ -48,6 +51,7 @@ def plan(overrides):
     """The jobs that --multirun with these overrides would run, as {name: config}; every config is composed and checked."""
     jobs = {}
     check_arguments(overrides)
+    overrides = arrange(overrides)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         fixed = [override.input_line for override in parse(overrides) if not override.is_sweep_override()]
         axes, lists = span(compose("config", fixed, return_hydra_config=True).hydra.sweeper, overrides)
@@ -56,6 +60,8 @@ def plan(overrides):
         for job in lists:
             config = compose("config", job, return_hydra_config=True)
             settings = without_hydra(config)
+            check_config(settings)
+            check_validation(settings)
             check_targets(settings)
             jobs[job_name(settings, config.hydra.runtime.choices, axes)] = settings
     return jobs

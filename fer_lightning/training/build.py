@@ -34,23 +34,26 @@ def build_net(cfg):
 
 
 def build_module(cfg, class_counts):
-    """The FERModule of a config. class_counts: training images per class, (7,). ConfigError for sizes that cannot be."""
+    """The FERModule of a config. class_counts: training images per class, (7,). ConfigError for sizes that cannot be.
+
+    A module that no longer trains needs no loss and no augmentation in its config.
+    """
     backbone, head = build_net(cfg)
     if cfg.prior_bias:
         head[-1].bias.data.copy_(prior_bias(class_counts))
     if cfg.backbone.get("input_size") is not None:
         check_size(backbone, f"input_size={backbone.input_spec.size}", backbone.input_spec.size)
-    if cfg.train_sizes is not None:
+    if cfg.get("train_sizes") is not None:
         check_sizes(backbone, cfg.train_sizes, "all" in (cfg.backbone.freeze, *(phase.freeze for phase in cfg.phases.values())))
     return FERModule(
         backbone,
         head,
-        build(cfg.loss, "loss")(class_counts),
-        augment=build(cfg.augment, "augment"),
+        build(cfg.loss, "loss")(class_counts) if "loss" in cfg else None,
+        augment=build(cfg.augment, "augment") if "augment" in cfg else None,
         views=build(cfg.evaluation, "evaluation").single,
         channels_last=cfg.channels_last,
         seed=cfg.seed,
-        sizes=tuple(cfg.train_sizes or ()),
+        sizes=tuple(cfg.get("train_sizes") or ()),
     )
 
 
@@ -99,6 +102,31 @@ def build_phases(cfg):
         )
         for (name, phase), share in zip(phases, epochs, strict=True)
     ]
+
+
+def check_steps(phases):
+    """Raise ConfigError if torch refuses the optimizer of a phase, or its schedule; torch would say so only when the training begins."""
+    for phase in phases:
+        where = "" if phase.name == "whole" else f"phases.{phase.name}."
+        optimizer = _accepted(f"{where}optimizer", phase.optimizer, [torch.nn.Parameter(torch.zeros(1))])
+        _accepted(f"{where}scheduler", phase.schedule.build, optimizer, 1000)
+
+
+def _accepted(key, make, *arguments):
+    try:
+        return make(*arguments)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{key}: {' '.join(str(error).split()).rstrip('.')}.") from error
+
+
+def check_limits(trainer, data):
+    """Raise ConfigError for a share of the batches of a part that is less than one batch. trainer: the node of the config"""
+    for part in ("train", "val", "test"):
+        share = trainer.get(f"limit_{part}_batches")
+        batches = len(getattr(data, f"{part}_dataloader")()) if part == "train" or len(getattr(data.split, part)) else 0
+        if batches and isinstance(share, float) and int(share * batches) < 1:
+            told = f"trainer.limit_{part}_batches={share} of {batches} batches is less than one"
+            raise ConfigError(f"{told}: give a number of batches, or a share of {1 / batches:.3g} or more.")
 
 
 def build_trainer(cfg, precision, *, loggers=(), callbacks=(), max_epochs=None, accumulate=1):

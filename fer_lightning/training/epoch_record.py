@@ -48,7 +48,11 @@ class EpochRecord(Checkpoint):
     def on_train_epoch_end(self, trainer, module):
         self._stop_clock()
         metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
-        append_metrics(self.folder, {"epoch": trainer.current_epoch, "step": trainer.global_step, **metrics})
+        old = {}
+        if (trainer.current_epoch + 1) % trainer.check_val_every_n_epoch:  # not validated: what Lightning holds is of an earlier epoch
+            old = {f"val/{name.removeprefix('train/')}": "" for name in metrics if name.startswith("train/")}
+            metrics = {name: value for name, value in metrics.items() if not name.startswith("val/")}
+        append_metrics(self.folder, {"epoch": trainer.current_epoch, "step": trainer.global_step, **metrics, **old})
         scores = [  # short enough for a line of 80 columns
             f"{part} {100 * metrics[f'{part}/accuracy']:.1f} %, loss {metrics[f'{part}/loss']:.3f}"
             for part in ("train", "val")

@@ -70,13 +70,13 @@ def processes(cfg):
     """How many processes to start for a job; 0: this one is enough. ConfigError if the job cannot be divided among them."""
     if "LOCAL_RANK" in os.environ:
         raise ConfigError("LOCAL_RANK is set: run the command as it is, without torchrun; it starts the processes of a job itself.")
-    devices = f"trainer.devices={cfg.trainer.get('devices', 'auto')}"
+    accelerator, devices = (f"trainer.{key}={cfg.trainer.get(key, 'auto')}" for key in ("accelerator", "devices"))
     quieten()
     try:
         trainer = build(cfg.trainer, "trainer", logger=False, plugins=LightningEnvironment())
     except Exception as error:
         reason = str(root_cause(error)).strip().splitlines()[0]
-        raise ConfigError(f"{devices}, trainer.strategy={cfg.trainer.get('strategy', 'auto')}: {reason}") from error
+        raise ConfigError(f"{accelerator}, {devices}, trainer.strategy={cfg.trainer.get('strategy', 'auto')}: {reason}") from error
     count = trainer.num_devices
     if trainer.num_nodes > 1:
         raise ConfigError(f"trainer.num_nodes={trainer.num_nodes}: a job runs on one machine; spread the jobs of a sweep over several.")

@@ -8,6 +8,7 @@ import torch
 from omegaconf import OmegaConf
 
 from fer_lightning.config import schema
+from fer_lightning.config.checks import check_config
 from fer_lightning.config.error_messages import root_cause
 from fer_lightning.config.identity import target_name
 from fer_lightning.config.targets import build, check_targets, follow_moves
@@ -18,8 +19,11 @@ from fer_lightning.process.memory import keep_freed_memory
 from fer_lightning.runs.config_files import CONFIG, read_config
 from fer_lightning.runs.finished_run import read_record
 from fer_lightning.runs.layout import BEST, checkpoints_of
-from fer_lightning.training.build import build_module, build_net, build_phases
+from fer_lightning.training.build import build_module, build_net
 from fer_lightning.training.checkpoints import read_checkpoint
+
+# What only training needs: a run with an optimizer of somebody's own can be used without it.
+OF_TRAINING = ("augment", "logger", "loss", "optimizer", "phases", "scheduler", "train_sizes", "trainer")
 
 
 def restore(folder):
@@ -57,8 +61,10 @@ def restore_module(folder):
     if not weights.exists():
         raise UserError(f"{weights} is missing: the weights of this run were removed, so it can be reported but not run again.")
     checkpoint = read_checkpoint(weights)
-    cfg = follow_moves(read_config(folder))
+    cfg = read_config(folder)
+    cfg = follow_moves(OmegaConf.masked_copy(cfg, [key for key in cfg if key not in OF_TRAINING]))
     try:
+        check_config(OmegaConf.masked_copy(cfg, ["backbone", "head", "evaluation"]))
         check_targets(cfg)
     except ConfigError as error:
         made = result.get("environment", {})
@@ -69,9 +75,9 @@ def restore_module(folder):
             cfg.backbone.pretrained = False
         _check_size(cfg, checkpoint, weights)
         module = build_module(cfg, torch.tensor(list(result["data"]["counts"]["train"].values())))
-        module.enter(build_phases(cfg)[-1])
+    state = {name: value for name, value in checkpoint["state_dict"].items() if not name.startswith("loss.")}
     try:
-        module.load_state_dict(checkpoint["state_dict"])
+        module.load_state_dict(state)
     except RuntimeError as error:
         raise UserError(f"{weights} does not fit the config of the run: {' '.join(str(error).split())[:300]}") from error
     return cfg, module.eval()

@@ -9,8 +9,10 @@ import numpy as np
 from lightning import seed_everything
 from lightning.pytorch.utilities.memory import garbage_collection_cuda, is_oom_error
 
+from fer_lightning.config.checks import check_config
 from fer_lightning.config.identity import shown_config
 from fer_lightning.config.targets import build, check_targets
+from fer_lightning.config.trainer_keys import check_validation
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.data.faces import CLASSES, check_faces
 from fer_lightning.data.near_twins import photo_ids
@@ -19,12 +21,11 @@ from fer_lightning.model.compiling import compile_nets
 from fer_lightning.model.description import describe
 from fer_lightning.model.precision import full_name, is_emulated, pick_precision
 from fer_lightning.process import ranks
-from fer_lightning.process.errors import ConfigError
 from fer_lightning.process.first_process import is_first
 from fer_lightning.process.memory import keep_freed_memory
 from fer_lightning.runs.layout import drop_unfinished
 from fer_lightning.training.attempt import Attempt
-from fer_lightning.training.build import build_module, build_monitor, build_phases, build_trainer
+from fer_lightning.training.build import build_module, build_monitor, build_phases, build_trainer, check_limits, check_steps
 from fer_lightning.training.checkpoints import keep_selected, load_selected
 from fer_lightning.training.environment import environment
 from fer_lightning.training.epoch_record import EpochRecord, epoch_scores
@@ -38,9 +39,6 @@ from fer_lightning.training.threads import own_threads, set_threads
 from fer_lightning.training.timing import timed_pass
 
 log = logging.getLogger(__name__)
-
-ON_OOM = ("fail", "halve")
-SELECT = ("best", "last")
 
 
 def train(cfg, folder, job, *, name, group, shared=None, bar=False):
@@ -59,11 +57,9 @@ def train(cfg, folder, job, *, name, group, shared=None, bar=False):
     """
     quieten()
     keep_freed_memory()
+    check_config(cfg)
+    check_validation(cfg)
     check_targets(cfg)
-    for key, known in (("on_oom", ON_OOM), ("select", SELECT)):
-        if cfg[key] not in known:
-            raise ConfigError(f"{key}={cfg[key]}: choose {' or '.join(known)}.")
-    full_name(cfg.precision)
     attempt_with = partial(Attempt, cfg=cfg, folder=Path(folder), job=job, name=name, group=group, shared=shared, bar=bar)
     previous = unfinished_attempt(folder, job)
     accumulate = previous["batch"]["accumulate"] if previous else 1
@@ -85,7 +81,9 @@ def run(attempt):
     cfg, folder = attempt.cfg, attempt.folder
     seed_everything(cfg.seed, verbose=False)
     faces, data, photos = load_data(cfg, attempt.accumulate)
+    check_limits(cfg.trainer, data)
     module, phases = build_module(cfg, data.class_counts), build_phases(cfg)
+    check_steps(phases)
     module.enter(phases[0])
     attempt.record = first_record(attempt, faces=faces, data=data, module=module, phases=phases)
     attempt.record["environment"]["threads"] = set_threads(attempt, module, data)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from helpers.project import TINY
 from PIL import Image
 from torch import nn
@@ -43,6 +44,33 @@ def test_a_run_gives_pictures_the_probabilities_of_its_own_evaluation(run, tmp_p
     assert table.prediction[0] in screen.text
     flipped = probabilities(run, np.array(rows)[..., ::-1].copy())
     np.testing.assert_allclose(table[list(CLASSES)], flipped, atol=1e-5)  # evaluation=flip averages an image and its mirror image
+
+
+def test_a_run_is_used_without_what_only_its_training_needs(run):
+    """Its optimizer, loss and augmentation may be of a package that is not here."""
+    before = probabilities(run, np.full((1, 1, 48, 48), 99, np.uint8))
+    config = run / ".hydra" / "config.yaml"
+    settings = yaml.safe_load(config.read_text())
+    for key in ("optimizer", "scheduler", "loss", "augment"):
+        settings[key] = {"_target_": "somebody.Else", "lr": -1}
+    settings["loss"]["_target_"] = "os.system"
+    config.write_text(yaml.safe_dump(settings))
+    np.testing.assert_array_equal(probabilities(run, np.full((1, 1, 48, 48), 99, np.uint8)), before)
+    settings["head"]["hidden"] = 10**12
+    config.write_text(yaml.safe_dump(settings))
+    with pytest.raises(UserError, match="head.hidden=1000000000000: give a whole number, 1 to 1048576"):
+        probabilities(run, np.full((1, 1, 48, 48), 99, np.uint8))
+    settings["head"]["hidden"] = 512
+    settings["backbone"]["_target_"] = "os.system"
+    config.write_text(yaml.safe_dump(settings))
+    with pytest.raises(UserError, match=r"backbone\._target_=os\.system is refused"):
+        probabilities(run, np.full((1, 1, 48, 48), 99, np.uint8))
+
+
+@pytest.mark.parametrize("loss", [["loss.weights=balanced"], ["loss=squared_hinge", "loss.weights=balanced", "optimizer.lr=0.001"]])
+def test_the_weights_of_a_loss_are_no_weights_of_the_network(command, tmp_path, loss):
+    assert command(*TINY, "logger=csv", "hydra.run.dir=weighted", *loss).code == 0
+    assert probabilities(tmp_path / "weighted", np.zeros((1, 1, 48, 48), np.uint8)).shape == (1, 7)
 
 
 def test_pictures_need_not_be_grey_square_or_small(tmp_path):

@@ -17,7 +17,9 @@ from fer_lightning.analysis.job_table import make_jobs
 from fer_lightning.runs.metrics_csv import read_metrics
 from fer_lightning.runs.predictions import part_of, probabilities, read_predictions
 from fer_lightning.runs.result import read_result
+from fer_lightning.training.module import FERModule
 
+TRAINING_STEP = FERModule.training_step
 GRID = ["head.act=relu,gelu,swish,mish", "head.norm=none,bn"]
 
 
@@ -176,8 +178,16 @@ def test_each_job_has_a_wandb_run_of_its_own(grid):
     assert len(ids) == 8
 
 
-def test_a_failed_job_closes_its_wandb_run_as_failed(command, tmp_path):
-    done = command("-m", "seed=0,1", "optimizer.weight_decay=-1", *TINY)  # which torch refuses once the fit begins
+def fails(self, batch, batch_idx):
+    """A training step that fails unless a batch has 32 images."""
+    if len(batch[2]) != 32:
+        raise ArithmeticError("out of luck")
+    return TRAINING_STEP(self, batch, batch_idx)
+
+
+def test_a_failed_job_closes_its_wandb_run_as_failed(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(FERModule, "training_step", fails)
+    done = command("-m", "seed=0,1", *TINY, "batch_size=16")
     assert done.code == 1 and "0 of 2 jobs done" in done.text
     folders = run_folders(tmp_path)
     assert len(folders) == 2 and {read_result(folder)["status"] for folder in folders} == {"failed"}
@@ -214,11 +224,66 @@ def test_a_failing_job_leaves_the_others(command, tmp_path):
     assert "optimizer.lr=fast" in (study / "report.md").read_text()
 
 
-def test_an_unforeseen_error_is_recorded_with_its_trace(command, tmp_path):
-    done = command("-m", "batch_size=32,-1", *TINY[:5], TINY[6], "logger=csv")
+def test_an_unforeseen_error_is_recorded_with_its_trace(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(FERModule, "training_step", fails)
+    done = command("-m", "batch_size=32,16", *TINY[:5], TINY[6], "logger=csv")
     assert done.code == 1 and "1 of 2 jobs done" in done.text
-    failed = read_result(next((tmp_path / "multirun").glob("*/*-1-s0")))
+    failed = read_result(next((tmp_path / "multirun").glob("*/*16-s0")))
     assert failed["status"] == "failed" and failed["error"]["type"] and "Traceback" in failed["error"]["traceback"]
+
+
+@pytest.mark.parametrize(
+    "axis",
+    [
+        "backbone.widths=[4,8],[8,16]",
+        "train_sizes=[32,48],null",
+        "head.order=[norm,act,dropout],[act,norm,dropout]",
+        "+phases={a:{epochs:1}},{a:{epochs:1},b:{epochs:1}}",
+    ],
+)
+def test_lists_and_mappings_can_be_swept(command, tmp_path, axis):
+    done = command("-m", axis, *[word for word in TINY if not axis.startswith(word.partition("=")[0])], "logger=csv")
+    assert done.code == 0 and "2 of 2 jobs done" in done.text, done.text
+    cells = [read_result(folder)["job"]["cell"] for folder in run_folders(tmp_path)]
+    assert len(cells) == 2 and cells[0] != cells[1]
+
+
+def test_trainer_smoke_takes_the_epochs_that_are_typed(command, tmp_path):
+    done = command(*TINY, "logger=csv", "epochs=3", "recipe=uniform_50", "optimizer=sgd", "backbone=compact", "backbone.widths=[4,4]")
+    assert done.code == 0, done.text
+    assert len(read_metrics(run_folders(tmp_path)[0])) == 3
+
+
+def test_validation_every_other_epoch_leaves_a_true_record(command, tmp_path):
+    done = command(*TINY, "logger=csv", "+trainer.check_val_every_n_epoch=2", "trainer.max_epochs=5", "patience=5", "data.val=200")
+    assert done.code == 0, done.text
+    (folder,) = run_folders(tmp_path)
+    rows, result = read_metrics(folder), read_result(folder)
+    validated = {row["epoch"]: row["val/accuracy"] for row in rows if "val/accuracy" in row}
+    assert [row["epoch"] for row in rows] == [0, 1, 2, 3, 4] and list(validated) == [1, 3]
+    assert result["selected"]["value"] == max(validated.values()) == validated[result["selected"]["epoch"]]
+    assert result["metrics"]["val"]["accuracy"] == pytest.approx(result["selected"]["value"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (["trainer.limit_val_batches=0.01"], "trainer.limit_val_batches=0.01 of 1 batches is less than one"),
+        (["trainer.limit_train_batches=0.01"], "trainer.limit_train_batches=0.01 of 3 batches is less than one"),
+        (["optimizer.momentum=0"], "optimizer: Nesterov momentum requires a momentum"),
+        (["optimizer=adagrad", "scheduler.cycle_momentum=true"], "scheduler: optimizer must support momentum"),
+        (["trainer.accelerator=foo"], "trainer.accelerator=foo, trainer.devices=1, trainer.strategy=auto: You selected an invalid"),
+    ],
+)
+def test_what_needs_data_or_torch_to_be_known_is_refused_before_training(command, wrong, sentence):
+    done = command(*TINY, "logger=csv", *wrong)
+    assert done.code == 1 and sentence in squeeze(done.text) and "Traceback" not in done.text and "epoch 1/" not in done.text
+
+
+def test_a_warm_up_of_a_single_step_trains(command):
+    """torch's one-cycle schedule divides by zero there: a fifth of five steps."""
+    done = command(*TINY, "logger=csv", "trainer.max_epochs=5", "trainer.limit_train_batches=1")
+    assert done.code == 0, done.text
 
 
 def test_another_sweep_has_a_folder_of_its_own(command, tmp_path):
