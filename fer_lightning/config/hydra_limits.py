@@ -27,7 +27,10 @@ PLUGINS = {
 }
 
 # What logging may build, and what a handler may be told. Other keys call what they name, or set any attribute.
-LOGGERS = ("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler", "logging.Formatter", "colorlog.ColoredFormatter")
+LOGGERS = (
+    *("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler", "logging.Formatter", "colorlog.ColoredFormatter"),
+    "fer_lightning.process.screen_log.ScreenHandler",
+)
 STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 HANDLER = ("class", "level", "formatter", "stream", "filename", "mode", "encoding", "delay")
 LOG_FILE = re.compile(r"\$\{hydra\.runtime\.output_dir\}/(\$\{hydra\.job\.name\}|[\w-]+)[\w.-]*")
