@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 from helpers.project import TINY
@@ -34,6 +35,19 @@ def test_the_config_is_nested_and_the_cell_is_flat():
         "seed": 3,
     }
     assert mirrors.config({}, job | {"cell": {}}, {})["cell"] == "default"
+
+
+def test_each_job_of_a_study_is_a_run_of_its_own_with_its_tags(monkeypatch):
+    """W&B would take WANDB_RUN_ID for every one of them, and a text as a tag for each letter."""
+    started = []
+    monkeypatch.setenv("WANDB_RUN_ID", "same")
+    monkeypatch.setattr("wandb.init", lambda **about: started.append(about) or MagicMock())
+    monkeypatch.setattr("lightning.pytorch.loggers.WandbLogger", lambda **_: None)
+    for study, tags in (("a", "baseline"), ("a", ["baseline", "mine"]), ("single", [])):
+        mirrors.wandb(project="p", folder="x", name="n", labels={"study": study}, tags=tags)
+    first, second, single = started
+    assert len({"same", first["id"], second["id"]}) == 3 and single["id"] is None
+    assert [about["tags"][1:] for about in started] == [["baseline"], ["baseline", "mine"], []]
 
 
 def test_the_confusion_image_tells_classes_apart():

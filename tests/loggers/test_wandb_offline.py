@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -238,6 +239,22 @@ def test_what_is_lost_on_the_way_is_sent_again(study, copy, server):
     (local,) = offline_runs(copy / "relu-bn-s0")
     assert history_of(server.runs[local.id])[last["epoch"]]["val/accuracy"] == pytest.approx(last["val/accuracy"])
     assert {path.rpartition("/")[2] for path in server.files} >= {"result.json", "metrics.csv", "steps.parquet", "predictions.parquet"}
+
+
+@pytest.mark.slow
+def test_nothing_of_the_readers_own_goes_up(copy, server, tmp_path):
+    """A stranger's runs: one takes a value from the environment, one a file by a link."""
+    taking, linking = copy / "relu-bn-s0", copy / "gelu-bn-s0"
+    config = taking / ".hydra" / "config.yaml"
+    config.write_text(re.sub(r"monitor: .*", "monitor: ${oc.env:PRIVATE_PLACE}", config.read_text()))
+    (tmp_path / "id_rsa").write_text("private key")
+    (linking / "steps.parquet").unlink()
+    (linking / "steps.parquet").symlink_to(tmp_path / "id_rsa")
+    done = push(copy, server.url, PRIVATE_PLACE="/home/me")
+    assert done.code == 1 and "not uploaded: " in done.text and "1 of 2 runs are on" in done.text, done.text
+    (run,) = (run for run in server.runs.values() if run["jobType"] == "train")
+    assert run["config"]["monitor"]["value"] == "***" and "/home/me" not in json.dumps(run["config"])
+    assert not [path for path, content in server.files.items() if b"private key" in content]
 
 
 @pytest.mark.slow
