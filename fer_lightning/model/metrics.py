@@ -52,14 +52,15 @@ def score(logits, labels):
     probabilities = logits.softmax(1)
     found = answers(logits)
     finite = bool((found < C).all())
-    # The mean over classes is torchmetrics', which takes C for one of them if it occurs.
-    seen = torch.cat([labels, found]).unique()
-    classes = len(seen) / max(int((seen < C).sum()), 1)
+    # torchmetrics takes C for one more class if it occurs, also in the mean over the classes that occur.
+    classes = C if finite else C + 1
+    occurring = torch.cat([labels, found]).unique()
+    excess = len(occurring) / max(int((occurring < C).sum()), 1)
     return {
         "loss": F.cross_entropy(logits, labels).item(),
-        "accuracy": tm.multiclass_accuracy(found, labels, C + 1, average="micro").item(),
-        "macro_f1": classes * tm.multiclass_f1_score(found, labels, C + 1, average="macro").item(),
-        "weighted_f1": tm.multiclass_f1_score(found, labels, C + 1, average="weighted").item(),
+        "accuracy": tm.multiclass_accuracy(found, labels, classes, average="micro").item(),
+        "macro_f1": excess * tm.multiclass_f1_score(found, labels, classes, average="macro").item(),
+        "weighted_f1": tm.multiclass_f1_score(found, labels, classes, average="weighted").item(),
         "top2": tm.multiclass_accuracy(_ranks_last(logits, labels), labels, C, average="micro", top_k=2).item(),
         "ece": tm.multiclass_calibration_error(probabilities, labels, C, n_bins=15).item() if finite else math.nan,
         "ece_adaptive": _adaptive_error(probabilities, labels) if finite else math.nan,

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.model.metrics import Predictions, accuracy, agreement, confusion, per_class, score
@@ -74,6 +75,16 @@ def test_a_pass_over_one_image_keeps_its_dimensions():
     gathered.update(torch.zeros(1, 7), torch.tensor([3]), torch.tensor([9]))
     assert [part.shape for part in gathered.compute()] == [(1, 7), (1,), (1,)]
     assert score(*gathered.compute()[:2])["accuracy"] == 0
+
+
+def test_scores_of_finite_logits_are_torchmetrics_to_the_last_bit():
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        logits, labels = torch.randn(500, 7, generator=generator), torch.randint(7, (500,), generator=generator)
+        found = score(logits, labels)
+        for average, name in (("macro", "macro_f1"), ("weighted", "weighted_f1")):
+            assert found[name] == multiclass_f1_score(logits, labels, 7, average=average).item()
+        assert found["accuracy"] == multiclass_accuracy(logits, labels, 7, average="micro").item()
 
 
 def test_an_image_without_an_answer_is_wrong_and_of_no_class():
