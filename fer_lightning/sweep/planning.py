@@ -125,13 +125,14 @@ def probe(cfg):
         model = describe(module)
         batch = int(min(cfg.batch_size, max(2, PROBE_FLOPS // (3 * model["flops"]))))
         pixels = torch.randint(0, 256, (batch, 1, SIZE, SIZE), dtype=torch.uint8, device=device)
-        labels = torch.arange(batch, device=device) % len(counts)
         optimizer = phase.optimizer([p for p in module.parameters() if p.requires_grad])
         step, features = [], 0.0
         for size in cfg.train_sizes or [module.backbone.input_spec.size]:
             inputs = prepare(pixels, module.backbone.input_spec._replace(size=size), cfg.channels_last)
             if phase.freeze == "all":
                 inputs, features = timed_features(module, inputs, low_precision=low)
-            step.append(min(timed_steps(module, optimizer, inputs, labels, steps=3, low_precision=low)) / batch)
+                inputs = inputs[torch.arange(cfg.batch_size) % batch]  # the head takes the batch whole
+            labels = torch.arange(len(inputs), device=device) % len(counts)
+            step.append(min(timed_steps(module, optimizer, inputs, labels, steps=3, low_precision=low)) / len(inputs))
         costs.append(Cost(phase.epochs, fmean(step), features / batch, is_untouched(phases, number)))
     return model, costs
