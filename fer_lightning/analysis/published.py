@@ -1,6 +1,7 @@
 """What a paper printed against what was measured, and an audit of the printed numbers themselves."""
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,8 +40,11 @@ def compare(jobs, study, *, results=None, shipped=None, folder=None):
     for entry in study["published"]:
         for cell, runs in cells_of(done, entry["cell"], typed):
             changed = changes(typed[runs["name"].iloc[0]], entry["cell"], shipped)
-            obstacles = [*obstacles_of(runs, study), *changed.values()]
-            for figure in _figures(entry, runs, results, folder):
+            reached = _after(folder, runs["name"], entry["epoch"]) if isinstance(entry.get("epoch"), int) else None
+            last = min((row["epoch"] + 1 for row in reached or ()), default=0)
+            short = [f"ended after epoch {last:.0f}"] if reached and last < entry["epoch"] else []
+            obstacles = [*obstacles_of(runs, study), *changed.values(), *short]
+            for figure in _figures(entry, runs, results, reached):
                 rows.append(cell | {"row": entry["row"]} | _row(figure, obstacles, runs))
             rows += [cell | {"row": entry["row"], **other} for other in _others(entry, runs, words, changed)]
     return pd.DataFrame(rows)
@@ -75,19 +79,20 @@ class Figure:
         return f"{self.bound} {printed}".strip()
 
 
-def _figures(entry, runs, results, folder):
-    """The scores in an entry that were measured too, as Figures. Without a part in its name, a score is of the test part."""
-    epoch, found = entry.get("epoch"), []
-    epoch = epoch if isinstance(epoch, int) else None
-    at = f" after epoch {epoch}" if epoch else ""
+def _figures(entry, runs, results, reached):
+    """The scores in an entry that were measured too, as Figures. Without a part in its name, a score is of the test part.
+
+    reached: the rows of `_after` if the entry is of an epoch, else None
+    """
+    found, at = [], "" if reached is None else f" after epoch {entry['epoch']}"
     for score in scores.SCORES:
         for part in ("test", "val", "train", None):
             metric = f"{part}_{score.name}" if part else score.name
             column, printed = metric if part else f"test_{score.name}", str(entry.get(metric) or "")
             if not _is_number(printed):
                 continue
-            if epoch:
-                values = _at_epoch(folder, runs["name"], epoch, f"{part}/{score.name}")
+            if reached is not None:
+                values = [row.get(f"{part}/{score.name}") for row in reached]
             else:
                 column = _with_views(column, runs)
                 values = runs.get(column, ())
@@ -111,14 +116,13 @@ def _known(values):
     return [float(value) for value in values if pd.notna(value)]
 
 
-def _at_epoch(folder, names, epoch, column):
-    """A score of each run after an epoch, counted from 1, of those runs that came so far."""
+def _after(folder, names, epoch):
+    """The row of metrics.csv of each run after an epoch, counted from 1; of a run that did not come so far its last one."""
+    reached = []
     for name in names if folder else ():
-        try:
-            rows = read_metrics(folder / name)
-        except (OSError, ValueError):  # named elsewhere
-            continue
-        yield from (row.get(column) for row in rows if row["epoch"] == epoch - 1)
+        with suppress(OSError, ValueError):  # a damaged file is named elsewhere
+            reached += [row for row in read_metrics(folder / name) if row["epoch"] < epoch][-1:]
+    return reached
 
 
 def _is_number(printed):

@@ -183,7 +183,9 @@ def test_bounds_after_an_epoch(tmp_path):
         ["train_accuracy after epoch 2", "> 90", "does not hold"],
         ["train_loss after epoch 2", "< 0.20", "holds"],
     ]
-    assert not len(compare_typed(jobs, make_study(epoch=3, train_loss="< 0.20"), folder=tmp_path)), "the run did not come so far"
+    (short,) = compare_typed(jobs, make_study(epoch=3, train_loss="< 0.20"), folder=tmp_path).to_dict("records")
+    assert not len(compare(jobs, study)), "nothing is known of its epochs"
+    assert short["measured"] == 0.19 and short["verdict"] == "not comparable: ended after epoch 2"
 
 
 def test_intervals_of_shares_stay_between_0_and_100_percent():
