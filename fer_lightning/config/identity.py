@@ -15,6 +15,9 @@ NOT_TRAINING = (
     *("data.root", "data.cache_dir", "data.ferplus"),
 )
 
+# Keys that jobs of before had not, with the value that leaves them as they were: then they do not count.
+ADDED = {"select": "best"}
+
 
 def training_config(cfg, without=()):
     """The part of a config that training depends on, as plain containers with dotted keys; each `_target_` as its `target_name`.
@@ -24,7 +27,8 @@ def training_config(cfg, without=()):
     kept = OmegaConf.masked_copy(cfg, [key for key in cfg if key not in NOT_TRAINING])
     flat = dict(leaves(_without_modules(OmegaConf.to_container(kept, resolve=True))))
     left_out = (*NOT_TRAINING, *without)
-    return {k: v for k, v in flat.items() if not any(k == key or k.startswith(f"{key}.") for key in left_out)}
+    counted = {k: v for k, v in flat.items() if k not in ADDED or v != ADDED[k]}
+    return {k: v for k, v in counted.items() if not any(k == key or k.startswith(f"{key}.") for key in left_out)}
 
 
 def job_id(cfg):

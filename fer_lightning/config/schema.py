@@ -115,6 +115,7 @@ class Config:
     compile: bool = MISSING
     ema_decay: float | None = MISSING
     monitor: str = MISSING
+    select: str = MISSING
     patience: int | None = MISSING
     timed_passes: int = MISSING
     on_error: str = MISSING

@@ -9,8 +9,8 @@ import logging
 import math
 from functools import reduce
 
+import scipy
 import torch
-from scipy.linalg import eigvalsh_tridiagonal
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils import get_total_norm
 
@@ -61,7 +61,7 @@ def _curvature(losses, optimizer, rates):
             break
     if not math.isfinite(sum(diagonal)):
         return math.nan
-    return max(0.0, eigvalsh_tridiagonal(diagonal, beside[: len(diagonal) - 1])[-1])
+    return max(0.0, float(scipy.linalg.eigvalsh_tridiagonal(diagonal, beside[:-1])[-1]))
 
 
 def edge(group):

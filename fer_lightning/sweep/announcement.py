@@ -23,7 +23,7 @@ CARRIED = ("FER2013_ROOT", "HF_HOME", "HF_HUB_OFFLINE", "OMP_NUM_THREADS", "WAND
 SHARED = ".features"
 
 # Config keys that do not change the features that a frozen backbone computes.
-BEHIND = ("head", "loss", "optimizer", "scheduler", "prior_bias", "ema_decay", "epochs", "trainer", "patience", "monitor")
+BEHIND = ("head", "loss", "optimizer", "scheduler", "prior_bias", "ema_decay", "epochs", "trainer", "patience", "monitor", "select")
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ MOST_THREADS = 256
 # because every process of a launcher imports this file.
 warnings.filterwarnings("ignore", message=r"\n'hydra/launcher/\w+' is validated against ConfigStore schema")
 
+DONE = "already done"
+
 
 def run_job(cfg):
     """Run one job; skip it if another process has it or it is finished. Record failures and continue with the sweep.
@@ -63,6 +65,8 @@ def run_job(cfg):
             leave_to_others(folder, sweep.started)
         if skipped:
             log.info("%s  %s", heading, skipped)
+            if skipped == DONE:
+                _measure_later(cfg, folder)
         else:
             log.info("%s%s", heading, _eta(sweep, context.job.num) if sweep else "")
             write_config(folder, cfg, context, overrides)
@@ -96,12 +100,28 @@ def _why_skipped(cfg, folder, description, sweep):
     if previous and previous["job"]["id"] == description["id"]:
         if previous["status"] == "done":
             drop_unfinished(folder)  # a process that was killed may have left them
-            return "already done"
+            return DONE
         if previous["status"] == "failed" and sweep and cfg.study.rerun != "failed":
             return "already failed; study.rerun=failed runs it again"
     if sweep and cfg.on_error == "stop" and (failed := _first_failed(folder.parent)):
         return f"not run: on_error=stop, and {failed} failed"
     return None
+
+
+def _measure_later(cfg, folder):
+    """Measure what this command asks for beside the training and the finished run lacks, such as timed_passes."""
+    result = read_result(folder)
+    had = {"timed_passes": result["time"].get("passes"), "near_twins": result["data"].get("near_twins")}
+    lacking = [key for key in had if cfg[key] and cfg[key] != had[key]]
+    if not lacking or not result["metrics"]["test"]:
+        return
+    try:
+        from fer_lightning.training.later import measure_later
+
+        measure_later(cfg, folder, lacking)
+        log.info("%s measured for it", " and ".join(lacking))
+    except Exception as error:
+        log.error("not measured: %s", explain(error) or traceback.format_exc())
 
 
 def _earlier_result(folder):

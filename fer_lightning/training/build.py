@@ -38,6 +38,8 @@ def build_module(cfg, class_counts):
     backbone, head = build_network(cfg)
     if cfg.prior_bias:
         head[-1].bias.data.copy_(prior_bias(class_counts))
+    if cfg.backbone.get("input_size") is not None:
+        check_size(backbone, f"input_size={backbone.input_spec.size}", backbone.input_spec.size)
     if cfg.train_sizes is not None:
         check_sizes(backbone, cfg.train_sizes, "all" in (cfg.backbone.freeze, *(phase.freeze for phase in cfg.phases.values())))
     return FERModule(
@@ -52,21 +54,27 @@ def build_module(cfg, class_counts):
     )
 
 
-@torch.no_grad()
 def check_sizes(backbone, sizes, frozen):
     """Raise ConfigError unless the backbone takes images of all these sizes (pixels). frozen: whether any phase freezes it."""
     if frozen:
         raise ConfigError(f"train_sizes={list(sizes)}: a frozen backbone takes images of one size only; set train_sizes=null.")
     if not sizes or min(sizes) < 1:
         raise ConfigError(f"train_sizes={list(sizes)}: give sizes in pixels, such as [32,48] (or null: input_size throughout).")
-    channels = backbone.input_spec.channels
-    backbone.eval()
     for size in sizes:
-        try:
-            backbone(torch.zeros(1, channels, size, size))
-        except Exception as error:  # each backbone raises its own
-            name = type(backbone).__name__
-            raise ConfigError(f"train_sizes={list(sizes)}: {name} takes no images of {size} pixels: {error}") from error
+        check_size(backbone, f"train_sizes={list(sizes)}", size)
+
+
+@torch.no_grad()
+def check_size(backbone, setting, size):
+    """Raise ConfigError, which begins with the setting, unless the backbone takes images of a size (pixels)."""
+    backbone.eval()
+    try:
+        backbone(torch.zeros(1, backbone.input_spec.channels, size, size))
+    except Exception as error:  # each backbone raises its own
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        native = getattr(backbone, "native_size", None)
+        works = f" It was made for {native}: input_size={native} resizes the images." if native else ""
+        raise ConfigError(f"{setting}: {type(backbone).__name__} takes no images of {size} pixels ({reason}).{works}") from error
     backbone.train()
 
 

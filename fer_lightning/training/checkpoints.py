@@ -78,12 +78,14 @@ def read_last(run):
         return None
 
 
-def load_selected(module, folder, phase, monitor):
+def load_selected(module, folder, phase, monitor, select="best"):
     """Load the weights of the epoch that the monitor selected in a phase; of its last epoch if monitor is None: nothing was held out.
+
+    select: best | last; last: of its last epoch anyway
 
     Returns (the checkpoint, {epoch, monitor, value}).
     """
-    checkpoint = read_checkpoint(best_of(folder, phase) if monitor else checkpoints_of(folder) / LAST)
+    checkpoint = read_checkpoint(best_of(folder, phase) if monitor and select == "best" else checkpoints_of(folder) / LAST)
     module.on_load_checkpoint(checkpoint)
     module.load_state_dict(checkpoint["state_dict"])
     value = epoch_scores(folder, checkpoint["epoch"], "val")[monitor.removeprefix("val/")] if monitor else None

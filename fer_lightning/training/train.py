@@ -18,7 +18,7 @@ from fer_lightning.data.near_twins import photo_ids
 from fer_lightning.loggers import mirrors
 from fer_lightning.model.compiling import compile_nets
 from fer_lightning.model.description import describe
-from fer_lightning.model.precision import is_emulated, pick_precision
+from fer_lightning.model.precision import full_name, is_emulated, pick_precision
 from fer_lightning.process import ranks
 from fer_lightning.process.errors import ConfigError
 from fer_lightning.process.first_process import is_first
@@ -41,6 +41,7 @@ from fer_lightning.training.timing import timed_pass
 log = logging.getLogger(__name__)
 
 ON_OOM = ("fail", "halve")
+SELECT = ("best", "last")
 
 
 def train(cfg, folder, job, *, name, group, shared=None, bar=False):
@@ -60,8 +61,10 @@ def train(cfg, folder, job, *, name, group, shared=None, bar=False):
     quieten()
     keep_freed_memory()
     check_targets(cfg)
-    if cfg.on_oom not in ON_OOM:
-        raise ConfigError(f"on_oom={cfg.on_oom}: choose {' or '.join(ON_OOM)}.")
+    for key, known in (("on_oom", ON_OOM), ("select", SELECT)):
+        if cfg[key] not in known:
+            raise ConfigError(f"{key}={cfg[key]}: choose {' or '.join(known)}.")
+    full_name(cfg.precision)
     attempt_with = partial(Attempt, cfg=cfg, folder=Path(folder), job=job, name=name, group=group, shared=shared, bar=bar)
     previous = unfinished_attempt(folder, job)
     accumulate = previous["batch"]["accumulate"] if previous else 1
@@ -99,7 +102,7 @@ def run(attempt):
         test_s = attempt.seconds - fit_s
         timed = {}
         if cfg.timed_passes and len(data.split.test) and is_first():
-            timed = timed_pass(module, data, cfg.timed_passes, attempt.precision == "bf16-mixed")
+            timed = timed_pass(module, data, cfg.timed_passes, attempt.precision)
         seconds = {"fit_s": round(fit_s, 3), "test_s": round(test_s, 3), "total_s": round(attempt.seconds, 3)}
         seconds["images_per_s"] = round(epochs.images / epochs.seconds, 1)
         attempt.write(status="done", selected=selected, metrics=metrics, stability=monitor.summary(), time=seconds | timed)
@@ -122,8 +125,11 @@ def load_data(cfg, accumulate):
 def first_record(attempt, *, faces, data, module, phases):
     """What is known of a run before it trains, for result.json."""
     cfg, split = attempt.cfg, data.split
-    precision = pick_precision(cfg.precision, module.backbone, phases)
-    if is_emulated(precision):
+    accelerator = cfg.trainer.get("accelerator", "auto")
+    precision = pick_precision(cfg.precision, module.backbone, phases, accelerator)
+    if full_name(cfg.precision) == "16-mixed" != precision:
+        log.warning("precision=%s needs a GPU: a CPU computes in bf16-mixed instead, and so the record says", cfg.precision)
+    if is_emulated(precision, accelerator):
         log.warning("precision=%s is emulated on this machine, which takes several times as long: precision=auto is faster", precision)
     record = {
         "status": "running",
@@ -187,10 +193,10 @@ def saving_features(module):
 def test_once(attempt, last, *, module, data, faces, photos):
     """Load the selected weights of the last phase, write best.ckpt, and score these weights once on val and test.
 
-    Returns ({epoch, monitor, value} of the selection, {train, val, test: scores}).
+    Returns ({epoch, monitor, value}: the epoch that is tested, and its score by the monitor; {train, val, test: scores}).
     """
     cfg, folder = attempt.cfg, attempt.folder
-    checkpoint, selected = load_selected(module, folder, last, cfg.monitor if data.selects else None)
+    checkpoint, selected = load_selected(module, folder, last, cfg.monitor if data.selects else None, cfg.select)
     keep_selected(folder, checkpoint)
     trainer = build_trainer(cfg, attempt.precision, callbacks=attempt.bars)
     metrics = evaluate(trainer, module, data, faces, views=instantiate(cfg.evaluation), folder=folder, photos=photos)

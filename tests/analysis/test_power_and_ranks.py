@@ -154,6 +154,10 @@ def test_noise_floor_of_3589_images():
     assert least_difference(0.08, 3589, power=0.8) == pytest.approx(0.0132, abs=5e-5)
 
 
+def test_no_difference_is_larger_than_all_images():
+    assert least_difference(1.0, 2, power=0.8) == 1 and np.isnan(least_difference(np.nan, 100))
+
+
 def test_discordance_is_over_all_pairs():
     right = np.random.default_rng(3).random((5, 40)) < 0.6
     expected = np.mean([(right[i] != right[j]).mean() for i in range(5) for j in range(i)])

@@ -80,7 +80,7 @@ def test_the_finding_and_the_figure_say_what_they_assume():
     enough = found[found["synergy"] >= 0.8].iloc[0]
     assert finding.text[0] == f"{enough['seeds']:.0f} seeds would give the word synergy in {100 * enough['synergy']:.0f} % of studies."
     never = found.assign(synergy=0.1, additive=0.1, inconclusive=0.8)
-    assert outlook_finding(never, 4, tuned=True).text[0].startswith("No number of seeds up to 80 would give either word")
+    assert outlook_finding(never, 4, tuned=True).text[0].startswith("No number of seeds up to 80 would give the word")
     assert finding.table["seeds"].to_list() == [str(n) for n in SEEDS] and len(outlook_finding(found, 4, tuned=True).text) == 2
     chart = more_seeds(found)
     assert [series.name for series in chart.series] == list(WORDS) and max(chart.series[0].y) <= 100

@@ -6,13 +6,16 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 import yaml
 from helpers.project import CONF, TINY, run_folders, squeeze
 
+from fer_lightning.analysis.job_table import make_jobs
 from fer_lightning.runs.metrics_csv import read_metrics
+from fer_lightning.runs.predictions import part_of, probabilities, read_predictions
 from fer_lightning.runs.result import read_result
 
 GRID = ["head.act=relu,gelu,swish,mish", "head.norm=none,bn"]
@@ -58,8 +61,60 @@ def test_several_views_and_a_timed_pass_stand_beside_the_single_crop(command, tm
     assert done.code == 0, done.text
     result = read_result(run_folders(tmp_path)[0])
     assert {"accuracy", "accuracy_clean", "accuracy_ten_crop", "accuracy_ten_crop_clean"} <= set(result["metrics"]["test"])
-    assert "accuracy_ten_crop" in result["metrics"]["val"]
+    for part, ungiven in (("test", {"n", "n_clean"}), ("val", set())):
+        scores = result["metrics"][part]
+        names = {name for name in scores if "ten_crop" not in name} - ungiven
+        assert {name.replace("_ten_crop", "") for name in scores if "ten_crop" in name} == names
+        frame = part_of(read_predictions(run_folders(tmp_path)[0], "ten_crop"), part)
+        answers, labels = probabilities(frame), frame["label"].to_numpy()
+        hits = answers.argmax(1) == labels
+        assert hits.mean() == pytest.approx(scores["accuracy_ten_crop"])
+        assert (answers.argsort(1)[:, -2:] == labels[:, None]).any(1).mean() == pytest.approx(scores["top2_ten_crop"])
+    counts = np.array(result["metrics"]["test"]["confusion_ten_crop"])
+    test = part_of(read_predictions(run_folders(tmp_path)[0], "ten_crop"), "test")
+    assert np.array_equal(counts.sum(1), np.bincount(test["label"], minlength=7))
+    assert np.array_equal(counts.sum(0), np.bincount(probabilities(test).argmax(1), minlength=7))
+    assert make_jobs({"run": result})["test_macro_f1_ten_crop"].item() == result["metrics"]["test"]["macro_f1_ten_crop"]
     assert result["time"]["test_pass_ms"] > 0 and result["time"]["passes"] == 2 and result["time"]["device"] in ("cpu", "cuda")
+
+
+def test_what_is_asked_for_beside_the_training_is_measured_on_a_finished_run(command, tmp_path):
+    asked = [*TINY, "logger=csv", "evaluation=flip", "precision=bf16-mixed"]
+    assert command(*asked, "timed_passes=2", "near_twins=0.94", "hydra.run.dir=at_once").code == 0
+    assert command(*asked, "hydra.run.dir=later").code == 0
+    before = read_result(tmp_path / "later")
+    weights = (tmp_path / "later" / "checkpoints" / "best.ckpt").read_bytes()
+    done = command(*asked, "timed_passes=2", "near_twins=0.94", "hydra.run.dir=later")
+    assert done.code == 0 and "already done" in done.text and "timed_passes and near_twins measured for it" in done.text
+    later, at_once = (read_result(tmp_path / name) for name in ("later", "at_once"))
+    assert later["metrics"]["test"] == at_once["metrics"]["test"] and "accuracy_flip_clean_near" in later["metrics"]["test"]
+    timed = ("device", "batch", "passes", "warm_up_batches", "low_precision")
+    assert [later["time"][key] for key in timed] == [at_once["time"][key] for key in timed] and later["time"]["test_pass_ms"] > 0
+    assert later["data"] == at_once["data"]
+    assert later["environment"] == before["environment"] and later["time"]["fit_s"] == before["time"]["fit_s"]
+    assert (tmp_path / "later" / "checkpoints" / "best.ckpt").read_bytes() == weights
+    again = command(*asked, "timed_passes=2", "near_twins=0.94", "hydra.run.dir=later")
+    assert "already done" in again.text and "measured" not in again.text
+    (tmp_path / "later" / "checkpoints" / "best.ckpt").unlink()
+    lost = command(*asked, "timed_passes=3", "near_twins=0.94", "hydra.run.dir=later")
+    assert lost.code == 0 and "not measured: " in lost.text and "were removed" in lost.text and "Traceback" not in lost.text
+
+
+def test_the_last_epoch_is_tested_if_it_is_asked_for(command, tmp_path):
+    """S1-17, S4-46. At this rate the last epoch is not the best one; early stopping and the averaged weights stay as they are."""
+    asked = ["trainer.max_epochs=6", "data.val=200", "optimizer.lr=1.0", "patience=2"]
+    for select in ("last", "best"):
+        assert command(*TINY, *asked, f"select={select}", f"hydra.run.dir={select}").code == 0
+    last, best = (read_result(tmp_path / select) for select in ("last", "best"))
+    row = read_metrics(tmp_path / "last")[-1]
+    assert read_metrics(tmp_path / "best")[-1]["val/loss"] == row["val/loss"]
+    assert last["selected"] == {"epoch": row["epoch"], "monitor": "val/accuracy", "value": row["val/accuracy"]}
+    assert last["metrics"]["val"]["accuracy"] == pytest.approx(row["val/accuracy"]) and best["selected"]["epoch"] < row["epoch"]
+    assert last["metrics"]["train"]["loss"] == row["train/loss"]
+    assert torch.load(tmp_path / "last" / "checkpoints" / "best.ckpt", weights_only=True)["epoch"] == row["epoch"]
+    assert last["job"]["id"] != best["job"]["id"]
+    refused = command(*TINY, "select=first", "hydra.run.dir=first")
+    assert refused.code == 1 and "select=first: choose best or last." in refused.text
 
 
 def test_the_tested_weights_are_those_that_were_selected(command, tmp_path):

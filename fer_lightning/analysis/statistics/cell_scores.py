@@ -18,7 +18,7 @@ def describe_cells(design, scores, images):
     rows = []
     for i, cell in enumerate(design.cells):
         row = dict(zip(design.levels, cell)) | describe(scores["outcome"][:, i], _first_known(images[:, i]))
-        row["expected_max"] = expected_maximum(row["mean"], row["sd"], row["n"])
+        row["expected_max"] = min(expected_maximum(row["mean"], row["sd"], row["n"]), 1.0)  # a share
         for name in ("clean", "near", "logit"):
             if not np.isnan(scores[name]).all():
                 row |= {f"{name}_{key}": value for key, value in describe(scores[name][:, i], share=name != "logit").items()}

@@ -74,6 +74,6 @@ def binomial_error(accuracy, images):
 def least_difference(discordant, images, power=0.5):
     """The smallest difference of two networks' accuracies that McNemar's test finds at 5 % with that power; 0.5: just significant.
 
-    discordant: the share of images that exactly one of the two gets right. Normal approximation.
+    discordant: the share of images that exactly one of the two gets right. Normal approximation; never more than all images.
     """
-    return float((scipy.stats.norm.ppf(0.975) + scipy.stats.norm.ppf(power)) * np.sqrt(discordant / images))
+    return float(np.minimum((scipy.stats.norm.ppf(0.975) + scipy.stats.norm.ppf(power)) * np.sqrt(discordant / images), 1))

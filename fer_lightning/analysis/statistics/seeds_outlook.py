@@ -88,7 +88,7 @@ def _enough(frame):
         if len(enough):
             first = enough.iloc[0]
             return f"{first['seeds']:.0f} seeds would give the word {word} in {percent(first[word], 0)} % of studies."
-    return f"No number of seeds up to {frame['seeds'].max()} would give either word, synergy or additive, in {percent(TARGET, 0)} % of studies."
+    return f"No number of seeds up to {frame['seeds'].max()} would give the word synergy or additive in {percent(TARGET, 0)} % of studies."
 
 
 def outlook_finding(frame, seeds, tuned):
