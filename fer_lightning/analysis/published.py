@@ -98,18 +98,26 @@ def _figures(entry, runs, results, reached):
                 values = runs.get(column, ())
             found.append(Figure(metric + at, score.percent, printed, _known(values)))
     for name, printed in (entry.get("per_class") or {}).items():
-        tables = [((results.get(run, {}).get("metrics") or {}).get("test") or {}).get("per_class") or {} for run in runs["name"]]
+        tables = [_classes(results.get(run, {})) for run in runs["name"]]
         tables = [_average(table) if name == "overall" else table.get(name) or {} for table in tables]
         for measure, number in printed.items() if isinstance(printed, dict) else ():
             found.append(Figure(f"{measure} of {name}", True, str(number), _known(table.get(measure) for table in tables)))
     return [figure for figure in found if _is_number(figure.printed) and figure.values]
 
 
+def _classes(result):
+    """{class: {precision, recall, f1, support}} of the test part, from several views of each image if the run computed it."""
+    test = (result.get("metrics") or {}).get("test") or {}
+    table = test.get(next((name for name in test if name.startswith("per_class_")), "per_class"))
+    return table if isinstance(table, dict) and all(isinstance(row, dict) for row in table.values()) else {}
+
+
 def _average(table):
     """The mean of each measure over the classes, weighted by their images, as papers print it below their classes."""
     rows = [row for row in table.values() if row.get("support")]
     images = sum(row["support"] for row in rows)
-    return {key: sum(row[key] * row["support"] for row in rows) / images for key in ("precision", "recall", "f1")} if images else {}
+    measures = ("precision", "recall", "f1") if images else ()
+    return {key: sum(row.get(key, 0) * row["support"] for row in rows) / images for key in measures}
 
 
 def _known(values):

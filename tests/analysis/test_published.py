@@ -170,6 +170,9 @@ def test_figures_of_classes_parameters_milliseconds_and_words_are_compared():
         ["stability", "", "Moderate", "High"],
     ]
     assert table["verdict"].tolist()[2:] == ["equal", "not comparable: other hardware", "not comparable: the paper does not define it"]
+    ten_crops = {"per_class": classes, "per_class_ten_crop": {"angry": {"recall": 0.66}}}
+    views = compare_typed(jobs, make_study(per_class={"angry": {"recall": "0.66"}}), metrics={"test": ten_crops})
+    assert views["measured"].tolist() == [0.66], "from the views that the paper used"
     assert "differs" in compare_typed(jobs, make_study(parameters_m="11.3"))["verdict"].tolist()
 
 
