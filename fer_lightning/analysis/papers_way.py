@@ -53,7 +53,7 @@ def changes(typed, cell, shipped):
         papers = f" (paper: {shipped[key]})" if key in shipped else ""
         changed[key] = f"{key}={value}{papers}" if value is not None else f"without {key}"
     # Of another backbone it does not matter which of its settings are other ones.
-    return {key: text for key, text in changed.items() if not any(key.startswith(f"{other}.") for other in changed)}
+    return {key: text for key, text in changed.items() if not (key.startswith("backbone.") and "backbone" in changed)}
 
 
 def obstacles_of(runs, study):

@@ -1,6 +1,7 @@
 """What a paper printed against what was measured, and an audit of the printed numbers themselves."""
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,8 +40,11 @@ def compare(jobs, study, *, results=None, shipped=None, folder=None):
     for entry in study["published"]:
         for cell, runs in cells_of(done, entry["cell"], typed):
             changed = changes(typed[runs["name"].iloc[0]], entry["cell"], shipped)
-            obstacles = [*obstacles_of(runs, study), *changed.values()]
-            for figure in _figures(entry, runs, results, folder):
+            reached = _after(folder, runs["name"], entry["epoch"]) if isinstance(entry.get("epoch"), int) else None
+            last = min((row["epoch"] + 1 for row in reached or ()), default=0)
+            short = [f"ended after epoch {last:.0f}"] if reached and last < entry["epoch"] else []
+            obstacles = [*obstacles_of(runs, study), *changed.values(), *short]
+            for figure in _figures(entry, runs, results, reached):
                 rows.append(cell | {"row": entry["row"]} | _row(figure, obstacles, runs))
             rows += [cell | {"row": entry["row"], **other} for other in _others(entry, runs, words, changed)]
     return pd.DataFrame(rows)
@@ -75,50 +79,58 @@ class Figure:
         return f"{self.bound} {printed}".strip()
 
 
-def _figures(entry, runs, results, folder):
-    """The scores in an entry that were measured too, as Figures. Without a part in its name, a score is of the test part."""
-    epoch, found = entry.get("epoch"), []
-    epoch = epoch if isinstance(epoch, int) else None
-    at = f" after epoch {epoch}" if epoch else ""
+def _figures(entry, runs, results, reached):
+    """The scores in an entry that were measured too, as Figures. Without a part in its name, a score is of the test part.
+
+    reached: the rows of `_after` if the entry is of an epoch, else None
+    """
+    found, at = [], "" if reached is None else f" after epoch {entry['epoch']}"
     for score in scores.SCORES:
         for part in ("test", "val", "train", None):
             metric = f"{part}_{score.name}" if part else score.name
             column, printed = metric if part else f"test_{score.name}", str(entry.get(metric) or "")
             if not _is_number(printed):
                 continue
-            if epoch:
-                values = _at_epoch(folder, runs["name"], epoch, f"{part}/{score.name}")
+            if reached is not None:
+                values = [row.get(f"{part}/{score.name}") for row in reached]
             else:
                 column = _with_views(column, runs)
                 values = runs.get(column, ())
             found.append(Figure(metric + at, score.percent, printed, _known(values)))
     for name, printed in (entry.get("per_class") or {}).items():
-        tables = [((results.get(run, {}).get("metrics") or {}).get("test") or {}).get("per_class") or {} for run in runs["name"]]
+        tables = [_classes(results.get(run, {})) for run in runs["name"]]
         tables = [_average(table) if name == "overall" else table.get(name) or {} for table in tables]
         for measure, number in printed.items() if isinstance(printed, dict) else ():
             found.append(Figure(f"{measure} of {name}", True, str(number), _known(table.get(measure) for table in tables)))
     return [figure for figure in found if _is_number(figure.printed) and figure.values]
 
 
+def _classes(result):
+    """{class: {precision, recall, f1, support}} of the test part, from several views of each image if the run computed it."""
+    test = (result.get("metrics") or {}).get("test") or {}
+    table = test.get(next((name for name in test if name.startswith("per_class_")), "per_class"))
+    return table if isinstance(table, dict) and all(isinstance(row, dict) for row in table.values()) else {}
+
+
 def _average(table):
     """The mean of each measure over the classes, weighted by their images, as papers print it below their classes."""
     rows = [row for row in table.values() if row.get("support")]
     images = sum(row["support"] for row in rows)
-    return {key: sum(row[key] * row["support"] for row in rows) / images for key in ("precision", "recall", "f1")} if images else {}
+    measures = ("precision", "recall", "f1") if images else ()
+    return {key: sum(row.get(key, 0) * row["support"] for row in rows) / images for key in measures}
 
 
 def _known(values):
     return [float(value) for value in values if pd.notna(value)]
 
 
-def _at_epoch(folder, names, epoch, column):
-    """A score of each run after an epoch, counted from 1, of those runs that came so far."""
+def _after(folder, names, epoch):
+    """The row of metrics.csv of each run after an epoch, counted from 1; of a run that did not come so far its last one."""
+    reached = []
     for name in names if folder else ():
-        try:
-            rows = read_metrics(folder / name)
-        except (OSError, ValueError):  # named elsewhere
-            continue
-        yield from (row.get(column) for row in rows if row["epoch"] == epoch - 1)
+        with suppress(OSError, ValueError):  # a damaged file is named elsewhere
+            reached += [row for row in read_metrics(folder / name) if row["epoch"] < epoch][-1:]
+    return reached
 
 
 def _is_number(printed):

@@ -63,5 +63,5 @@ def _show(study, ranking, remarks):
         screen.print(remark, highlight=False, markup=False)
     for job in study.unfinished.fillna({"error": ""}).itertuples():
         screen.print(f"{job.status}: {job.name}  {job.error}", style="red", markup=False)
-    for kind, name in {"report": "report.html", "as text": "report.md", "table": "results.csv"}.items():
+    for kind, name in {"Report:": "report.html", "as text:": "report.md", "table:": "results.csv"}.items():
         screen.print(f"{kind:8} {study.folder / name}", soft_wrap=True, highlight=False, markup=False)

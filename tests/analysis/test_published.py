@@ -170,6 +170,9 @@ def test_figures_of_classes_parameters_milliseconds_and_words_are_compared():
         ["stability", "", "Moderate", "High"],
     ]
     assert table["verdict"].tolist()[2:] == ["equal", "not comparable: other hardware", "not comparable: the paper does not define it"]
+    ten_crops = {"per_class": classes, "per_class_ten_crop": {"angry": {"recall": 0.66}}}
+    views = compare_typed(jobs, make_study(per_class={"angry": {"recall": "0.66"}}), metrics={"test": ten_crops})
+    assert views["measured"].tolist() == [0.66], "from the views that the paper used"
     assert "differs" in compare_typed(jobs, make_study(parameters_m="11.3"))["verdict"].tolist()
 
 
@@ -183,7 +186,9 @@ def test_bounds_after_an_epoch(tmp_path):
         ["train_accuracy after epoch 2", "> 90", "does not hold"],
         ["train_loss after epoch 2", "< 0.20", "holds"],
     ]
-    assert not len(compare_typed(jobs, make_study(epoch=3, train_loss="< 0.20"), folder=tmp_path)), "the run did not come so far"
+    (short,) = compare_typed(jobs, make_study(epoch=3, train_loss="< 0.20"), folder=tmp_path).to_dict("records")
+    assert not len(compare(jobs, study)), "nothing is known of its epochs"
+    assert short["measured"] == 0.19 and short["verdict"] == "not comparable: ended after epoch 2"
 
 
 def test_intervals_of_shares_stay_between_0_and_100_percent():

@@ -163,7 +163,9 @@ def test_figures_and_tables_as_files(damaged):
 def test_the_command(study, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["report", str(study), "--no-pictures"])
     main()
-    assert "report.html" in capsys.readouterr().out and not Page(study / "report.html").all("img")
+    *_, html, text, table = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in (html, text, table)] == [str(study / name) for name in ("report.html", "report.md", "results.csv")]
+    assert not Page(study / "report.html").all("img")
     monkeypatch.setattr(sys, "argv", ["report", str(study), "--figures", "bmp"])
     with pytest.raises(SystemExit, match="1"):
         main()
