@@ -59,6 +59,7 @@ bench: setup
 	$(BIN)/python benchmarks/allocation.py
 	$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/busy.py
 	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/cost_curves.py
 	$(BIN)/python benchmarks/report_scale.py

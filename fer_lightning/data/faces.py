@@ -44,6 +44,9 @@ class Faces:
     votes: np.ndarray | None = None
 
     def __post_init__(self):
+        for name, kind in (("source", str), ("verdict", str), ("fingerprint", dict)):
+            if not isinstance(getattr(self, name), kind):
+                raise DataError(f"{self.source}: {name} must be a {kind.__name__}; found: {type(getattr(self, name)).__name__}.")
         n = self.labels.shape[:1] if isinstance(self.labels, np.ndarray) else ()
         wanted = {"labels": (np.int64, n), "usage": (np.int64, n), "pixels": (np.uint8, (*n, 1, SIZE, SIZE))}
         if self.votes is not None or self.label_set == "ferplus_votes":
@@ -53,6 +56,7 @@ class Faces:
             found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
             if found != f"{np.dtype(kind)} {shape}" or not shape:
                 raise DataError(f"{self.source}: {name} must be a NumPy array, {np.dtype(kind)} {shape or '(N,)'}; found: {found}.")
+            object.__setattr__(self, name, np.ascontiguousarray(array))  # torch takes no array that is read backwards
         for name, least, top in (("labels", NO_LABEL, len(CLASSES) - 1), ("usage", 0, len(SPLITS) - 1)):
             values = getattr(self, name)
             if len(wrong := values[(values < least) | (values > top)]):

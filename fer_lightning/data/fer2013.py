@@ -85,7 +85,7 @@ def _find(root):
 
 def _lying(root):
     """What lies in the folders that were searched, and what to do if it is the data; empty if nothing does."""
-    found = [path for folder in _places(root) if folder.is_dir() for path in folder.iterdir() if path.name.isprintable()]
+    found = [path for folder in _places(root) if folder.is_dir() for path in folder.glob("[!.]*") if path.name.isprintable()]
     found.sort(key=lambda path: (_remedy(path) is None, path))
     if not found:
         return ""

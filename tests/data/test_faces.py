@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from fer_lightning.data.faces import Faces, check_faces
 from fer_lightning.process.errors import DataError
@@ -31,6 +32,8 @@ GOOD = Faces(np.zeros((4, 1, 48, 48), np.uint8), np.array([0, 6, -1, 3]), np.arr
         ({"usage": np.array([0, 1, 2])}, r"usage must .* found: int64 \(3,\)"),
         ({"votes": np.zeros((4, 7), np.uint8)}, r"votes must .* \(4, 10\)"),
         ({"label_set": "ferplus_votes"}, "votes must"),
+        ({"verdict": None}, "verdict must be a str; found: NoneType"),
+        ({"fingerprint": None}, "fingerprint must be a dict; found: NoneType"),
         ({"label_set": "mine"}, "label_set must be fer, "),
     ],
 )
@@ -41,6 +44,11 @@ def test_what_is_not_faces_is_refused(wrong, said):
 
 def test_no_images_are_faces():
     assert replace(GOOD, pixels=GOOD.pixels[:0], labels=GOOD.labels[:0], usage=GOOD.usage[:0]).counts["Training"]["angry"] == 0
+
+
+def test_arrays_may_be_read_backwards():
+    labels = GOOD.labels[::-1]
+    assert torch.from_numpy(replace(GOOD, labels=labels).labels).tolist() == labels.tolist()
 
 
 def test_a_reader_returns_faces():

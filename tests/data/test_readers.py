@@ -462,6 +462,16 @@ def test_unusual_spacing_is_read_with_care(tmp_path):
     assert (pixels == 7).all() and pixels.shape == (1, 1, 48, 48) and (*labels, *usage, lossy) == (3, 0, False)
 
 
+def png_of_16_bits(image):
+    """A grey image as three colours of two equal bytes each, which Pillow cannot write."""
+    rows = np.pad(np.repeat(image, 6, 1), ((0, 0), (1, 0)))
+    header = struct.pack(">IIBBBBB", 48, 48, 16, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n"
+    for name, body in ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b"")):
+        content += struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+    return content
+
+
 def png_header(width, height):
     chunks = ((b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(struct.pack(">I", len(c)) + k + c + struct.pack(">I", zlib.crc32(k + c)) for k, c in chunks)
@@ -478,6 +488,7 @@ def png_header(width, height):
         ("train/happy/Training_999.png", png_header(60000, 60000), "Training_999.png: the image is damaged (Image size"),
         ("train/happy/Training_999.png", encode(RNG.integers(0, 256, (48, 48, 3), np.uint8)), "Training_999.png: the image has colours"),
         ("train/happy/Training_999.png", encode(PIXELS[0].astype(np.uint16)), "Training_999.png: the image is of kind I;16"),
+        ("train/happy/Training_999.png", png_of_16_bits(PIXELS[0]), "the image is of kind RGB with 16 bits; FER-2013 is grey with 8 bits"),
         ("train/happy/Training_999.gif", encode(PIXELS[0], "GIF"), "Training_999.gif: not a jpg or png"),
         ("train/happy/999.png", encode(PIXELS[0]), "999.png: the name lacks the prefix Training_, PublicTest_, PrivateTest_"),
         ("train/hapyp/Training_999.png", encode(PIXELS[0]), "train/hapyp: there is no class 'hapyp'. Did you mean happy?"),
