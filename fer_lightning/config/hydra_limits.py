@@ -48,7 +48,8 @@ def check_arguments(arguments):
     for argument in arguments:
         if "pkg://" in argument:
             raise ConfigError(f"{argument}: configs are read from folders. A module is imported, which runs it.")
-        if argument.startswith("--experimental-rerun"):
+        # argparse takes every beginning of an option for it.
+        if len(name := argument.partition("=")[0]) > 2 and "--experimental-rerun".startswith(name):
             raise ConfigError("--experimental-rerun unpickles a file, which can run anything. A run's overrides.yaml says how to run it.")
         if FIXED.match(argument) or TARGET.match(argument):
             raise ConfigError(f"{argument}: callbacks, logging and targets of Hydra are not set on the command line.")
