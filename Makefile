@@ -4,23 +4,28 @@ BIN := $(VENV)/bin
 
 # The real data where they are, drawn faces otherwise.
 export FER2013_ROOT ?= data
-DATA = $(shell $(BIN)/python -m fer_lightning.data.fer2013)
 GRID = head.act=relu,gelu,swish,mish head.norm=none,bn
 
 .PHONY: setup sweep test test-all test-faults fuzz lint bench bench-recipe clean
 
+# Downloads gigabytes, because torch brings CUDA along. Without a GPU a tenth is enough:
+#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make setup
 setup: $(VENV)/.done
 
 $(VENV)/.done: pyproject.toml
+	@echo "Installing into $(VENV): gigabytes and some minutes, without a GPU far less (README, Install)"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[test]' $(if $(CI),--constraint constraints.txt)
 	touch $@
 
 # The 8-cell grid: two minutes on drawn faces, about 70 minutes on the real ones with two cores and no GPU.
+# The data are looked for in the recipe: make gives its variables to recipes, and only from 4.4 on to $(shell).
 sweep: setup
-	@if [ "$(DATA)" = fer2013 ]; then echo "Data: FER-2013 in $(FER2013_ROOT)"; \
-	else echo "Data: synthetic faces, because there is no FER-2013 in $(FER2013_ROOT) (set FER2013_ROOT to its folder)"; fi
-	@$(BIN)/python -m fer_lightning -m $(GRID) $(if $(filter synthetic,$(DATA)),recipe=tour,data=fer2013) $(ARGS)
+	@if [ "$$($(BIN)/python -m fer_lightning.data.fer2013)" = fer2013 ]; then \
+	echo "Data: FER-2013 in $$FER2013_ROOT"; data=data=fer2013; \
+	else echo "Data: synthetic faces, because there is no FER-2013 in $$FER2013_ROOT (set FER2013_ROOT to its folder)"; data=recipe=tour; fi; \
+	$(BIN)/python -m fer_lightning -m $(GRID) $$data $(ARGS)
+	@echo "For the other commands of the README, first: . $(BIN)/activate"
 
 test: setup
 	$(BIN)/ruff check .
@@ -54,6 +59,7 @@ bench: setup
 	$(BIN)/python benchmarks/allocation.py
 	$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/busy.py
 	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/cost_curves.py
 	$(BIN)/python benchmarks/report_scale.py

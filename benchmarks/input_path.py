@@ -25,7 +25,7 @@ from torchvision.transforms import v2
 
 from fer_lightning.config.groups import CONF
 from fer_lightning.model.precision import pick_precision
-from fer_lightning.sweep.planning import estimate
+from fer_lightning.sweep.planning import probe
 from fer_lightning.training.quieten import quieten
 from fer_lightning.training.timing import timed_steps
 from fer_lightning.transforms.augment import Augment
@@ -64,9 +64,9 @@ def options(group):
 
 
 def step_rate(cfg):
-    """Pictures a second of the training steps of a config, from the plan's estimate for one picture an epoch."""
-    _, seconds = estimate(cfg, 1)
-    return cfg.trainer.max_epochs / seconds
+    """Inputs a second of the training steps of a config, from the plan's probe."""
+    _, costs = probe(cfg)
+    return sum(cost.epochs for cost in costs) / sum(cost.epochs * (cost.step + cost.features) for cost in costs)
 
 
 def compact_rate(batch, batches):

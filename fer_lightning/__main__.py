@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from fer_lightning.process.command_line import silent_pipe
+from fer_lightning.process.command_line import naming_missing_packages, silent_pipe
 from fer_lightning.process.errors import near
 
 
@@ -23,13 +23,16 @@ def main():
     if first.isidentifier():  # an override has a = or a ~
         known = commands()
         if first not in known:
-            sys.exit(f"There is no command {first}. {near(first, known)}")
+            from fer_lightning.config.typed import setting_as_command  # Hydra
+
+            sys.exit(setting_as_command(first, sys.argv[2:]) or f"There is no command {first}. {near(first, known)}")
         import_module(f"fer_lightning.{first}").main(sys.argv[2:])
         return
     if first in ("-h", "--help"):
         with silent_pipe():
             _list(commands())
-    from fer_lightning.sweep.command import main as train
+    with naming_missing_packages():
+        from fer_lightning.sweep.command import main as train
 
     train()
 

@@ -51,7 +51,8 @@ def show(jobs, estimates, images):
     screen.print(table)
     screen.print(
         f"About {_duration(sum(seconds for _, seconds in estimates.values()))} in all on this machine, one job after the other, on the "
-        f"{images:,} training images of FER-2013: from a few training steps of each model, without evaluation."
+        f"{images:,} training images of FER-2013: from a few training steps of each model, without evaluation. "
+        "Features of a frozen backbone count for the first of the jobs that share them."
     )
 
 

@@ -3,6 +3,7 @@
     python -m fer_lightning.predict RUN face.jpg more/*.png [--csv FILE]
 
 Give it faces cut out as in FER-2013, square and tight: it does not search for faces. A picture that is not square is cut to its middle.
+Pictures have 8 or 16 bits; one of 32 bits or of floats is refused, because it does not say which number is white.
 """
 
 from pathlib import Path
@@ -22,6 +23,7 @@ def run(arguments):
 
     from fer_lightning.data.faces import CLASSES
     from fer_lightning.data.picture_file import read_picture
+    from fer_lightning.process.errors import UserError
     from fer_lightning.process.files import check_writable, replace_file
     from fer_lightning.safety.spreadsheet import to_csv
     from fer_lightning.training.inference import probabilities
@@ -29,6 +31,8 @@ def run(arguments):
     if arguments.csv:
         check_writable(arguments.csv)
     values = probabilities(arguments.run, np.stack([read_picture(path) for path in arguments.pictures]))
+    if not np.isfinite(values).all():
+        raise UserError(f"{arguments.run} has no answer: its probabilities are NaN, because its training diverged. Name another run.")
     table = pd.DataFrame(values, columns=list(CLASSES))
     table.insert(0, "picture", [str(path) for path in arguments.pictures])
     table.insert(1, "prediction", [CLASSES[c] for c in values.argmax(1)])

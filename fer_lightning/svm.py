@@ -32,7 +32,8 @@ def run(arguments):
 
     result = evaluate_svm(arguments.run, arguments.C, arguments.kernel)
     test = result["test"]
-    print(f"{result['kernel']} SVM, C {result['C']}: test accuracy {test['accuracy']:.4f}, clean {test['accuracy_clean']:.4f}")
+    clean = f"clean {test['accuracy_clean']:.4f}" if test["n_clean"] else "no clean image"
+    print(f"{result['kernel']} SVM, C {result['C']}: test accuracy {test['accuracy']:.4f}, {clean}")
 
 
 main = command("svm", __doc__, add_arguments, run)

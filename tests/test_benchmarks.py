@@ -3,6 +3,7 @@
 import re
 from importlib import import_module
 
+import numpy as np
 import pytest
 import torch
 from helpers.project import ROOT
@@ -14,7 +15,9 @@ NUMBER = r"[\d,]+(?:\.\d+)?"
 # What each script measures, as its last line says it; every number in brackets must be positive.
 FIGURES = {
     "allocation": rf"compact, batch 8: ({NUMBER}) .* ({NUMBER}) to ({NUMBER}) images/s, ({NUMBER}) to ({NUMBER}) pages a step, .* MB",
+    "busy": rf"beside 1 more, load average {NUMBER}: one thread ({NUMBER}) images/s, 2 threads ({NUMBER}), ratio",
     "input_path": rf"loader   2 workers: ({NUMBER}) images/s; four_stage_vgg takes ({NUMBER}), ({NUMBER}) times as many",
+    "false_alarms": rf"({NUMBER}) s for 2 studies of 200 images",
     "precision": rf"True +True +True +({NUMBER})",
     "report_scale": rf"8 runs: ({NUMBER}) s \(({NUMBER}) s of one core\), ({NUMBER}) MB",
     "stability_monitor": rf"ratio with / without, median of 1: ({NUMBER})",
@@ -23,6 +26,8 @@ FIGURES = {
 
 TINY = {
     "allocation": f"--backbones compact --batch 8 --steps 1 --rounds 1 {NET}",
+    "busy": f"--threads 2 --load 1 --rounds 1 {NET} batch_size=8 logger=csv",
+    "false_alarms": "--studies 2 --images 200",
     "input_path": "--batch 8 --batches 1 --rounds 1 --pictures 8 --recipes",
     "precision": "--backbones compact --batch 8 --steps 1 --rounds 1 --overrides backbone.widths=[4,4,8]",
     "report_scale": "--runs 8",
@@ -68,3 +73,14 @@ def test_a_script_runs_to_the_end(benchmark, script):
 def test_a_script_of_several_processes_runs_to_the_end(benchmark, script):
     done = benchmark(script, MINUTES[script])
     assert done.code == 0, done.text
+
+
+@pytest.mark.slow
+def test_a_difference_that_is_just_of_interest_is_seldom_called_additive(monkeypatch):
+    """As docs/statistics.md has it: over seeds alone far more than the level of the test; over images too about 5 %."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    false_alarms = import_module("false_alarms")
+    world = false_alarms.World(false_alarms.ANALYSIS.sesoi, spread=0.2)
+    words = false_alarms.alarms(world, np.random.default_rng(5), studies=150, images=3589, seeds=(80,))
+    both, alone = (words[:, 0, :, 0] == "additive").mean(0)
+    assert both < 0.09 < alone + 0.02 and both < alone

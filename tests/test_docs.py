@@ -13,7 +13,7 @@ from PIL import Image
 
 # docs/ferplus.md needs the real votes (tests/data/test_ferplus.py), docs/loggers.md a server (tests/loggers/test_wandb_offline.py),
 # docs/distributed.md processes of its own (tests/training/test_processes.py).
-PAGES = ["README.md", *(f"docs/{name}.md" for name in ("studies", "audit", "compare", "report", "search", "stability", "status"))]
+PAGES = ["README.md", *(f"docs/{name}.md" for name in ("studies", "audit", "compare", "export", "report", "search", "stability", "status"))]
 FEW = ["data=synthetic", "data.train=64", "data.val=14", "data.test=14", "trainer=smoke", "logger=csv"]
 
 
@@ -66,6 +66,7 @@ PROMISES = {
     "ensemble RUN RUN --average logits": (["2 runs, mean of their logits"], ["outputs/ensembles/both/result.json"]),
     "ensemble multirun/NAME --cell": (["2 runs, mean of their probabilities"], ["outputs/ensembles/*/predictions.parquet"]),
     "ensemble": (["mean of their probabilities"], ["outputs/ensembles/*/result.json"]),
+    "export": (["ONNX, int8"], ["multirun/NAME/gelu-bn-s0/export/README.md", "multirun/NAME/gelu-bn-s0/export/model.int8.onnx"]),
     "plan": (["jobs", "in all on this machine"], []),
     "predict": (["face.jpg"], []),
     "report multirun/NAME --figures": (["Report:"], ["multirun/NAME/figures/*.pdf", "multirun/NAME/latex/*.tex"]),

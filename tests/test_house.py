@@ -22,6 +22,7 @@ ROOMS = {
     "analysis": ("torch", "lightning", "hydra"),
     "loggers": ("torch", "hydra"),
     "training": (),
+    "shipping": (),
     "sweep": (),
 }
 ORDER = list(ROOMS)

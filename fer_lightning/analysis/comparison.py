@@ -3,6 +3,7 @@
 from fer_lightning.analysis.two_runs import changes_by_class, flows, judge, kinds
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.runs.finished_run import difference, on_both
+from fer_lightning.runs.predictions import class_name
 from fer_lightning.runs.result import COUNTS
 
 # Entries of `environment` in which every two runs differ.
@@ -84,5 +85,5 @@ def changed_images(a, b, split):
     images["change"] = kinds(*images[["label", "prediction_a", "prediction_b"]].to_numpy().T)
     changed = images[images["change"].notna()].copy()
     for column in ("label", "prediction_a", "prediction_b"):
-        changed[column] = [CLASSES[c] for c in changed[column]]
+        changed[column] = [class_name(c, CLASSES) for c in changed[column]]
     return changed

@@ -44,8 +44,9 @@ def _row(name, result):
 
 
 def _is_view(name):
-    """accuracy_ten_crop and the like: the accuracy from several views of each image, if the run computed it."""
-    return name.startswith("accuracy_") and name not in {score.name for score in scores.SCORES}
+    """accuracy_ten_crop, macro_f1_ten_crop and the like: scores from several views of each image, if the run computed them."""
+    known = tuple(score.name for score in scores.SCORES)
+    return name not in known and name.startswith(tuple(f"{score}_" for score in known))
 
 
 def protocols(jobs):

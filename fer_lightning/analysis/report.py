@@ -9,9 +9,11 @@ from fer_lightning.analysis.page.html import render
 from fer_lightning.analysis.page.study_figures import draw_figures
 from fer_lightning.analysis.stability_findings import stability_findings
 from fer_lightning.analysis.statistics.findings import study_findings
+from fer_lightning.analysis.study_facts import title
 from fer_lightning.analysis.study_record import gather, read_curves
 from fer_lightning.process.files import replace_file
 from fer_lightning.process.terminal import as_table, console
+from fer_lightning.runs.ownership import check_replaced
 from fer_lightning.safety.spreadsheet import to_csv
 
 
@@ -23,15 +25,17 @@ def report(folder, figures=None, latex=False, images=True):
     images:  whether the page shows images of the data
     """
     study = gather(folder)
+    check_replaced(study.folder)
     about = study.ledger["study"]
-    statistics = study_findings(study.folder, study.jobs, about)
+    statistics = study_findings(study.folder, study.jobs, about, study.never_begun)
     stability = stability_findings(study.folder, study.jobs, about)
-    drawn = draw_figures(study, curves := read_curves(study), statistics.contrasts)
+    plans = {"chances": statistics.chances, "reliability_of": statistics.reliability}
+    drawn = draw_figures(study, curves := read_curves(study), statistics.contrasts, **plans)
     page = render(study, curves=curves, figures=drawn, statistics=statistics, stability=stability, images=images)
 
     conclusion, *tested = statistics.findings
     ranking = Finding("Ranking by validation accuracy", (), tables.ranking(study))
-    findings = [ranking, tables.published(study), *tested, *stability, tables.unfinished(study)]
+    findings = [ranking, tables.published(study), tables.doubts(study), *tested, *stability, tables.unfinished(study)]
     findings = [finding for finding in findings if finding is not None]
     remarks = [*tables.remarks(study), *study.missing]
     shown = []
@@ -43,8 +47,8 @@ def report(folder, figures=None, latex=False, images=True):
     if latex:
         write_latex([*findings, Finding("Classes", (), tables.per_class(study))], study.folder / "latex")
     replace_file(study.folder / "results.csv", to_csv(study.jobs))
-    opening = [text for text in (about["question"], *conclusion.text, *remarks) if text]
-    replace_file(study.folder / "report.md", to_markdown(tables.heading(study), opening, findings, shown))
+    opening = [f"{tables.heading(study)}.", *conclusion.text, *remarks]
+    replace_file(study.folder / "report.md", to_markdown(title(study), opening, findings, shown))
     replace_file(study.folder / "report.html", page)
     _show(study, ranking.table, [statistics.verdict.paragraph, *remarks])
     return len(study.unfinished)
@@ -59,6 +63,5 @@ def _show(study, ranking, remarks):
         screen.print(remark, highlight=False, markup=False)
     for job in study.unfinished.fillna({"error": ""}).itertuples():
         screen.print(f"{job.status}: {job.name}  {job.error}", style="red", markup=False)
-    files = {"Report": "report.html", "as text": "report.md", "table": "results.csv"}
-    places = "   ".join(f"{title}: {study.folder / name}" for title, name in files.items())
-    screen.print(places, soft_wrap=True, highlight=False, markup=False)
+    for kind, name in {"Report:": "report.html", "as text:": "report.md", "table:": "results.csv"}.items():
+        screen.print(f"{kind:8} {study.folder / name}", soft_wrap=True, highlight=False, markup=False)

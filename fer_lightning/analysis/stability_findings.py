@@ -61,14 +61,14 @@ def _shown(table):
     """The table as a reader sees it. Columns on the spread between seeds are left out if no cell has two."""
     rows = []
     for row in table.itertuples(index=False):
-        shown = {"cell": row.cell, "seeds": str(row.n)}
+        shown = {"cell": row.cell}
         if np.isnan(row.agree):
             interval = "" if np.isnan(row.low) else f"{row.low:.2f} to {row.high:.2f}"
-            shown |= {"label": row.label, "S": number(row.score), "90 % interval of S": interval}
+            shown |= {"label": row.label, "why": row.why, "S": number(row.score), "90 % interval of S": interval}
         else:
-            shown |= {"label": f"{row.label} (provisional, {row.agree:.0f} of {row.n})"}
-        shown |= {"spikes per 1,000 steps": number(row.spk), "oscillation": number(row.osc), "jitter, points": number(row.jit)}
-        shown |= {"gradient volatility": number(row.gnv), "inactive units %": percent(row.dead)}
+            shown |= {"label": f"{row.label} (provisional, {row.agree:.0f} of {row.n})", "why": row.why}
+        shown |= {"seeds": str(row.n), "spikes per 1,000 steps": number(row.spk), "oscillation": number(row.osc)}
+        shown |= {"jitter, points": number(row.jit), "gradient volatility": number(row.gnv), "inactive units %": percent(row.dead)}
         shown |= {"gap, points": number(row.gap), "drift": number(row.drift, 3)}
         if table["ssd"].notna().any():
             shown |= {"seed SD, points": percent(row.ssd), "95 % interval of SD": percent_interval(row.ssd_low, row.ssd_high)}

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from fer_lightning.stability.run_label import CUT_OFFS
+from fer_lightning.stability.run_label import CUT_OFFS, TITLES
 
 # The smallest spread of each measure that z scores divide by: in a reference cell a measure may have no spread at all.
 FLOORS = {"spk": 0.5, "osc": 0.10, "jit": 0.15, "gnv": 0.05, "dead": 0.01}
@@ -61,8 +61,24 @@ def cell_label(low, high, *, diverged, runs, sd_ratio, p):
     return "Moderate" if low >= HIGH_BELOW and high <= LOW_ABOVE else "Undetermined"
 
 
+def why_label(label, low, high, *, diverged, runs, sd_ratio):
+    """What decided the label of a cell, in words. Arguments as of `cell_label`."""
+    failures = f"{diverged} of {runs} runs diverged"
+    if label == "Low":
+        spread = f"the seed SD is {sd_ratio:.1f} times that of the reference"
+        return f"S is above {LOW_ABOVE}" if low > LOW_ABOVE else failures if diverged / runs > MOST_DIVERGED else spread
+    if label == "High":
+        return f"S is below {HIGH_BELOW}"
+    if label == "Moderate":
+        return f"S is between {HIGH_BELOW} and {LOW_ABOVE}"
+    if not low <= high:
+        return "fewer than two complete runs that did not diverge"
+    inside = " and ".join(str(cut_off) for cut_off in (HIGH_BELOW, LOW_ABOVE) if low <= cut_off <= high)
+    return f"the interval of S contains {inside}: more seeds would settle it" if inside else failures
+
+
 def label_cells(runs, reference, without=None):
-    """One row for each cell (the index): score, low, high, label; agree is NaN.
+    """One row for each cell (the index): score, low, high, label, why; agree is NaN.
 
     runs: frame with cell, diverged, test_accuracy and the measures; reference: mask of the reference runs; without: a measure to leave out
     A diverged run has no score: it counts as a failure.
@@ -78,8 +94,10 @@ def label_cells(runs, reference, without=None):
         accuracy = group["test_accuracy"].dropna()
         ratio = accuracy.std() / of_reference.std() if of_reference.std() > 0 else np.nan
         p = scipy.stats.f.sf(ratio**2, len(accuracy) - 1, len(of_reference) - 1)
-        label = cell_label(low, high, diverged=int(group["diverged"].sum()), runs=len(group), sd_ratio=ratio, p=p)
+        counts = {"diverged": int(group["diverged"].sum()), "runs": len(group), "sd_ratio": ratio}
+        label = cell_label(low, high, **counts, p=p)
         rows[cell] = {"score": own.mean() if len(own) else np.nan, "low": low, "high": high, "label": label, "agree": np.nan}
+        rows[cell]["why"] = why_label(label, low, high, **counts)
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -89,5 +107,16 @@ def provisional_labels(runs):
     for cell, group in runs.groupby("cell"):
         counts = group["label"].value_counts().reindex(LABELS, fill_value=0)
         label = counts.idxmax()  # of equally frequent ones the first
-        rows[cell] = dict.fromkeys(("score", "low", "high"), np.nan) | {"label": label, "agree": counts[label]}
+        rows[cell] = dict.fromkeys(("score", "low", "high"), np.nan) | {"label": label, "agree": counts[label], "why": _seen(group)}
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _seen(runs):
+    """What is behind the runs' own labels, in words: divergence, measures that are a sign of Low, measures that are not known."""
+    sound = runs[~runs["diverged"]]
+    limits = {TITLES[name]: sound[name] > worst for name, (_, worst) in CUT_OFFS.items()}
+    signs = [f"{name} above the limit in {above.sum()}" for name, above in limits.items() if above.any()]
+    unknown = [TITLES[name] for name in CUT_OFFS if sound[name].isna().any()]
+    diverged = int(runs["diverged"].sum())
+    parts = [f"{diverged} of {len(runs)} runs diverged" if diverged else "", *signs]
+    return "; ".join(filter(None, [*parts, f"{', '.join(unknown)} not measured" if unknown else ""]))

@@ -12,10 +12,14 @@ from fer_lightning.analysis.statistics.descriptive import wilson_interval
 from fer_lightning.analysis.statistics.layout import Design, layout
 from fer_lightning.analysis.wording import listed
 from fer_lightning.config.cell_names import level_text
+from fer_lightning.config.registered_analysis import registered
 from fer_lightning.data.faces import CLASSES
-from fer_lightning.runs.predictions import part_of, probabilities, read_predictions
+from fer_lightning.runs.predictions import part_of, predicted, probabilities, read_predictions
 from fer_lightning.stability.measures import MEASURES
 from fer_lightning.stability.run_label import CUT_OFFS
+
+# No share varies more: that of half the runs is 0, of the other half 1.
+MOST_SD = 0.5
 
 
 @dataclass(frozen=True)
@@ -79,17 +83,33 @@ def stability_table(folder, measured):
             | {"failrate": diverged / len(group), "failrate_low": low, "failrate_high": high}
             | {"test_accuracy": group["test_accuracy"].mean()}
         )
-    labels = provisional_labels(runs) if measured.reference is None else label_cells(runs, measured.reference)
-    return pd.concat([pd.DataFrame(rows), labels.reset_index(drop=True)], axis=1)
+    return pd.concat([pd.DataFrame(rows), _labels(measured).reset_index(drop=True)], axis=1)
+
+
+def _labels(measured):
+    return provisional_labels(measured.runs) if measured.reference is None else label_cells(measured.runs, measured.reference)
+
+
+def cell_words(jobs, study):
+    """{run: the label of its cell} of the runs that recorded their stability."""
+    measured = measured_runs(jobs, registered(study).reference)
+    if not len(measured.runs):
+        return {}
+    return dict(zip(measured.runs["name"], _labels(measured)["label"].loc[measured.runs["cell"]]))
 
 
 def seed_deviation(values, level=0.95):
-    """(SD, low, high) of a score over seeds, the interval from the chi-squared distribution. NaN for fewer than two values."""
+    """(SD, low, high) of a share over seeds, the interval from the chi-squared distribution, up to MOST_SD.
+
+    NaN for fewer than two values; no interval if they are equal.
+    """
     if len(values) < 2:
         return np.nan, np.nan, np.nan
     sd, df = np.std(values, ddof=1), len(values) - 1
+    if not sd > 1e-12:
+        return sd, np.nan, np.nan
     tail = (1 - level) / 2
-    return sd, sd * np.sqrt(df / scipy.stats.chi2.isf(tail, df)), sd * np.sqrt(df / scipy.stats.chi2.ppf(tail, df))
+    return sd, sd * np.sqrt(df / scipy.stats.chi2.isf(tail, df)), min(sd * np.sqrt(df / scipy.stats.chi2.ppf(tail, df)), MOST_SD)
 
 
 def churn(folder, names):
@@ -97,16 +117,17 @@ def churn(folder, names):
 
     names: of the run folders. NaN if no two of them with readable predictions share an image.
     """
-    votes = np.zeros((0, len(CLASSES)), np.int64)  # how many runs predict a class for an image (its row in the data)
+    # How many runs predict a class for an image (its row in the data); the last column is for NO_CLASS, -1.
+    votes = np.zeros((0, len(CLASSES) + 1), np.int64)
     for name in names:
         try:
             test = part_of(read_predictions(Path(folder) / name), "test")
         except (OSError, ValueError):
             continue
-        rows, predicted = test.index.to_numpy(), probabilities(test)[:, : len(CLASSES)].argmax(1)
+        rows, found = test.index.to_numpy(), predicted(probabilities(test)[:, : len(CLASSES)])
         if len(rows) and rows.max() >= len(votes):
             votes = np.pad(votes, ((0, rows.max() + 1 - len(votes)), (0, 0)))
-        votes[rows, predicted] += 1
+        votes[rows, found] += 1
     runs = votes.sum(1)
     pairs = (runs * (runs - 1)).sum()
     return float(1 - (votes * (votes - 1)).sum() / pairs) if pairs else np.nan

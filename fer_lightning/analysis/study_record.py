@@ -9,7 +9,8 @@ import pandas as pd
 
 from fer_lightning.analysis.job_table import axes_of, make_jobs, rank_cells
 from fer_lightning.analysis.published import compare
-from fer_lightning.config.cell_names import cell_name
+from fer_lightning.config.cell_names import cell_name, folder_name
+from fer_lightning.runs.job_states import place
 from fer_lightning.runs.layout import METRICS, PREDICTIONS, RESULT
 from fer_lightning.runs.metrics_csv import read_metrics
 from fer_lightning.runs.predictions import part_of, read_predictions
@@ -65,7 +66,7 @@ class StudyRecord:
     @cached_property
     def published(self):
         """The paper's numbers beside those measured, a row each, see `compare`."""
-        return compare(self.jobs, self.ledger["study"])
+        return compare(self.jobs, self.ledger["study"], results=self.results, shipped=self.ledger["shipped"], folder=self.folder)
 
     @property
     def done(self):
@@ -79,6 +80,14 @@ class StudyRecord:
     def planned(self):
         """How many jobs there are to be, as far as that is known."""
         return max(len(self.ledger["jobs"] or []), len(self.jobs))
+
+    @cached_property
+    def never_begun(self):
+        """The names of the planned jobs that have no record at all."""
+        axes = self.ledger["axes"]
+        begun = {place(result["job"].get("overrides") or (), axes) for result in self.results.values()}
+        planned = dict.fromkeys(place(job, axes) for job in self.ledger["jobs"] or [])
+        return [folder_name(dict(zip(axes, levels)), seed) for *levels, seed in planned if (*levels, seed) not in begun]
 
     def test_scores(self, label):
         """The scores of the test part of each finished run of a cell, for those that have one."""

@@ -6,16 +6,18 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from fer_lightning.analysis import study_facts
 from fer_lightning.analysis.finding import Finding
-from fer_lightning.analysis.job_table import protocols
-from fer_lightning.analysis.published import audit
+from fer_lightning.analysis.published import audit, notes
 from fer_lightning.analysis.wording import number, percent
+from fer_lightning.config.cell_names import cell_name, level_text
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.runs import scores
 
 RANKED = (
     "Ranked by validation accuracy, mean over seeds; the test part never chooses. "
-    "Test clean leaves out test images with a pixel-identical twin among those trained or selected on."
+    "Test clean leaves out test images with a pixel-identical twin among those trained or selected on. "
+    "±: standard deviation over seeds."
 )
 
 
@@ -30,16 +32,17 @@ def heading(study):
 
 
 def remarks(study):
-    """On which data and under which protocol the scores were measured, and how cells are ordered."""
-    verdicts = sorted(study.done["verdict"].dropna().astype(str).unique())
-    data, measured = (", ".join(names) or "none yet" for names in (verdicts, protocols(study.done)))
-    return [f"Data: {data}. Protocol: {measured}.", RANKED]
+    """What was trained on what, under which protocol, with which part of the budget, and how cells are ordered."""
+    facts = " ".join(f"{what}: {value}." for what, value in study_facts.facts(study))
+    return list(filter(None, [facts, study_facts.cut_budget(study), RANKED]))
 
 
 def ranking(study):
-    """A row a cell, the best first."""
+    """A row a cell, the best first; cells with the same score share a rank."""
     cells, headings = study.cells, titles()
-    shown = pd.DataFrame({"rank": range(1, len(cells) + 1)})
+    score = next((column for column in ("val_accuracy", "test_accuracy") if column in cells), None)
+    ranks = cells[score].rank(method="min", ascending=False) if score else []
+    shown = pd.DataFrame({"rank": ["" if pd.isna(rank) else f"{rank:.0f}" for rank in ranks]})
     for column in cells:
         if column.endswith("_sd"):
             continue
@@ -54,26 +57,55 @@ def ranking(study):
 
 
 def published(study):
-    """The paper's numbers beside ours, and what is wrong with them. A Finding, None if the study repeats no paper."""
+    """The paper's numbers beside ours. A Finding, None if the study repeats no paper."""
     about = study.ledger["study"]
     if not about["published"]:
         return None
-    table = study.published.copy()
+    table = study.published
     text = [f"{about['paper']}, protocol of the paper: {about['protocol']}."]
     if len(table):
-        units = [_unit(metric) for metric in table["metric"]]
-        for column in ("measured", "sd", "low", "high"):
-            table[column] = [unit(value) for unit, value in zip(units, table[column], strict=True)]
-        table["95 % interval"] = [f"{low} to {high}" if low else "" for low, high in zip(table.pop("low"), table.pop("high"))]
-        table = table.rename(columns={"verdict": "measured is"}).astype(str)
+        verdicts, common = _without_common(table["verdict"])
+        text += [f"Not comparable with the paper, because of {common}."] if common else []
         text.append(
             "The interval is Student's for the mean over seeds; with one seed it is Wilson's over the test images. "
             "Above and below: the whole interval lies on that side of the paper's number."
         )
     else:
-        table = None
         text.append("Nothing that the paper prints has been measured yet.")
-    return Finding("Published against measured", (*text, *audit(about), *about["doubts"]), table)
+    shown = _beside_the_paper(table, verdicts) if len(table) else None
+    return Finding("Published against measured", (*text, *notes(about)), shown)
+
+
+def doubts(study):
+    """What the paper contradicts itself in, and printed numbers that cannot be. A Finding, None if there is nothing."""
+    about = study.ledger["study"]
+    found = (*audit(about), *about["doubts"])
+    return Finding("Doubts about the paper", found) if found else None
+
+
+def _beside_the_paper(table, verdicts):
+    units = {"%": percent, "M": partial(number, digits=3), "ms": partial(number, digits=1), "": partial(number, digits=4)}
+    texts = [units[unit] for unit in table["unit"]]
+    means = [value if isinstance(value, str) else text(value) for text, value in zip(texts, table["measured"])]
+    sds, lows, highs = ([text(value) for text, value in zip(texts, table[key])] for key in ("sd", "low", "high"))
+    keys = list(table.columns[: table.columns.get_loc("row")])
+    cells = [cell_name(dict(zip(keys, levels, strict=True))) for levels in table[keys].astype(str).to_numpy()]
+    shown = pd.DataFrame({"cell": cells} if keys else {}, index=table.index)
+    names = table["metric"].str.replace("_", " ").str.replace(r"\bf1\b", "F1", regex=True)
+    shown["number"] = [f"{name}, {unit}" if unit else name for name, unit in zip(names, table["unit"], strict=True)]
+    shown["published"] = table["published"]
+    shown["measured"] = [f"{mean} ± {sd}" if sd else mean for mean, sd in zip(means, sds, strict=True)]
+    shown["95 % interval"] = [f"{low} to {high}" if low else "" for low, high in zip(lows, highs)]
+    return shown.assign(**{"measured is": verdicts, "seeds": table["n"].astype(str), "row": table["row"]})
+
+
+def _without_common(verdicts):
+    """(the verdicts, reasons): why most rows cannot be compared is said once, and their rows say only that; "" if no reason recurs."""
+    reasons = verdicts[verdicts.str.startswith("not comparable: ")]
+    if not len(reasons) or reasons.value_counts().iloc[0] < 2:
+        return verdicts, ""
+    common = reasons.value_counts().index[0]
+    return verdicts.where(verdicts != common, "not comparable"), common.removeprefix("not comparable: ")
 
 
 def unfinished(study):
@@ -85,7 +117,7 @@ def unfinished(study):
 def runs(study):
     """A row for each run, finished or not."""
     jobs = study.jobs
-    shown = pd.DataFrame({"run": jobs["name"], "status": jobs["status"], "seed": jobs["seed"].astype(str)})
+    shown = pd.DataFrame({"run": jobs["name"], "status": jobs["status"], "seed": jobs["seed"].map(level_text)})
     for column, title in titles().items():
         if column in jobs and column != "total_s" and jobs[column].notna().any():
             shown[title] = [_unit(column)(value) for value in jobs[column]]

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import optimize, stats
 
 from fer_lightning.analysis.statistics.descriptive import least_difference
+from fer_lightning.runs.predictions import NO_CLASS, class_name
 
 # Two-sided tests at 5 % and intervals of 95 %.
 Z = stats.norm.ppf(0.975)
@@ -68,7 +69,7 @@ def mean_interval(values):
 def macro_f1(labels, predicted, counts):
     """Mean F1 of the classes that are present or predicted, fractions. labels, predicted: (K,); counts: (..., K). Returns (...)."""
     hits, either = [], []
-    for c in np.union1d(labels, predicted):
+    for c in np.setdiff1d(np.union1d(labels, predicted), NO_CLASS):
         hits.append(counts @ ((labels == c) & (predicted == c)))
         either.append(counts @ ((labels == c).astype(int) + (predicted == c)))
     hits, either = np.array(hits), np.array(either)
@@ -133,5 +134,5 @@ def flows(labels, first, second, names):
     table = table.groupby(["label", "a", "b"]).size().rename("pictures").reset_index()
     table = table.sort_values("pictures", ascending=False, kind="stable", ignore_index=True)
     for column in ("label", "a", "b"):
-        table[column] = [names[c] for c in table[column]]
+        table[column] = [class_name(c, names) for c in table[column]]
     return table

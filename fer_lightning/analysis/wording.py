@@ -2,6 +2,11 @@
 
 import math
 
+# Said above a table with the columns of `contrast_columns`.
+ADJUSTED = (
+    "p is Holm-adjusted over the rows. The intervals are simultaneous and agree with it: they exclude 0 exactly where p is below alpha."
+)
+
 # The last word of an axis that is an abbreviation.
 AXIS_WORDS = {"act": "activation", "norm": "normalization", "lr": "learning rate"}
 

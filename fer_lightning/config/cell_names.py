@@ -16,6 +16,21 @@ def level_text(value):
     return str(value)
 
 
+def plain_level(value):
+    """A level without what may be written in several ways: 0.1, 0.10 and 1e-1 are one value, and so are null and None."""
+    text = re.sub(r"[\s'\"]", "", str(value))
+    try:
+        return level_text(float(text))
+    except ValueError:
+        return {"true": "True", "false": "False", "null": "None"}.get(text, text)
+
+
+def written_levels(overrides, axes):
+    """{swept key: its plain level} of those that the overrides of a job set to a value of their own, not to another key's."""
+    written = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
+    return {key: plain_level(written[key]) for key in axes if key in written and "${" not in written[key]}
+
+
 def level_name(key, value, keys=()):
     """A level as part of a name: the option of a config group as it is ("relu"), any other value after the last word of its key ("lr0.1").
 

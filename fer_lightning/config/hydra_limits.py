@@ -27,7 +27,10 @@ PLUGINS = {
 }
 
 # What logging may build, and what a handler may be told. Other keys call what they name, or set any attribute.
-LOGGERS = ("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler", "logging.Formatter", "colorlog.ColoredFormatter")
+LOGGERS = (
+    *("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler", "logging.Formatter", "colorlog.ColoredFormatter"),
+    "fer_lightning.process.screen_log.ScreenHandler",
+)
 STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 HANDLER = ("class", "level", "formatter", "stream", "filename", "mode", "encoding", "delay")
 LOG_FILE = re.compile(r"\$\{hydra\.runtime\.output_dir\}/(\$\{hydra\.job\.name\}|[\w-]+)[\w.-]*")
@@ -45,19 +48,20 @@ def check_arguments(arguments):
     for argument in arguments:
         if "pkg://" in argument:
             raise ConfigError(f"{argument}: configs are read from folders. A module is imported, which runs it.")
-        if argument.startswith("--experimental-rerun"):
+        # argparse takes every beginning of an option for it.
+        if len(name := argument.partition("=")[0]) > 2 and "--experimental-rerun".startswith(name):
             raise ConfigError("--experimental-rerun unpickles a file, which can run anything. A run's overrides.yaml says how to run it.")
         if FIXED.match(argument) or TARGET.match(argument):
             raise ConfigError(f"{argument}: callbacks, logging and targets of Hydra are not set on the command line.")
 
 
 def check_run(config):
-    """Raise ConfigError if a single run would write outside its folder, or if its folder is above the current one."""
-    _check_folder("hydra.run.dir", _resolved(config, "hydra.run.dir"))
+    """The folder of a single run. ConfigError if the run would write outside of it, or if it is above the current one."""
+    return _check_folder("hydra.run.dir", _resolved(config, "hydra.run.dir"))
 
 
 def check_sweep(config, jobs):
-    """Raise ConfigError if a job would write outside the folder of its sweep. jobs: lists of overrides; None: not known yet."""
+    """Raise ConfigError if a job would not have a folder of its own in that of its sweep. jobs: lists of overrides; None: not known yet."""
     _check_folder("hydra.sweep.dir", _resolved(config, "hydra.sweep.dir"))
     written = OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"]
     if written == "${sweep_cell:}":  # folder_name turns any swept values into one safe name
@@ -65,6 +69,7 @@ def check_sweep(config, jobs):
     if jobs is None and "${" in written:
         raise ConfigError(f"hydra.sweep.subdir={written}: this sweeper chooses its jobs as it goes, so their folders cannot be checked.")
     loader = GlobalHydra.instance().config_loader()
+    taken = {}
     for number, job in enumerate(jobs or [None]):
         one = config if job is None else loader.load_sweep_config(config, job)
         with read_write(one.hydra), open_dict(one.hydra):
@@ -72,6 +77,14 @@ def check_sweep(config, jobs):
         place = PurePath(_resolved(one, "hydra.sweep.subdir"))
         if place.is_absolute() or ".." in place.parts:
             raise ConfigError(f"hydra.sweep.subdir: {place} leads out of the sweep's folder. A job's folder lies in its sweep's.")
+        if len(place.parts) != 1:
+            raise ConfigError(f"hydra.sweep.subdir: {place} is no plain name. A job's folder lies directly in its sweep's.")
+        # Some file systems take `A` and `a` for one name.
+        if (other := taken.setdefault(str(place).casefold(), number)) != number:
+            raise ConfigError(
+                f"hydra.sweep.subdir={written} gives jobs {other + 1} and {number + 1} one folder, {place}. "
+                "Leave it out: each job then has a folder named after what varies."
+            )
 
 
 def _check_folder(key, folder):
@@ -79,6 +92,7 @@ def _check_folder(key, folder):
         raise ConfigError(f"{key}={folder} is a reference again once it is resolved. References are resolved once.")
     if ".." in PurePath(folder).parts:
         raise ConfigError(f"{key}={folder} leads out of the current folder. Give it as an absolute path if you mean it.")
+    return folder
 
 
 def check_hydra(hydra, overrides):

@@ -13,9 +13,12 @@ from fer_lightning.safety.secrets import environment_hidden
 
 # What does not change the training: paths, loggers, what is measured beside it and what happens after an error.
 NOT_TRAINING = (
-    *("study", "logger", "stability", "timed_passes", "near_twins", "on_error", "on_oom"),
+    *("study", "logger", "threads", "stability", "timed_passes", "near_twins", "on_error", "on_oom"),
     *("data.root", "data.cache_dir", "data.ferplus"),
 )
+
+# Keys that jobs of before had not, with the value that leaves them as they were: then they do not count.
+ADDED = {"select": "best"}
 
 
 def training_config(cfg, without=()):
@@ -26,7 +29,8 @@ def training_config(cfg, without=()):
     kept = OmegaConf.masked_copy(cfg, [key for key in cfg if key not in NOT_TRAINING])
     flat = dict(leaves(_without_modules(OmegaConf.to_container(kept, resolve=True))))
     left_out = (*NOT_TRAINING, *without)
-    return {k: v for k, v in flat.items() if not any(k == key or k.startswith(f"{key}.") for key in left_out)}
+    counted = {k: v for k, v in flat.items() if k not in ADDED or v != ADDED[k]}
+    return {k: v for k, v in counted.items() if not any(k == key or k.startswith(f"{key}.") for key in left_out)}
 
 
 def shown_config(cfg):

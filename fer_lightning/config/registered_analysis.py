@@ -5,7 +5,7 @@ from typing import Any
 
 from fer_lightning.process.errors import ConfigError, near
 
-# More take hours and change no digit that is shown; the number may come from a stranger's study.json.
+# More take minutes and change no digit that is shown; the number may come from a stranger's study.json.
 MOST_RESAMPLES = 100_000
 
 OUTCOMES = ("test_accuracy", "val_accuracy")
@@ -15,8 +15,8 @@ OUTCOMES = ("test_accuracy", "val_accuracy")
 class Analysis:
     """outcome: the score that is tested; without a test part it is val_accuracy
     alpha: the level of every test; sesoi: the smallest interaction of interest, a fraction of the images
-    resamples: of bootstraps and permutations
-    tuned_per_cell: whether each cell has its own learning rate, tuned with the same budget; otherwise nothing is called synergy
+    resamples: permutations of the interaction test
+    tuned_per_cell: whether each cell has its own learning rate, tuned with the same budget; otherwise nothing is called synergy or additive
     reference: {axis: level} of the cell with which the others are compared
     """
 

@@ -1,6 +1,7 @@
-"""The schema of the config: the keys of the root and the type of each scalar. Hydra refuses anything else when it composes.
+"""The schema of the config: the keys of the root, the type of each scalar, which Hydra checks when it composes, and its range.
 
-Nodes with a `_target_` are open here: the signature of the target is their schema (`fer_lightning.config.targets`).
+Nodes with a `_target_` are open here: the signature of the target is their schema (`fer_lightning.config.targets`), and the numbers among
+their arguments have their ranges in `fer_lightning.config.arguments`.
 """
 
 from dataclasses import dataclass, field
@@ -9,13 +10,21 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from fer_lightning.config.ranges import PROBABILITY, SEED, SIZE, WIDTH, one_of, within
 from fer_lightning.config.registered_analysis import Analysis
+
+FREEZE = ("none", "all", "norms")
+PHASE_DATA = ("train", "train+val")
+PHASE_START = ("last", "best")
+
+# auto, or one of Lightning's names
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")
 
 
 @dataclass
 class Head:
-    hidden: int | None = MISSING
-    dropout: float = MISSING
+    hidden: int | None = within(**WIDTH)
+    dropout: float = within(**PROBABILITY)
     order: list[str] = MISSING
     norm: Any = MISSING
     act: Any = MISSING
@@ -23,10 +32,14 @@ class Head:
 
 @dataclass
 class Published:
-    """One cell of a paper's table: numbers as printed, in percent, with trailing zeros; row: its code in docs/papers.md."""
+    """One cell of a paper's table: numbers as printed, in percent, with trailing zeros, or with < or > a bound; row: its code in
+    docs/papers.md; epoch: after which the numbers hold, counted from 1 (null: those of the selected epoch).
+    """
 
     cell: dict[str, Any] = MISSING
     row: str = MISSING
+    epoch: int | None = None
+    train_loss: str | None = None
     train_accuracy: str | None = None
     val_accuracy: str | None = None
     test_accuracy: str | None = None
@@ -54,21 +67,21 @@ class Study:
     cost: str = ""
     paper: str | None = None
     protocol: str | None = None
-    images: int | None = None
+    images: int | None = within(1, default=None)
     published: list[Published] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     analysis: Analysis = field(default_factory=Analysis)
-    rerun: str = "none"
+    rerun: str = one_of("none", "failed", default="none")
 
 
 @dataclass
 class Phase:
     """See `fer_lightning.training.phases.Phase`; without an optimizer or scheduler of its own a phase takes the root's."""
 
-    epochs: int = MISSING
-    freeze: str = "none"
-    data: str = "train"
-    start: str = "last"
+    epochs: int = within(1)
+    freeze: str = one_of(*FREEZE, default="none")
+    data: str = one_of(*PHASE_DATA, default="train")
+    start: str = one_of(*PHASE_START, default="last")
     optimizer: Any = None
     scheduler: Any = None
 
@@ -77,8 +90,8 @@ class Phase:
 class Stability:
     """See `fer_lightning.training.stability_monitor`."""
 
-    probe: int = MISSING
-    sharpness_every: int | None = MISSING
+    probe: int = within(1)
+    sharpness_every: int | None = within(1)
 
 
 @dataclass
@@ -97,24 +110,26 @@ class Config:
     logger: Any = MISSING
     recipe: Any = None
     study: Study = MISSING
-    seed: int = MISSING
-    epochs: int = MISSING
+    seed: int = within(**SEED)
+    epochs: int = within(1)
     pretrained: bool = MISSING
-    input_size: int | None = MISSING
-    train_sizes: list[int] | None = MISSING
+    input_size: int | None = within(**SIZE)
+    train_sizes: list[int] | None = within(**SIZE)
     prior_bias: bool = MISSING
-    batch_size: int = MISSING
-    eval_batch_size: int = MISSING
-    precision: str = MISSING
+    batch_size: int = within(2)  # batch norm cannot train on one image
+    eval_batch_size: int = within(1)
+    precision: str = one_of(*PRECISIONS)
+    threads: int | str = MISSING
     channels_last: bool = MISSING
     compile: bool = MISSING
-    ema_decay: float | None = MISSING
+    ema_decay: float | None = within(0, 1)
     monitor: str = MISSING
-    patience: int | None = MISSING
-    timed_passes: int = MISSING
-    on_error: str = MISSING
-    on_oom: str = MISSING
-    near_twins: float | None = MISSING
+    select: str = one_of("best", "last")
+    patience: int | None = within(0)
+    timed_passes: int = within(0)
+    on_error: str = one_of("continue", "stop")
+    on_oom: str = one_of("fail", "halve")
+    near_twins: float | None = within(0.9, 1)
     stability: Stability = MISSING
 
 

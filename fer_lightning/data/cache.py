@@ -16,9 +16,14 @@ from fer_lightning.data.faces import SIZE, Faces
 from fer_lightning.data.published_copy import fingerprint, verdict
 from fer_lightning.process.errors import DataError
 from fer_lightning.process.files import replace_file, replacing
+from fer_lightning.runs.layout import remove_left_overs
 
 # Part of every key. Raise it if a reader, the verdict or an entry changes, so that older entries are no longer found.
-VERSION = "1"
+VERSION = "2"
+
+# What a killed process left half-written goes once it is older than this: reading takes seconds, of a slow disk minutes.
+LONGEST_WRITE_S = 3600
+WRITTEN = re.compile(r"[0-9a-f]{32}\.(npy|json|link)")
 
 log = logging.getLogger(__name__)
 
@@ -28,34 +33,61 @@ def load(source, files, read, folder=None):
 
     Sizes and times of the files give the hash of their content without reading them. That hash names the entry, so an entry is still
     found if the files move or get a new date. A damaged entry is made again. If no entry can be written, the images stay in memory.
+
+    An entry is written only if the files are the same after the reading as before the hash. DataError if they are not.
     """
     folder = Path(folder or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "fer_lightning"))
-    signature = _signature(files)
-    link = folder / f"{signature}.link"
-    faces = _open(folder, _key(link), source)
+    faces = _open(folder, _key(folder / f"{_signature(files)}.link"), source)
     if faces:
         return faces
+    megabytes = sum(file.stat().st_size for file in files) / 1e6
+    log.info("reading %s for the first time: %d files, %.0f MB; single images take a minute", source, len(files), megabytes)
+    signature, *_ = before = _identity(files)
+
+    def check():
+        if _identity(files) != before:
+            raise DataError(f"{source}: the files changed while they were read. Start again when they are complete.")
+
     key = _content(source, files)
     faces = _open(folder, key, source)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not faces:
-            faces = _make(folder, key, source, read())
-            if _signature(files) != signature:
-                raise DataError(f"{source}: the files changed while they were read. Start again when they are complete.")
+            faces = _make(folder, key, source, _checked(read(), check))
+        check()
+        link = folder / f"{signature}.link"
         replace_file(link, key)
+        remove_left_overs(folder, WRITTEN, before=link.stat().st_mtime - LONGEST_WRITE_S)
     except OSError as error:
         log.warning("%s cannot be cached in %s (%s): every run will read it again", source, folder, error)
     if faces:
         return faces
     memory = io.BytesIO()
-    labels, usage, lossy = _copy(read(), memory)
+    labels, usage, lossy = _copy(_checked(read(), check), memory)
     return _judge(np.frombuffer(memory.getbuffer(), np.uint8).reshape(-1, 1, SIZE, SIZE), labels, usage, lossy=lossy, source=source)
+
+
+def _checked(batches, check):
+    """The batches of a reader, and then a check, before anything is made of them."""
+    yield from batches
+    check()
 
 
 def _signature(files):
     stats = [(os.path.abspath(file), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for file in files for s in [_stat(file)]]
     return sha256(repr((VERSION, stats)).encode()).hexdigest()[:32]
+
+
+def _identity(files):
+    """What changes if a file is written to or replaced, also if it is put back, or if a link on the way to it leads elsewhere."""
+    folders = {path for file in files for path in Path(os.path.abspath(file)).parents}
+    return _signature(files), [_inode(path) for path in (*files, *sorted(folders))], sorted(map(os.path.realpath, folders))
+
+
+def _inode(path):
+    """Of a link, not of what it leads to; without the time of a folder, which changes with whatever is put into it."""
+    s = os.lstat(path)
+    return s.st_dev, s.st_ino, 0 if stat.S_ISDIR(s.st_mode) else s.st_ctime_ns
 
 
 def _stat(file):

@@ -4,6 +4,8 @@ Every reader yields (pixels (n, 1, 48, 48) uint8, labels (n,), usage (n,), lossy
 """
 
 import gzip
+import logging
+import re
 import tarfile
 from difflib import get_close_matches
 from itertools import islice
@@ -16,6 +18,8 @@ from fer_lightning.data.published_copy import OFFICIAL_COUNTS
 from fer_lightning.process.errors import DataError
 
 COLUMNS = ("emotion", "pixels", "Usage")
+# The row numbers of a pandas frame, as pandas writes their column and as it names that column when it writes it again.
+INDEX = re.compile(rb"(unnamed: [\d.]+)?")
 LABELS = {str(c).encode(): c for c in range(len(CLASSES))}
 USAGES = {split.encode(): s for s, split in enumerate(SPLITS)}
 PIXELS = SIZE * SIZE
@@ -37,6 +41,8 @@ LONGEST_TEXT = 1 << 20
 LINE_LIMIT = 20_000
 
 AGAIN = "Download the file again, or correct it."
+
+log = logging.getLogger(__name__)
 
 
 def read_table(path):
@@ -150,13 +156,16 @@ def _header(text, name, required):
     if not text.strip():
         raise DataError(f"{name}: the file is empty. {AGAIN}")
     found = [cell.lower() for cell in _cells(text.removeprefix(b"\xef\xbb\xbf"))]
-    missing = [column for column in required if column.lower().encode() not in found]
-    unknown = set(found) - {column.lower().encode() for column in COLUMNS}
-    if missing or unknown or len(found) != len(set(found)):
+    named = [cell for cell in found if not INDEX.fullmatch(cell)]
+    missing = [column for column in required if column.lower().encode() not in named]
+    unknown = [cell for cell in named if cell not in {column.lower().encode() for column in COLUMNS}]
+    if missing or unknown or len(named) != len(set(named)):
         raise DataError(
             f"{name}, line 1: the columns must be {', '.join(required)}; missing: {', '.join(missing) or 'none'}; "
-            f"found: {', '.join(map(show, found[:9]))}. {AGAIN}"
+            f"found: {', '.join(map(show, found[:9]))}. {AGAIN if missing or not unknown else f'Remove {show(unknown[0])}.'}"
         )
+    if len(named) < len(found):
+        log.warning("%s: a column without a name is left out: row numbers, as pandas writes them", name)
     return found
 
 
@@ -203,6 +212,14 @@ def _plain(field):
     if len(values) != PIXELS:
         raise ValueError(f"it has {len(values):,} pixels rather than {PIXELS:,}")
     return [int(value) for value in values]
+
+
+def read_pixels(field):
+    """The pixels of one row, a space between them. ValueError if it is not 2304 numbers from 0 to 255."""
+    try:
+        return _fast([field])
+    except ValueError:
+        return np.array(_plain(field), np.uint8)
 
 
 def _fast(fields):

@@ -12,6 +12,9 @@ from fer_lightning.data.ferplus import distribution
 from fer_lightning.process import ranks
 from fer_lightning.process.errors import ConfigError
 
+# BatchNorm cannot train on one image.
+LEAST = 2
+
 
 class FERDataModule(LightningDataModule):
     """Batches of (pixels (B, 1, 48, 48) uint8, labels (B,), rows (B,)); everything after that runs on the device.
@@ -22,7 +25,8 @@ class FERDataModule(LightningDataModule):
     seed:         the order of epoch e depends on (seed, e) only, so a resumed run has the same order
     selects:      whether there is a validation part that is held out from training
 
-    Each of several processes gets the full batches. ConfigError if a part has fewer images than there are processes.
+    Each of several processes gets the full batches. ConfigError if a part has fewer images than there are processes, or training fewer
+    than LEAST.
     """
 
     def __init__(self, faces, split, *, batch_size=128, eval_batch_size=512, seed=0):
@@ -40,6 +44,8 @@ class FERDataModule(LightningDataModule):
             size = len(getattr(split, name))
             if 0 < size < ranks.count():
                 raise ConfigError(f"trainer.devices={ranks.count()}: the {name} part has {size} images, fewer than processes.")
+        if len(split.train) < LEAST:
+            raise ConfigError(f"protocol={split.protocol}: training takes {LEAST} images or more; the train part has {len(split.train)}.")
 
     def enter(self, phase):
         """Take the training images of a phase: those of training, or of training and validation."""
@@ -55,7 +61,7 @@ class FERDataModule(LightningDataModule):
 
     def train_dataloader(self):
         order = EpochPermutation(len(self.train_index), self.seed)
-        return self._loader(self.train_index, NoSmallRest(order, self.batch_size, 2 * ranks.count()), self.targets)
+        return self._loader(self.train_index, NoSmallRest(order, self.batch_size, LEAST * ranks.count()), self.targets)
 
     def val_dataloader(self):
         return self._eval_loader(self.split.val) if self.selects else []
@@ -111,7 +117,7 @@ class EpochPermutation(Sampler):
 class NoSmallRest(BatchSampler):
     """Batches of which the last has at least `least` images: a smaller rest joins the batch before it.
 
-    least: in training two for each process, because BatchNorm cannot train on one; in evaluation one
+    least: in training LEAST for each process; in evaluation one
     skip:  how many batches the next pass leaves out, because the run had seen them before it was stopped
     """
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fer_lightning.process.errors import DataError
+
 # The order of the published CSV. It is not alphabetical: folder editions sorted by name swap ids 4 to 6.
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
@@ -20,7 +22,7 @@ LABEL_SETS = ("fer", "ferplus_majority", "ferplus_votes")
 
 @dataclass(frozen=True)
 class Faces:
-    """Images in the order of the copy they were read from.
+    """Images in the order of the copy they were read from. DataError for what is not as follows.
 
     pixels:      (N, 1, 48, 48) uint8, may be a memory map
     labels:      (N,) int64, index into CLASSES; NO_LABEL if the copy has none
@@ -41,6 +43,27 @@ class Faces:
     label_set: str = "fer"
     votes: np.ndarray | None = None
 
+    def __post_init__(self):
+        for name, kind in (("source", str), ("verdict", str), ("fingerprint", dict)):
+            if not isinstance(getattr(self, name), kind):
+                raise DataError(f"{self.source}: {name} must be a {kind.__name__}; found: {type(getattr(self, name)).__name__}.")
+        n = self.labels.shape[:1] if isinstance(self.labels, np.ndarray) else ()
+        wanted = {"labels": (np.int64, n), "usage": (np.int64, n), "pixels": (np.uint8, (*n, 1, SIZE, SIZE))}
+        if self.votes is not None or self.label_set == "ferplus_votes":
+            wanted["votes"] = (np.uint8, (*n, 10))
+        for name, (kind, shape) in wanted.items():
+            array = getattr(self, name)
+            found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+            if found != f"{np.dtype(kind)} {shape}" or not shape:
+                raise DataError(f"{self.source}: {name} must be a NumPy array, {np.dtype(kind)} {shape or '(N,)'}; found: {found}.")
+            object.__setattr__(self, name, np.ascontiguousarray(array))  # torch takes no array that is read backwards
+        for name, least, top in (("labels", NO_LABEL, len(CLASSES) - 1), ("usage", 0, len(SPLITS) - 1)):
+            values = getattr(self, name)
+            if len(wrong := values[(values < least) | (values > top)]):
+                raise DataError(f"{self.source}: {name} must lie between {least} and {top}; found: {wrong[0]}.")
+        if self.label_set not in LABEL_SETS:
+            raise DataError(f"{self.source}: label_set must be {', '.join(LABEL_SETS)}; found: {self.label_set}.")
+
     @property
     def counts(self):
         """{split: {class: number of images}}, images without a label left out."""
@@ -48,3 +71,10 @@ class Faces:
             split: {name: int(np.sum((self.usage == s) & (self.labels == c))) for c, name in enumerate(CLASSES)}
             for s, split in enumerate(SPLITS)
         }
+
+
+def check_faces(made, target):
+    """What the reader named `target` made, if it is Faces. DataError otherwise."""
+    if not isinstance(made, Faces):
+        raise DataError(f"data._target_={target} returns {type(made).__name__}; a reader returns fer_lightning.data.faces.Faces.")
+    return made

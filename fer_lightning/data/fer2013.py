@@ -1,6 +1,7 @@
 """FER-2013 in any layout. `python -m fer_lightning.data.fer2013 [ROOT]` prints fer2013 if there is a copy, else synthetic."""
 
 import os
+import shlex
 import sys
 from functools import partial
 from pathlib import Path
@@ -16,13 +17,16 @@ from fer_lightning.data.parquet_reader import list_tables, read_parquet
 from fer_lightning.data.published_copy import difference
 from fer_lightning.process.errors import ConfigError, DataError, near
 
-MISSING = """No copy of FER-2013 in {places}.
+MISSING = """No copy of FER-2013 in {places}.{lying}
 Looked for fer2013.csv, icml_face_data.csv, fer2013.tar.gz, *.parquet, train/<class>/*.jpg or *.png, train.csv with test.csv.
 Where to get it (unpack a .zip first):
   Kaggle, competition "Challenges in Representation Learning: Facial Expression Recognition Challenge": icml_face_data.csv, fer2013.tar.gz
   Kaggle, folders of JPEG images: python -c "import kagglehub; print(kagglehub.dataset_download('msambare/fer2013'))"
   Hugging Face, Parquet: hf download --repo-type dataset Aaryan333/fer2013_train_publicTest_privateTest --local-dir data/fer2013
 Say where it is with the environment variable FER2013_ROOT or the override data.root=...; data=synthetic runs without it."""
+
+
+READABLE = (".csv", ".tar.gz", ".tgz")
 
 
 def read(root, cache_dir=None, *, accept_modified=False, labels="fer", ferplus=None):
@@ -40,7 +44,7 @@ def read(root, cache_dir=None, *, accept_modified=False, labels="fer", ferplus=N
     try:
         found = _find(root)
         if found is None:
-            raise DataError(MISSING.format(places=" or ".join(map(str, _places(root)))))
+            raise DataError(MISSING.format(places=" or ".join(map(str, _places(root))), lying=_lying(root)))
         source, plan = found
         faces = cache.load(source, *plan(source), cache_dir)
     except OSError as error:
@@ -79,13 +83,33 @@ def _find(root):
     return None
 
 
+def _lying(root):
+    """What lies in the folders that were searched, and what to do if it is the data; empty if nothing does."""
+    found = [path for folder in _places(root) if folder.is_dir() for path in folder.glob("[!.]*") if path.name.isprintable()]
+    found.sort(key=lambda path: (_remedy(path) is None, path))
+    if not found:
+        return ""
+    names = [path.name + "/" * path.is_dir() for path in found[:9]] + [f"{len(found) - 9:,} more"] * (len(found) > 9)
+    return f" What lies there: {', '.join(names)}. {_remedy(found[0]) or ''}".rstrip()
+
+
+def _remedy(path):
+    name = path.name.lower()
+    if name.endswith(".zip"):
+        return f"Unpack {path.name} first."
+    if name.endswith(READABLE) and name != FILE:
+        return f"If {path.name} is the data, set FER2013_ROOT={shlex.quote(str(path))}."
+    return None
+
+
 def _file(path):
     if path.name in ("train.csv", "val.csv", "test.csv"):
         return _pair(path.parent)
-    if path.name.endswith(".parquet"):
+    name = path.name.lower()
+    if name.endswith(".parquet"):
         return [path], partial(read_parquet, [path])
     for suffix, reader in ((".csv", read_table), (".tar.gz", read_archive), (".tgz", read_archive)):
-        if path.name.endswith(suffix):
+        if name.endswith(suffix):
             return [path], partial(reader, path)
     raise DataError(f"{path}: not a .csv, .tar.gz or .parquet file. Unpack it, or name the folder it is in.")
 
@@ -111,4 +135,4 @@ def _pair(folder):
 
 if __name__ == "__main__":
     place = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("FER2013_ROOT") or "data"
-    print("fer2013" if _find(Path(place)) else "synthetic")
+    print("fer2013" if _find(Path(place).expanduser()) else "synthetic")

@@ -39,8 +39,9 @@ def decode(stream, where):
         with Image.open(stream, formats=("PNG", "JPEG")) as image:
             if image.size != (SIZE, SIZE):
                 raise DataError(f"{where}: the image is {image.width} x {image.height}; FER-2013 is {SIZE} x {SIZE}.")
-            if image.mode not in ("L", "P", "RGB"):
-                raise DataError(f"{where}: the image is of kind {image.mode}; FER-2013 is grey.")
+            deep = ";16" in str(image.tile[:1])  # of colours of 16 bits Pillow keeps eight
+            if image.mode not in ("L", "P", "RGB") or deep:
+                raise DataError(f"{where}: the image is of kind {image.mode}{' with 16 bits' * deep}; FER-2013 is grey with 8 bits.")
             pixels = np.asarray(image if image.mode == "L" else image.convert("RGB"))
     except DataError:
         raise

@@ -1,4 +1,4 @@
-"""FER-2013 as the Parquet files of Hugging Face: images in one column, encoded or as lists, and classes in another."""
+"""FER-2013 as the Parquet files of Hugging Face: images in one column, encoded, as lists or as the CSV's text, and classes in another."""
 
 import json
 import re
@@ -6,13 +6,16 @@ from io import BytesIO
 
 import numpy as np
 
+from fer_lightning.data.csv_reader import read_pixels
 from fer_lightning.data.faces import CLASSES, SIZE, SPLITS
 from fer_lightning.data.folder_reader import SPLIT_NAMES, class_index, decode
 from fer_lightning.data.published_copy import OFFICIAL_COUNTS
 from fer_lightning.process.errors import DataError
 
-IMAGES = ("image", "img_bytes", "jpg")
+# The names of columns, in any case.
+IMAGES = ("image", "img_bytes", "jpg", "pixels")
 LABELS = ("label", "labels", "emotion", "cls")
+USAGE = ("usage",)
 BATCH = 256
 
 # The published copy has 35,887 rows and, as lists of numbers, 660 MB.
@@ -76,11 +79,14 @@ def _split_name(file):
     return re.split("[-_.]", file.name)[0].lower()
 
 
+def _find(table, names):
+    return next((name for name in table.schema_arrow.names if name.lower() in names), None)
+
+
 def _column(file, table, names):
-    found = [name for name in table.schema_arrow.names if name in names]
-    if not found:
+    if (found := _find(table, names)) is None:
         raise DataError(f"{file.name}: no column {', '.join(names)}; found: {', '.join(table.schema_arrow.names[:9])}.")
-    return found[0]
+    return found
 
 
 def _values(table, column):
@@ -88,8 +94,8 @@ def _values(table, column):
 
 
 def _usage(file, table):
-    if "usage" in table.schema_arrow.names:
-        values = _values(table, "usage")
+    if column := _find(table, USAGE):
+        values = _values(table, column)
         unknown = set(values) - set(SPLITS)
         if unknown:
             raise DataError(f"{file.name}: usage is {unknown.pop()!r}; a usage is {', '.join(SPLITS)}.")
@@ -126,7 +132,7 @@ def _labels(tables, usage):
                     raise DataError(f"{file.name}, row {k}: {column} is {value!r}; it is a class name, or 0 to {top}.")
             if names:
                 values = [class_index(names[value], file.name) for value in values]
-            else:
+            elif not _is_text(table, _column(file, table, IMAGES)):  # with the CSV's pixels, its numbers too
                 named = False
         labels.append(np.array(values, np.int64))
     if named:
@@ -139,6 +145,10 @@ def _labels(tables, usage):
         f"{tables[0][0].parent}: the order of the classes is unknown: the files hold numbers without names, "
         "and neither the order of the CSV nor the alphabet gives the published number of images of each class."
     )
+
+
+def _is_text(table, column):
+    return str(table.schema_arrow.field(column).type) in ("string", "large_string")
 
 
 def _published(labels, split):
@@ -155,11 +165,16 @@ def _class_names(table, column):
 
 
 def _image(value, where):
-    """(pixels, lossy) of a struct {bytes, path}, of bytes, or of a list of 48 lists of 48."""
+    """(pixels, lossy) of a struct {bytes, path}, of bytes, of a list of 48 lists of 48, or of the text of the CSV."""
     if isinstance(value, dict):
         value = value.get("bytes")
     if isinstance(value, bytes):
         return decode(BytesIO(value), where), not value.startswith(b"\x89PNG")
+    if isinstance(value, str):
+        try:
+            return read_pixels(value.encode()).reshape(SIZE, SIZE), False
+        except ValueError as error:
+            raise DataError(f"{where}: {error}. Download the file again, or correct it.") from None
     pixels = np.array(value)
     if pixels.shape != (SIZE, SIZE) or pixels.dtype.kind not in "iu" or pixels.min() < 0 or pixels.max() > 255:
         raise DataError(f"{where}: not an image: neither bytes nor {SIZE} lists of {SIZE} numbers from 0 to 255.")

@@ -4,7 +4,7 @@ import os
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from fer_lightning.data.faces import SIZE
 from fer_lightning.process.errors import UserError
@@ -15,7 +15,13 @@ LARGEST = 50_000_000
 LARGEST_FILE = 100_000_000
 
 # Not EPS, which Pillow passes to Ghostscript, and no format whose decoder few people review.
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+
+# Twelve or fourteen bits of a camera, stored in sixteen, stay below a quarter of white.
+DARK = 64
+
+# What Pillow misreads in a TIFF of 16 bits: white stored as zero, and colours stored in separate planes.
+MISREAD = {ExifTags.Base.PhotometricInterpretation: 0, ExifTags.Base.PlanarConfiguration: 2}
 
 
 def read_picture(path):
@@ -31,9 +37,27 @@ def read_picture(path):
                 width, height = image.size
                 if width * height > LARGEST:
                     raise UserError(f"{path}: {width} x {height} pixels are more than {LARGEST / 1e6:.0f} megapixels. Scale it down.")
-                upright = ImageOps.exif_transpose(image).convert("L")
-        return np.asarray(ImageOps.fit(upright, (SIZE, SIZE), Image.Resampling.BICUBIC))[None]
+                grey = _grey(image, path)
+        return np.asarray(ImageOps.fit(grey, (SIZE, SIZE), Image.Resampling.BICUBIC))[None]
     except UserError:
         raise
     except Exception as error:  # Pillow raises whatever its decoders raise
         raise UserError(f"{path}: cannot be read as a picture ({error or type(error).__name__}).") from error
+
+
+def _grey(image, path):
+    """An opened picture upright, in 8-bit grey. Of 16 bits it takes the upper eight, as Pillow does if the picture has colours."""
+    tags = getattr(image, "tag_v2", {})
+    # 16 bits in the file, whatever Pillow makes of them.
+    deep = image.mode.startswith("I") or ";16" in str(image.tile[:1]) or max(tags.get(ExifTags.Base.BitsPerSample, (8,))) > 8
+    # Pillow scales a PGM to 16 bits, but no other picture of 32.
+    scaled = image.mode != "F" and (image.mode != "I" or image.format == "PPM")
+    if not scaled or (deep and any(tags.get(tag) == value for tag, value in MISREAD.items())):
+        raise UserError(f"{path}: how bright its numbers are is not certain (kind {image.mode}). Save it as grey or RGB of 8 or 16 bits.")
+    upright = ImageOps.exif_transpose(image)
+    grey = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8)) if upright.mode.startswith("I") else upright.convert("L")
+    brightest = grey.getextrema()[1]
+    if deep and brightest < DARK:
+        share = f"{brightest / 255:.0%}"
+        raise UserError(f"{path}: its brightest grey is {share} of white, as if it had fewer than 16 bits. Scale it: white is 65535.")
+    return grey

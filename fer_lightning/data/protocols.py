@@ -49,7 +49,7 @@ def train_plus_one_test(faces, val_part: str = "PublicTest"):
     return _split(faces, f"train_plus_one_test_{val_part}", _merge(train, more), val, NONE)
 
 
-def random_70_15_15(faces, seed: int = 0, keep_twins_together: bool = False):
+def random_70_15_15(faces, seed: int = 0, keep_twins_together: bool | float = False):
     """70 / 15 / 15 % of all images, stratified: 25,121 / 5,383 / 5,383 (P4)."""
     pool = _merge(*_official_parts(faces, "random_70_15_15"))
     draw, suffix = _stratified(faces, seed, keep_twins_together)
@@ -59,7 +59,7 @@ def random_70_15_15(faces, seed: int = 0, keep_twins_together: bool = False):
     return _split(faces, f"random_70_15_15{suffix}", train, val, test)
 
 
-def train_875_125(faces, seed: int = 0, keep_twins_together: bool = False):
+def train_875_125(faces, seed: int = 0, keep_twins_together: bool | float = False):
     """87.5 / 12.5 % of Training, stratified / PublicTest and PrivateTest: 25,120 / 3,589 / 7,178 (P6)."""
     pool, public, private = _official_parts(faces, "train_875_125")
     draw, suffix = _stratified(faces, seed, keep_twins_together)
@@ -67,7 +67,7 @@ def train_875_125(faces, seed: int = 0, keep_twins_together: bool = False):
     return _split(faces, f"train_875_125{suffix}", train, val, _merge(public, private))
 
 
-def k_fold(faces, folds: int = 5, fold: int = 0, *, seed: int = 0, keep_twins_together: bool = False):
+def k_fold(faces, folds: int = 5, fold: int = 0, *, seed: int = 0, keep_twins_together: bool | float = False):
     """The other folds of Training / fold number `fold` / PrivateTest, stratified (P7). Folds of one seed are disjoint."""
     if folds < 2:
         raise ConfigError(f"protocol.folds={folds}: the minimum is two folds.")
@@ -107,13 +107,23 @@ def _stratified(faces, seed, keep_twins_together):
     """A function that draws images from a pool, and the end of the protocol's name.
 
     If identical images may lie on both sides, as in the papers, 5 to 7 % of the held-out images are also trained on (A.3). Results of the
-    two kinds are not comparable, so the protocol that keeps them together has a name of its own.
+    kinds are not comparable, so a protocol that keeps them together has a name of its own.
+
+    keep_twins_together: true: identical images stay on one side; a similarity such as 0.94: all images of one photograph, which near twins
+    link, stay on one side
     """
     if seed < 0:
         raise ConfigError(f"protocol.seed={seed}: a seed is 0 or more.")
     rng = np.random.default_rng(seed)
-    groups = image_ids(faces.pixels) if keep_twins_together else np.arange(len(faces.labels))
-    return partial(draw_stratified, labels=faces.labels, groups=groups, rng=rng), "_twins_together" if keep_twins_together else ""
+    if keep_twins_together is True:
+        groups, suffix = image_ids(faces.pixels), "_twins_together"
+    elif keep_twins_together is False:
+        groups, suffix = np.arange(len(faces.labels)), ""
+    else:
+        from fer_lightning.data.near_twins import photo_ids  # torch
+
+        groups, suffix = photo_ids(faces.pixels, keep_twins_together), f"_photos_together_{keep_twins_together:g}"
+    return partial(draw_stratified, labels=faces.labels, groups=groups, rng=rng), suffix
 
 
 def draw_stratified(pool, size, *, labels, groups, rng):

@@ -1,6 +1,6 @@
 """The description of a figure, which plotly draws on a page and matplotlib in a file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,10 +16,11 @@ class Axis:
 
 @dataclass(frozen=True)
 class Series:
-    """Points or a line.
+    """Points, a line or bars.
 
     x, y:      coordinates, equally many
-    style:     points | faint | hollow | line | step (a line that goes right, then up; in a file each point has its text beside it)
+    style:     points | faint | hollow | line | step (a line that goes right, then up; in a file each point has its text beside it) |
+               bar (from 0 up to y, as wide as `width`)
     colour:    number of the colour and the marker
     low, high: the ends of an interval about each point, along x if `across`, else along y
     text:      a string for each point
@@ -34,11 +35,14 @@ class Series:
     high: list | None = None
     across: bool = False
     text: list | None = None
+    width: float = 0.8
 
 
 @dataclass(frozen=True)
 class Chart:
-    """name: of the file, and of its id on the page; at: a value of x that a line marks, such as no difference"""
+    """name: of the file, and of its id on the page; at: a value of x that a line marks, such as no difference
+    marks: {name: value of x} of dotted lines with a name, such as where a phase begins
+    """
 
     name: str
     title: str
@@ -47,6 +51,7 @@ class Chart:
     y: Axis
     series: list
     at: float | None = None
+    marks: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,9 @@ def _draw_chart(chart):
     axes = figure.subplots()
     if chart.at is not None:
         axes.axvline(chart.at, color="#888888", linewidth=0.8)
+    for name, x in chart.marks.items():
+        axes.axvline(x, color="#888888", linewidth=0.8, linestyle=":")
+        axes.annotate(name, (x, 1), xycoords=("data", "axes fraction"), xytext=(3, -8), textcoords="offset points", fontsize=6)
     for series in chart.series:
         _add(axes, series)
     for axis, described in ((axes.xaxis, chart.x), (axes.yaxis, chart.y)):
@@ -86,6 +89,8 @@ def _add(axes, series):
             axes.step(x, y, where="post", color=colour, linewidth=1, marker=marker, markersize=4, label=label)
             for place in zip(x, y, series.text, strict=True):
                 axes.annotate(place[2], place[:2], xytext=(4, -8), textcoords="offset points", fontsize=6)
+        case "bar":
+            axes.bar(x, y, series.width, color=colour, alpha=0.45, label=label)
         case "faint":
             axes.plot(x, y, marker, color=colour, alpha=0.5, markersize=3, markeredgewidth=0, label=label)
         case "hollow":

@@ -50,9 +50,12 @@ def _chart(chart):
         xaxis=_axis(chart.x),
         yaxis=_axis(chart.y),
         showlegend=True,  # plotly leaves it out for a single series
+        barmode="overlay",  # the places of the bars are given
     )
     if chart.at is not None:
         drawn.add_vline(chart.at, line={"color": "#888888", "width": 1})
+    for name, x in chart.marks.items():
+        drawn.add_vline(x, line={"color": "#888888", "width": 1, "dash": "dot"}, annotation_text=_literal(name))
     return drawn
 
 
@@ -85,6 +88,9 @@ def _trace(series):
             trace |= {"mode": "lines+markers", "line": {"color": colour, "shape": "hv", "width": 1.5}}
         case "faint":
             trace["marker"] |= {"size": 6, "opacity": 0.55}
+        case "bar":
+            del trace["mode"]
+            trace |= {"marker": {"color": colour, "opacity": 0.45}, "width": series.width, "textposition": "none"}
         case "hollow":
             trace["marker"] |= {"symbol": f"{marker}-open", "line": {"width": 2}}
     if series.low is not None:
@@ -97,7 +103,7 @@ def _trace(series):
             "thickness": 1.5,
             "width": 4,
         }
-    return go.Scatter(trace)
+    return go.Bar(trace) if series.style == "bar" else go.Scatter(trace)
 
 
 def _matrix(matrix):

@@ -8,8 +8,12 @@ import logging
 import os
 import re
 import sys
+import threading
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 from uuid import uuid4
 
 from fer_lightning.data.faces import CLASSES
@@ -27,6 +31,10 @@ SINGLE = "single"  # the group of the runs that are of no study
 
 LONGEST_TAG = 64  # W&B refuses a run with a longer one
 
+# Seconds that W&B's server has to answer, and then to begin a run: the client would wait for 90.
+LONGEST_ANSWER_S = 5
+LONGEST_START_S = 30
+
 
 def wandb(*, project: str, folder: str, name: str, labels: dict, run_id: str | None = None, tags: list | str = ()):
     """A W&B run of its own for this job: offline unless the user is logged in or WANDB_MODE says otherwise."""
@@ -34,9 +42,9 @@ def wandb(*, project: str, folder: str, name: str, labels: dict, run_id: str | N
     from lightning.pytorch.loggers import WandbLogger
 
     # Listing all installed packages takes 0.3 s of each run; the versions that matter are in result.json, which W&B gets.
-    settings = client.Settings(silent=True, x_save_requirements=False)
+    settings = client.Settings(silent=True, x_save_requirements=False, init_timeout=LONGEST_START_S)
     client.setup(settings)
-    mode = os.environ.get("WANDB_MODE") or ("online" if client.login(prompt=False, verify=False) else "offline")
+    mode = wandb_mode()
     start = partial(
         client.init,
         project=project,
@@ -52,9 +60,7 @@ def wandb(*, project: str, folder: str, name: str, labels: dict, run_id: str | N
     try:
         run = start(mode=mode)
     except client.errors.CommError as error:
-        log.warning("W&B is out of reach, so the runs of this sweep are offline; fer_lightning.wandb_push uploads them. %s", error)
-        os.environ["WANDB_MODE"] = "offline"  # so that the next jobs do not wait for it
-        run = start(mode="offline")
+        run = start(mode=_go_offline(error))
     run.define_metric("*", step_metric="epoch")
     if run_id and run.offline and Path(folder, METRICS).exists():
         # Each attempt leaves an offline run of its own, and the newest one is uploaded: it must hold all epochs.
@@ -70,6 +76,43 @@ def _new_id(study):
 
 def _as_list(tags):
     return [tags] if isinstance(tags, str) else list(tags)
+
+
+def wandb_mode():
+    """online | offline | what WANDB_MODE says. If its server does not answer, the runs from here on are offline, in this process and in
+    those that it starts.
+    """
+    import wandb as client
+
+    mode = os.environ.get("WANDB_MODE") or ("online" if client.login(prompt=False, verify=False) else "offline")
+    if mode != "online" or _answers(server := client.setup().settings.base_url):
+        return mode
+    return _go_offline(f"{server} does not answer.")
+
+
+def _go_offline(reason):
+    log.warning("W&B is out of reach, so the runs of this sweep are offline; fer_lightning.wandb_push uploads them. %s", reason)
+    os.environ["WANDB_MODE"] = "offline"  # so that the next jobs do not wait for it
+    return "offline"
+
+
+def _answers(url):
+    """Whether the server of a URL says anything within some seconds, its name looked up. A gateway's excuse does not count."""
+    heard = threading.Event()
+
+    def ask():
+        with suppress(OSError):
+            try:
+                urlopen(url, timeout=LONGEST_ANSWER_S).close()
+            except HTTPError as error:
+                if error.code >= 500:
+                    return
+            heard.set()
+
+    asking = threading.Thread(target=ask, daemon=True)  # looking up a name has no time limit of its own
+    asking.start()
+    asking.join(LONGEST_ANSWER_S)
+    return heard.is_set()
 
 
 def tensorboard(*, folder: str, name: str, labels: dict, run_id: str | None = None):

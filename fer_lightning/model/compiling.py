@@ -2,6 +2,7 @@
 
 import torch
 import torch._dynamo
+import torch._inductor.config
 
 from fer_lightning.process.errors import ConfigError
 
@@ -15,6 +16,8 @@ def compile_nets(module):
     torch.compiler.reset()  # each job of a sweep has nets of its own
     # Both nets count together, each up to three times a phase. After the 8 that torch allows, they would run uncompiled.
     torch._dynamo.config.recompile_limit = 64
+    # Inductor's own random numbers would draw another dropout from the same seed: the training would be another one.
+    torch._inductor.config.fallback_random = True
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.compile(torch.neg)(torch.ones(8, device=device))

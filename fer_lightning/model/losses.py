@@ -31,12 +31,37 @@ def class_weights(kind, counts, maximum=None):
     return weights if maximum is None else weights.clamp(max=maximum)
 
 
-def cross_entropy(counts, label_smoothing: float = 0.0, weights: str = "none", max_weight: float | None = None):
+def cross_entropy(
+    counts, label_smoothing: float = 0.0, weights: str = "none", *, max_weight: float | None = None, weighted: str = "targets"
+):
     """Cross-entropy with label smoothing and class weights.
 
-    torch divides a weighted loss by the sum of the weights if targets are class ids, by the number of images if they are probabilities.
+    weighted: targets | images, what a class weight applies to; ConfigError for anything else
+              targets: the share of the class in a target, the smoothed share of each other class too (torch). The optimum of an image is
+              then not its target: heavy classes have too much of it. torch divides by the sum of the weights if targets are class ids,
+              by the number of images if they are probabilities
+              images: the whole loss of an image, by its class (Keras' class_weight, S2-14); the mean is over the number of images
     """
-    return nn.CrossEntropyLoss(weight=class_weights(weights, counts, max_weight), label_smoothing=label_smoothing)
+    weight = class_weights(weights, counts, max_weight)
+    if weighted not in ("targets", "images"):
+        raise ConfigError(f"loss.weighted={weighted}: choose targets or images.")
+    if weight is None or weighted == "targets":
+        return nn.CrossEntropyLoss(weight=weight, label_smoothing=label_smoothing)
+    return ImageWeightedCrossEntropy(weight, label_smoothing)
+
+
+class ImageWeightedCrossEntropy(nn.Module):
+    """The mean over images of their cross-entropy times the weight (7,) of their class; of mixed classes, in proportion."""
+
+    def __init__(self, weight, label_smoothing):
+        super().__init__()
+        self.register_buffer("weight", weight, persistent=False)
+        self.label_smoothing = label_smoothing
+
+    def forward(self, logits, targets):
+        losses = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing, reduction="none")
+        shares = targets if targets.ndim == 2 else F.one_hot(targets, logits.shape[1])
+        return ((shares.to(logits.dtype) @ self.weight) * losses).mean()
 
 
 def squared_hinge(counts, weights: str = "none", max_weight: float | None = None):

@@ -4,7 +4,6 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torchmetrics import Metric
 from torchmetrics.functional import classification as tm
 
 from fer_lightning.data.faces import CLASSES
@@ -12,76 +11,89 @@ from fer_lightning.data.faces import CLASSES
 C = len(CLASSES)
 
 
-class Predictions(Metric):
+class Predictions:
     """Gathers logits (N, 7), labels (N,) and rows (N,) of one pass over a part; `compute()` returns the three.
 
     Scores are computed once, at the end of the pass, so that a training step does nothing but train. If several processes share the
-    pass, each of them gathers all of it.
+    pass, each of them gathers all of it. Not a torchmetrics Metric, whose compute() takes the dimension from a part of one image.
     """
 
-    full_state_update = False
-
     def __init__(self):
-        super().__init__(sync_on_compute=False)
-        for name in ("logits", "labels", "rows"):
-            self.add_state(name, default=[])
+        self.reset()
+
+    def reset(self):
+        self._batches = []
 
     def update(self, logits, labels, rows):
-        self.logits.append(logits.detach().float())
-        self.labels.append(labels)
-        self.rows.append(rows)
+        self._batches.append((logits.detach().float(), labels, rows))
 
     def compute(self):
-        return tuple(torch.cat(state) for state in (self.logits, self.labels, self.rows))
+        return tuple(map(torch.cat, zip(*self._batches, strict=True)))
 
 
-def count_as_wrong(logits, labels):
-    """Logits (N, 7) in which an image whose logits are NaN or infinite counts as wrong: its true class (N,) comes last."""
-    finite = logits.isfinite().all(1, keepdim=True)
-    return logits if finite.all() else torch.where(finite, logits, -F.one_hot(labels, C).to(logits))
+def answers(logits):
+    """The most probable class (N,) of logits (N, 7); C, which is no class and never right, for an image whose probabilities are NaN."""
+    return torch.where(logits.softmax(1).isfinite().all(1), logits.argmax(1), C)
+
+
+def _ranks_last(logits, labels):
+    """Logits (N, 7), those of an image without an answer replaced by some that put its true class (N,) last."""
+    return torch.where((answers(logits) == C)[:, None], -F.one_hot(labels, C).to(logits), logits)
 
 
 def score(logits, labels):
     """The scores of any part, by their names in `fer_lightning.runs.scores`. logits (N, 7), labels (N,). Returns {name: float}.
 
     accuracy is over all images (micro); macro_f1 gives each class the same weight, weighted_f1 its share of the images.
-    ece: 15 bins of equal width of the top probability. brier: mean over images of sum over classes of (p - y)^2.
-    If logits are NaN or infinite, these images count as wrong and loss, ece and brier are NaN, so that the epoch is never selected.
+    ece: 15 bins of equal width of the top probability; ece_adaptive: 15 bins of equally many images.
+    brier: mean over images of sum over classes of (p - y)^2.
+    Images whose probabilities are NaN count as wrong; loss, ece and brier are then NaN, so that the epoch is never selected.
     """
     probabilities = logits.softmax(1)
-    answers = count_as_wrong(logits, labels)
-    finite = answers is logits
+    found = answers(logits)
+    finite = bool((found < C).all())
+    # torchmetrics takes C for one more class if it occurs, also in the mean over the classes that occur.
+    classes = C if finite else C + 1
+    occurring = torch.cat([labels, found]).unique()
+    excess = len(occurring) / max(int((occurring < C).sum()), 1)
     return {
         "loss": F.cross_entropy(logits, labels).item(),
-        "accuracy": tm.multiclass_accuracy(answers, labels, C, average="micro").item(),
-        "macro_f1": tm.multiclass_f1_score(answers, labels, C, average="macro").item(),
-        "weighted_f1": tm.multiclass_f1_score(answers, labels, C, average="weighted").item(),
-        "top2": tm.multiclass_accuracy(answers, labels, C, average="micro", top_k=2).item(),
+        "accuracy": tm.multiclass_accuracy(found, labels, classes, average="micro").item(),
+        "macro_f1": excess * tm.multiclass_f1_score(found, labels, classes, average="macro").item(),
+        "weighted_f1": tm.multiclass_f1_score(found, labels, classes, average="weighted").item(),
+        "top2": tm.multiclass_accuracy(_ranks_last(logits, labels), labels, C, average="micro", top_k=2).item(),
         "ece": tm.multiclass_calibration_error(probabilities, labels, C, n_bins=15).item() if finite else math.nan,
+        "ece_adaptive": _adaptive_error(probabilities, labels) if finite else math.nan,
         "brier": (probabilities - F.one_hot(labels, C)).square().sum(1).mean().item(),
     }
 
 
+def _adaptive_error(probabilities, labels, bins=15):
+    top, found = probabilities.max(1)
+    gaps = (top - (found == labels).to(top))[top.argsort(stable=True)]
+    return sum(part.sum().abs() for part in gaps.tensor_split(bins)).item() / len(labels)
+
+
 def accuracy(logits, labels, among=slice(None)):
     """The share of right predictions among the images that the mask `among` (N,) chooses."""
-    return (count_as_wrong(logits, labels).argmax(1) == labels)[among].float().mean().item()
+    return (answers(logits) == labels)[among].float().mean().item()
 
 
 def per_class(logits, labels):
     """{class: {precision, recall, f1, support}}; 0 for a class that is never predicted or never present."""
-    answers = count_as_wrong(logits, labels)
+    found = answers(logits)
     table = {
-        "precision": tm.multiclass_precision(answers, labels, C, average=None),
-        "recall": tm.multiclass_recall(answers, labels, C, average=None),
-        "f1": tm.multiclass_f1_score(answers, labels, C, average=None),
+        "precision": tm.multiclass_precision(found, labels, C + 1, average=None),
+        "recall": tm.multiclass_recall(found, labels, C + 1, average=None),
+        "f1": tm.multiclass_f1_score(found, labels, C + 1, average=None),
     }
     support = torch.bincount(labels, minlength=C)
     return {name: {k: v[i].item() for k, v in table.items()} | {"support": support[i].item()} for i, name in enumerate(CLASSES)}
 
 
 def confusion(logits, labels):
-    """7 x 7 counts in the order of CLASSES; a row per true class, a column per prediction."""
-    return tm.multiclass_confusion_matrix(count_as_wrong(logits, labels), labels, C).tolist()
+    """7 x 7 counts in the order of CLASSES; a row per true class, a column per prediction. Images without an answer are in no column."""
+    return tm.multiclass_confusion_matrix(answers(logits), labels, C + 1)[:C, :C].tolist()
 
 
 def score_parts(parts, clean):
@@ -111,7 +123,7 @@ def agreement(logits, shares):
     """
     divergence = F.kl_div(logits.log_softmax(1), shares, reduction="none").sum(1)
     return {
-        "ferplus_agreement": matches(logits.argmax(1), shares).mean().item(),
+        "ferplus_agreement": matches(answers(logits), F.pad(shares, (0, 1))).mean().item(),
         "ferplus_kl": divergence[shares.any(1)].mean().item(),
     }
 

@@ -38,15 +38,42 @@ def step(step_size: int, gamma: float, interval: str = "epoch"):
     return Schedule(lambda optimizer, total: torch_schedulers.StepLR(optimizer, step_size, gamma), interval)
 
 
-def plateau(monitor: str, mode: str, *, factor: float, patience: int, min_lr: float = 0.0, interval: str = "epoch"):
-    """Multiply the rate by factor after `patience` epochs without a better `monitor` (S2-17, S3-16, S4-29)."""
+def plateau(
+    monitor: str,
+    mode: str,
+    *,
+    factor: float,
+    patience: int,
+    threshold: float = 1e-4,
+    threshold_mode: str = "rel",
+    min_lr: float = 0.0,
+    interval: str = "epoch",
+):
+    """Multiply the rate by factor after `patience` + 1 epochs in a row without a better `monitor`, as torch counts (S4-29).
+
+    Keras' ReduceLROnPlateau does so after `patience` epochs: its patience p is p - 1 here, and its min_delta is a threshold with
+    threshold_mode=abs (S2-17, S3-16).
+
+    threshold: better by less does not count; a share of the best value (threshold_mode=rel) or a difference from it (abs)
+    """
     if mode != direction("scheduler.monitor", monitor):
         raise ConfigError(f"scheduler.mode={mode}: {monitor} is better the other way; set scheduler.mode={direction('', monitor)}.")
     if interval != "epoch":
         raise ConfigError("scheduler=plateau watches a metric that is known once an epoch: scheduler.interval must be epoch.")
 
+    if threshold_mode not in ("rel", "abs"):
+        raise ConfigError(f"scheduler.threshold_mode={threshold_mode}: choose rel or abs.")
+
     def build(optimizer, total):
-        return torch_schedulers.ReduceLROnPlateau(optimizer, mode=mode, factor=factor, patience=patience, min_lr=min_lr)
+        return torch_schedulers.ReduceLROnPlateau(
+            optimizer,
+            mode=mode,
+            factor=factor,
+            patience=patience,
+            threshold=threshold,
+            threshold_mode=threshold_mode,
+            min_lr=min_lr,
+        )
 
     return Schedule(build, interval, monitor)
 
@@ -69,8 +96,10 @@ def one_cycle(max_lr: float, *, warmup: float = 0.3, anneal: str = "cos", cycle_
     """Up to max_lr over the share `warmup` of the phase, then down to almost zero (S4-34)."""
 
     def build(optimizer, total):
+        # torch divides by zero if the warm-up is a single step.
+        share = warmup if warmup * total != 1 else warmup * (1 + 1e-9)
         return torch_schedulers.OneCycleLR(
-            optimizer, max_lr, total_steps=total, pct_start=warmup, anneal_strategy=anneal, cycle_momentum=cycle_momentum
+            optimizer, max_lr, total_steps=total, pct_start=share, anneal_strategy=anneal, cycle_momentum=cycle_momentum
         )
 
     return Schedule(build, interval)

@@ -7,6 +7,7 @@ A command is a file at the top of the package with three things: a docstring, wh
 """
 
 import argparse
+import errno
 import os
 import sys
 from contextlib import contextmanager
@@ -53,11 +54,17 @@ def command(name, doc, add_arguments, run):
 def exit_code(work):
     """Do the work of a command. Returns its exit code: an error that the user can mend is one sentence on stderr and 1."""
     try:
-        with silent_pipe():
+        with silent_pipe(), naming_missing_packages():
             ensure_home()
             return work()
     except UserError as error:
         print(error, file=sys.stderr)
+    except UnicodeEncodeError as error:
+        odd = error.object[error.start : error.end]
+        if "\udc80" <= odd[0] <= "\udcff":  # how Python shows a byte of a file's name that is no UTF-8
+            print(f"The name of a file or folder has {odd!a} in it, which is not UTF-8: rename it.", file=sys.stderr)
+        else:
+            print(f"The output cannot hold {odd[:1]!a} in {error.encoding}: set PYTHONIOENCODING=utf-8.", file=sys.stderr)
     except OSError as error:
         # Of a file that the user named, or of a disk. Without a file name the fault is in this program.
         if error.filename is None:
@@ -69,8 +76,21 @@ def exit_code(work):
 
 
 @contextmanager
+def naming_missing_packages():
+    """Outside of the environment that this program is installed in, say which one Python is in."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        sys.exit(
+            f"There is no package {error.name} in this Python ({sys.executable}). "
+            "In a checkout run `. .venv/bin/activate` first (`make setup` builds it); elsewhere `pip install` this program again."
+        )
+
+
+@contextmanager
 def silent_pipe():
-    """If stdout is a pipe that nobody reads any more, as behind `| head -1`, exit without a message."""
+    """If stdout is closed, or a pipe that nobody reads any more, as behind `| head -1`, exit without a message."""
+    _open_closed_streams()
     try:
         try:
             yield
@@ -79,5 +99,26 @@ def silent_pipe():
             raise
         sys.stdout.flush()  # finds a closed pipe here, and not when the interpreter ends
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _to_nowhere()
         sys.exit(CLOSED_PIPE)
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            raise
+        _to_nowhere()
+        sys.exit(f"The output cannot be written: {error.strerror}.")
+
+
+def _open_closed_streams():
+    """Python has no stream where the shell has closed one (`>&-`), and the next file that is opened would get its number."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            setattr(sys, name, os.fdopen(number, mode))
+
+
+def _to_nowhere():
+    """What is left to write, also when the interpreter ends, goes to no file."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,10 +1,17 @@
-"""Ctrl-C and SIGTERM. A first signal ends a training at its next step and everything else at once; a second one ends all at once."""
+"""Ctrl-C, SIGTERM and SIGHUP. A first signal ends a training at its next step and everything else at once; a second one ends all at once.
 
+SIGHUP comes when a terminal goes, as with an ssh connection; `nohup` makes a process deaf to it, and deaf it stays.
+"""
+
+import os
 import signal
+import stat
 import threading
 from contextlib import contextmanager
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
+
+SIGNALS = tuple(filter(None, (signal.SIGINT, signal.SIGTERM, HANGUP)))
 
 
 class Interrupted(BaseException):
@@ -26,7 +33,7 @@ class _Waiting:
 
 
 def answer(signum, frame=None):
-    """The handler of both signals."""
+    """The handler of all signals."""
     if _Waiting.steps and _Waiting.signum is None:
         _Waiting.signum = signum
     else:
@@ -34,15 +41,33 @@ def answer(signum, frame=None):
 
 
 def listen(handler=answer):
-    """Install a handler for both signals. Returns the previous ones. Only the main thread can: in another one this does nothing."""
+    """Install a handler for all signals. Returns the previous ones. Only the main thread can: in another one this does nothing."""
     if threading.current_thread() is not threading.main_thread():
         return {}
-    return {signum: signal.signal(signum, handler) for signum in SIGNALS}
+
+    def hear(signum, frame):
+        if signum == HANGUP:
+            _leave_terminal()
+        handler(signum, frame)
+
+    heard = (signum for signum in SIGNALS if signum != HANGUP or signal.getsignal(signum) is not signal.SIG_IGN)
+    return {signum: signal.signal(signum, hear) for signum in heard}
+
+
+def _leave_terminal():
+    """Write to nowhere what would go to a terminal that is gone: each attempt would raise an error, also while the job records its end."""
+    for output in (1, 2):
+        try:
+            gone = stat.S_ISCHR(os.fstat(output).st_mode) and not os.isatty(output)
+        except OSError:  # closed
+            continue
+        if gone:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), output)
 
 
 @contextmanager
 def listening(handler=answer):
-    """Install a handler for both signals until the end of the block."""
+    """Install a handler for all signals until the end of the block."""
     before = listen(handler)
     try:
         yield

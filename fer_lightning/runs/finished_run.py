@@ -11,7 +11,7 @@ from fer_lightning.process.errors import UserError
 from fer_lightning.runs.config_files import CONFIG, read_config
 from fer_lightning.runs.layout import METRICS, PREDICTIONS, RESULT, run_folders
 from fer_lightning.runs.metrics_csv import read_metrics
-from fer_lightning.runs.predictions import class_columns, part_of, read_predictions
+from fer_lightning.runs.predictions import class_columns, part_of, predicted, read_predictions
 from fer_lightning.runs.result import read_result
 
 CLEAN_UNKNOWN = "Clean images are left out, because none is known: older runs have no column `clean` in predictions.parquet."
@@ -126,7 +126,7 @@ def on_both(first, second, split):
     images = pd.DataFrame({"label": parts[0].loc[rows, "label"]})
     for side, run, part in zip("ab", (first, second), parts):
         probabilities = part.loc[rows, run.probabilities].to_numpy()
-        images[f"prediction_{side}"] = probabilities.argmax(1)
+        images[f"prediction_{side}"] = predicted(probabilities)
         images[f"probability_{side}"] = probabilities.max(1)
     if all("clean" in part and part["clean"].notna().all() for part in parts):
         images["clean"] = (parts[0].loc[rows, "clean"] & parts[1].loc[rows, "clean"]).astype(bool)

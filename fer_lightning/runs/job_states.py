@@ -88,8 +88,8 @@ def read_study(folder, now):
     if planned is None:
         # A sweep writes study.json when it begins, and its report when it ends.
         return Study(folder, jobs, [], undecided=_changed(folder / "report.md") < _changed(folder / LEDGER))
-    begun = {_place(job.overrides, axes) for job in jobs}
-    to_do = {_place(overrides, axes): overrides for overrides in planned}
+    begun = {place(job.overrides, axes) for job in jobs}
+    to_do = {place(overrides, axes): overrides for overrides in planned}
     return Study(folder, jobs, [overrides for place, overrides in to_do.items() if place not in begun], undecided=False)
 
 
@@ -185,7 +185,7 @@ def _if_readable(read, folder):
         return None
 
 
-def _place(overrides, axes):
+def place(overrides, axes):
     """What identifies a job within its study: the swept keys and the seed, as written. Other keys may differ between attempts."""
     written = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
     return tuple(written.get(key) for key in (*axes, "seed"))

@@ -11,7 +11,8 @@
 A study folder holds the run folders of its jobs and study.json (study_file.py).
 """
 
-import shutil
+import re
+from contextlib import suppress
 from pathlib import Path
 
 from fer_lightning.process.errors import UserError
@@ -22,8 +23,19 @@ RESULT = "result.json"
 METRICS = "metrics.csv"
 PREDICTIONS = "predictions.parquet"
 STEPS = "steps.parquet"
+LAST = "last.ckpt"
 BEST = "best.ckpt"
 SALIENCY = "saliency.png"
+LOCK = ".lock"
+
+# In checkpoints/ until the run is done.
+UNFINISHED = (LAST, "best-*.ckpt")
+
+# A file that was being written when its process was killed: .NAME.<random>.tmp, and without .tmp as earlier releases named it.
+LEFT_OVER = re.compile(r"\.(.+)\.(\w{6,}\.tmp|[0-9a-f]{32}|[0-9]+)")
+
+# The names that a run gives to its files, those of its config and checkpoints included.
+WRITTEN = re.compile(r"(result|svm)\.json|(predictions|steps)\.parquet|saliency\.png|(config|hydra|overrides)\.yaml|(last|best.*)\.ckpt")
 
 
 def checkpoints_of(folder):
@@ -48,12 +60,31 @@ def clear(folder):
     """Remove what an earlier, unfinished attempt at the same job left, so that its epochs are not taken for this one's."""
     for name in (RESULT, METRICS, PREDICTIONS, STEPS):
         (Path(folder) / name).unlink(missing_ok=True)
-    shutil.rmtree(checkpoints_of(folder), ignore_errors=True)
+    drop_unfinished(folder)
+    (checkpoints_of(folder) / BEST).unlink(missing_ok=True)
 
 
 @first_only
 def drop_unfinished(folder):
     """Remove the checkpoints that only an unfinished run needs. Over a sweep they would fill a disk."""
-    for path in checkpoints_of(folder).glob("*"):
-        if path.name != BEST:
+    for pattern in UNFINISHED:
+        for path in checkpoints_of(folder).glob(pattern):
             path.unlink()
+
+
+def drop_left_overs(folder):
+    """Remove what killed processes left half-written in a run folder. The caller has locked it, so nobody is writing there now."""
+    for place in (Path(folder), Path(folder) / ".hydra", checkpoints_of(folder)):
+        remove_left_overs(place, WRITTEN)
+
+
+def remove_left_overs(folder, written, before=None):
+    """Remove the half-written files of the names that a pattern gives, of those of ours alone.
+
+    before: a time of the file system's own clock; what was written later may still be written to
+    """
+    for path in folder.glob(".*") if folder.is_dir() and not folder.is_symlink() else ():
+        match = LEFT_OVER.fullmatch(path.name)
+        with suppress(OSError):  # another process has removed it
+            if match and written.fullmatch(match[1]) and not path.is_dir() and (before is None or path.lstat().st_mtime < before):
+                path.unlink()

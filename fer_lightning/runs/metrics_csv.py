@@ -23,11 +23,15 @@ def append_metrics(folder, row):
     if not new:
         with open(path, newline="", encoding="utf-8") as file:
             names = next(csv.reader(file))
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names, restval="", extrasaction="ignore")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+    try:
+        with open(path, "a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, names, restval="", extrasaction="ignore")
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+    except OSError as error:
+        error.filename = str(path)  # a full disk does not say which file was too large for it
+        raise
 
 
 @first_only

@@ -2,10 +2,12 @@
 
 Columns: row (of the image in the data), split (val | test), label, clean, and the probability of each class, p0, p1, ...
 clean says which test images have no identical twin among those trained or selected on; it is empty for val and where it is not known.
+predictions_ten_crop.parquet and the like: the same from several views of each image, if the run was evaluated on them.
 """
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from fer_lightning.process.files import replacing
@@ -17,12 +19,18 @@ from fer_lightning.safety.untrusted_files import only_value_errors, read_parquet
 MOST_ROWS = 5_000_000
 MOST_CLASSES = 1000
 
+# What a run predicts for an image whose probabilities are NaN, because it diverged: no class, so it is wrong whatever the label is.
+NO_CLASS = -1
+
 WANTED = "it wants row, split, label, p0, p1 ... and each image once"
 
 
 @first_only
-def write_predictions(folder, parts, clean=None):
-    """parts: {split: (probabilities (N, C), labels (N,), rows (N,))} as arrays; clean: mask of the test images (N,), None: not known."""
+def write_predictions(folder, parts, clean=None, views=None):
+    """parts: {split: (probabilities (N, C), labels (N,), rows (N,))} as arrays; clean: mask of the test images (N,), None: not known.
+
+    views: ten_crop or the like, of predictions that are averaged over several views of each image
+    """
     frames = []
     for split, (probabilities, labels, rows) in parts.items():
         frame = pd.DataFrame(probabilities, columns=[f"p{c}" for c in range(probabilities.shape[1])])
@@ -32,19 +40,24 @@ def write_predictions(folder, parts, clean=None):
         known = clean is not None and split == "test"
         frame.insert(3, "clean", pd.array(clean if known else [None] * len(frame), dtype="boolean"))
         frames.append(frame)
-    with replacing(Path(folder) / PREDICTIONS) as part:
+    with replacing(_file(folder, views)) as part:
         pd.concat(frames).to_parquet(part, index=False)
 
 
-def read_predictions(folder):
+def read_predictions(folder, views=None):
     """The table of a run folder, checked: it may come from anyone. OSError if there is no such file; ValueError if it is damaged."""
-    table = read_parquet(Path(folder) / PREDICTIONS, _known_columns, MOST_ROWS)
+    table = read_parquet(_file(folder, views), _known_columns, MOST_ROWS)
     with only_value_errors():
         _check_values(table)
         frame = table.to_pandas()
     if "clean" in frame:
         frame["clean"] = frame["clean"].astype("boolean")
     return frame
+
+
+def _file(folder, views):
+    path = Path(folder) / PREDICTIONS
+    return path.with_stem(f"{path.stem}_{views}") if views else path
 
 
 def part_of(table, split):
@@ -55,6 +68,15 @@ def part_of(table, split):
 def probabilities(table):
     """(N, C) of a table of predictions."""
     return table[class_columns(table)].to_numpy()
+
+
+def predicted(probabilities):
+    """The most probable class (N,) of probabilities (N, C); NO_CLASS for an image with one that is NaN or infinite."""
+    return np.where(np.isfinite(probabilities).all(1), probabilities.argmax(1), NO_CLASS)
+
+
+def class_name(predicted, names):
+    return "no class" if predicted == NO_CLASS else names[predicted]
 
 
 def class_columns(names):

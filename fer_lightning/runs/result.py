@@ -41,6 +41,7 @@ SHAPE = {
     "batch": {"size": NUMBER, "accumulate": NUMBER},
     "resumed": Each({"epochs": NUMBER, "step": NUMBER, "at": TEXT}, list),
     "mirrors": Each(SCALAR),
+    "phases": Each((int, type(None))),
 }
 
 

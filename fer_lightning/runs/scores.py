@@ -38,6 +38,7 @@ SCORES = (
     Score("loss", "loss", "min", tested=True),
     Score("top2", "top-2 accuracy", "max", percent=True),
     Score("ece", "calibration error", "min", tested=True),
+    Score("ece_adaptive", "adaptive calibration error", "min"),
     Score("brier", "Brier score", "min", tested=True),
     Score("ferplus_agreement", "agreement with FER+", "max", percent=True, of="votes"),
     Score("ferplus_kl", "divergence from FER+", "min", of="votes"),

@@ -16,6 +16,7 @@ SHAPE = {
     "axes": Each(str, list),
     "jobs": Each(Each(str, list), list),
     "command": Each(str, list),
+    "shipped": Each(TEXT),
     "study": {
         **dict.fromkeys(("name", "question", "cost", "paper", "protocol"), TEXT),
         "images": NUMBER,
@@ -26,7 +27,7 @@ SHAPE = {
 }
 
 # What holds if the file says nothing of it. Null in the file is the same.
-DEFAULTS = {"axes": [], "jobs": None, "base": {}, "command": None, "study": {}}
+DEFAULTS = {"axes": [], "jobs": None, "base": {}, "command": None, "shipped": {}, "study": {}}
 STUDY_DEFAULTS = {
     **{"name": "", "question": "", "paper": None, "protocol": None, "images": None},
     **{"published": [], "doubts": [], "analysis": {}},
@@ -35,7 +36,7 @@ PUBLISHED_DEFAULTS = {"cell": {}, "row": ""}
 
 
 def write_ledger(folder, ledger):
-    """Replace study.json. ledger: {study, axes, jobs, base, command}"""
+    """Replace study.json. ledger: {study, axes, jobs, base, command, shipped}"""
     replace_file(Path(folder) / LEDGER, json.dumps({"schema": SCHEMA} | ledger, indent=1) + "\n")
 
 

@@ -5,7 +5,10 @@ from collections import Counter, defaultdict
 from dataclasses import asdict
 from statistics import fmean, stdev
 
+from fer_lightning.config.cell_names import plain_level, written_levels
 from fer_lightning.runs.job_states import Study, find_studies, is_run, read_job, read_study
+from fer_lightning.runs.result import read_results
+from fer_lightning.runs.study_file import read_ledger
 
 # The statuses in the order in which they are shown; others, should there be any, follow.
 ORDER = ("done", "running", "silent", "unreadable", "failed", "interrupted")
@@ -55,6 +58,20 @@ def best_cell(jobs):
 def is_over(study):
     """Whether the study changes no more by itself: no job runs, none is to do."""
     return not (study.to_do or study.undecided or any(job.status == "running" for job in study.jobs))
+
+
+def lost(folder, command):
+    """The jobs of a command, as overrides, of which its study holds no record that can be read: their folders have vanished.
+
+    Empty if another command has begun in the study since, and if its jobs were chosen as it went.
+    """
+    ledger = read_ledger(folder)
+    if ledger is None or ledger["command"] != command:
+        return []
+    jobs = [result["job"] for result in read_results(folder)[0].values()]
+    recorded = [{key: plain_level(value) for key, value in ((job["cell"] or {}) | {"seed": job["seed"]}).items()} for job in jobs]
+    levels = [(job, written_levels(job, ledger["axes"]).items()) for job in ledger["jobs"] or ()]
+    return [job for job, wanted in levels if not any(wanted <= found.items() for found in recorded)]
 
 
 def as_json(studies, now):

@@ -5,6 +5,7 @@ checked by where it is defined, because `torch.nn.modules.module.torch.load` als
 """
 
 import inspect
+import logging
 import os
 import pkgutil
 import re
@@ -46,6 +47,9 @@ OWN = (
 VARIABLE = "FER_LIGHTNING_PACKAGES"
 USERS = tuple(filter(None, os.environ.get(VARIABLE, "").replace(" ", "").split(",")))
 
+# Hydra would print what it raises.
+logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)
+
 # For `hydra.main(execution_whitelist=)`, new in Hydra 1.4.
 RESOLVED = ("lightning.pytorch.trainer.trainer.Trainer", "fer_lightning.sweep.callback.StudyCallback")
 WHITELIST = (*(f"{name}.*" for name in (*OWN, *CLASSES, *USERS)), TRAINER, *RESOLVED)
@@ -59,7 +63,7 @@ def find_target(key, name):
     try:
         found = get_object(name)
     except Exception as error:
-        raise ConfigError(f"{key}._target_={name} cannot be imported: {error}") from error
+        raise ConfigError(f"{key}._target_={name} cannot be imported: {_reason(error)}.") from error
     if not (name == TRAINER or (_is_allowed(found) and _within(f"{found.__module__}.{found.__qualname__}", places))):
         raise ConfigError(_refusal(key, name))
     return found
@@ -82,6 +86,13 @@ def _matches(key, place):
 
 def _within(name, places):
     return any(name == place or name.startswith(f"{place}.") for place in places)
+
+
+def _reason(error):
+    """The error that an import began with, in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split()).rstrip(".")
 
 
 def _is_allowed(found):

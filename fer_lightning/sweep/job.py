@@ -6,6 +6,7 @@ import socket
 import sys
 import time
 import traceback
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,12 +15,14 @@ from omegaconf import OmegaConf
 
 from fer_lightning.config import guarded_loading  # noqa: F401  (in whatever process this job is)
 from fer_lightning.config.error_messages import explain, root_cause
-from fer_lightning.config.identity import job_id
+from fer_lightning.config.identity import job_id, training_config
 from fer_lightning.process.errors import ConfigError, DataError, UserError
+from fer_lightning.process.orphans import end_with_parent
 from fer_lightning.process.signals import Interrupted, deferred, listening
 from fer_lightning.process.visible import visible
 from fer_lightning.runs.config_files import write_config
 from fer_lightning.runs.layout import RESULT, drop_unfinished, refuse_links
+from fer_lightning.runs.ownership import check_run_folder
 from fer_lightning.runs.result import now, read_result, write_result
 from fer_lightning.runs.study_file import LEDGER
 from fer_lightning.safety.secrets import mask_logs
@@ -29,8 +32,16 @@ from fer_lightning.sweep.overrides import cell_values, refuse_merged_options
 
 log = logging.getLogger(__name__)
 
-ON_ERROR = ("continue", "stop")
-RERUN = ("none", "failed")
+MOST_THREADS = 256
+
+# conf/hydra/launcher/ has options with the names of the plug-ins. Hydra checks them against the plug-ins' own, and warns each time. Here,
+# because every process of a launcher imports this file.
+warnings.filterwarnings("ignore", message=r"\n'hydra/launcher/\w+' is validated against ConfigStore schema")
+
+DONE = "already done"
+
+# Seconds that a job has to reach its next step and record its end, once the process that runs the sweep is gone.
+GRACE = 60
 
 
 def run_job(cfg):
@@ -39,6 +50,8 @@ def run_job(cfg):
     Returns the monitored score of the selected epoch, for sweepers that search; None if the job has none.
     """
     mask_logs()
+    logging.raiseExceptions = False  # a terminal or a pipe that is gone is no error of the job
+    end_with_parent(GRACE)
     context = HydraConfig.get()
     os.chdir(context.runtime.cwd)  # a worker on a cluster starts elsewhere, and relative paths are the user's
     sweep = current_sweep()
@@ -47,7 +60,10 @@ def run_job(cfg):
     _check(cfg, folder, overrides, sweep)
     cell = cell_values(cfg, context.runtime.choices, sweep.axes if sweep else ())
     description = {"id": job_id(cfg), "study": sweep.study if sweep else None, "cell": cell, "seed": cfg.seed, "overrides": overrides}
-    heading = f"job {context.job.num + 1}/{sweep.jobs or '?'}  {folder.name}" if sweep else f"run {folder}"
+    heading = f"run {folder}"
+    if sweep:
+        of = f"/{sweep.jobs}" if sweep.jobs else ""  # a search says itself which trial of how many it is at
+        heading = f"job {context.job.num + 1}{of}  {folder.name}"
     with listening(), locked(folder) as ours:
         skipped = _why_skipped(cfg, folder, description, sweep) if ours else "another process runs it"
         if not ours:
@@ -56,6 +72,8 @@ def run_job(cfg):
             leave_to_others(folder, sweep.started)
         if skipped:
             log.info("%s  %s", heading, skipped)
+            if skipped == DONE:
+                _measure_later(cfg, folder)
         else:
             log.info("%s%s", heading, _eta(sweep, context.job.num) if sweep else "")
             write_config(folder, cfg, context, overrides)
@@ -69,15 +87,12 @@ def _check(cfg, folder, overrides, sweep):
     if sweep is not None and not (folder.parent / LEDGER).exists():
         host = socket.gethostname()
         raise ConfigError(f"{host} does not see {folder.parent}, where this sweep is: it must be on a file system that all machines share.")
-    study = HydraConfig.get().runtime.choices["study"]
-    if sweep is None and study != "adhoc":
-        sys.exit(f"study={study} is a grid of jobs: add --multirun (or -m) to run them.")
     try:
         refuse_links(folder)
+        check_run_folder(folder, training_config(cfg), finished_only=sweep is not None)
         refuse_merged_options(overrides)
-        for key, value, known in (("on_error", cfg.on_error, ON_ERROR), ("study.rerun", cfg.study.rerun, RERUN)):
-            if value not in known:
-                raise ConfigError(f"{key}={value}: choose {' or '.join(known)}.")
+        if cfg.threads != "auto" and (not isinstance(cfg.threads, int) or not 1 <= cfg.threads <= MOST_THREADS):
+            raise ConfigError(f"threads={cfg.threads}: give auto, or a whole number from 1 to {MOST_THREADS}.")
     except UserError as error:
         sys.exit(str(error))
 
@@ -88,12 +103,28 @@ def _why_skipped(cfg, folder, description, sweep):
     if previous and previous["job"]["id"] == description["id"]:
         if previous["status"] == "done":
             drop_unfinished(folder)  # a process that was killed may have left them
-            return "already done"
+            return DONE
         if previous["status"] == "failed" and sweep and cfg.study.rerun != "failed":
             return "already failed; study.rerun=failed runs it again"
     if sweep and cfg.on_error == "stop" and (failed := _first_failed(folder.parent)):
         return f"not run: on_error=stop, and {failed} failed"
     return None
+
+
+def _measure_later(cfg, folder):
+    """Measure what this command asks for beside the training and the finished run lacks, such as timed_passes."""
+    result = read_result(folder)
+    had = {"timed_passes": result["time"].get("passes"), "near_twins": result["data"].get("near_twins")}
+    lacking = [key for key in had if cfg[key] and cfg[key] != had[key]]
+    if not lacking or not result["metrics"]["test"]:
+        return
+    try:
+        from fer_lightning.training.later import measure_later
+
+        measure_later(cfg, folder, lacking)
+        log.info("%s measured for it", " and ".join(lacking))
+    except Exception as error:
+        log.error("not measured: %s", explain(error) or traceback.format_exc())
 
 
 def _earlier_result(folder):
@@ -124,9 +155,10 @@ def _train(cfg, folder, description, sweep):
         shared = folder.parent / SHARED if sweep and sweep.shares else None
         logs = OmegaConf.to_container(HydraConfig.get().job_logging, resolve=True)
         group = sweep.study if sweep else "single"
-        result = launch(cfg, folder, description, logs, name=folder.name, group=group, shared=shared)
+        bar = may_draw(HydraConfig.get().runtime.choices["hydra/launcher"])
+        result = launch(cfg, folder, description, logs, name=folder.name, group=group, shared=shared, bar=bar)
         test = result["metrics"]["test"]
-        scores = f"test accuracy {test['accuracy']:.4f}, clean {test['accuracy_clean']:.4f}" if test else "no test part"
+        scores = f"test accuracy {100 * test['accuracy']:.2f} %, clean {100 * test['accuracy_clean']:.2f} %" if test else "no test part"
         log.info("done in %.0f s, epoch %d selected: %s", time.perf_counter() - start, result["selected"]["epoch"] + 1, scores)
     except (Interrupted, KeyboardInterrupt, SystemExit) as stop:
         with deferred():
@@ -143,6 +175,11 @@ def _train(cfg, folder, description, sweep):
         if sweep is None or isinstance(root_cause(error), DataError):
             sys.exit(visible(sentence))
         log.error("failed: %s", sentence or traceback.format_exc())
+
+
+def may_draw(launcher):
+    """Whether a job may draw on the screen: there is one, and no other job of the launcher draws over it."""
+    return sys.stdout.isatty() and launcher == "basic"
 
 
 def _record_end(folder, description, status, error):

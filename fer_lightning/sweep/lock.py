@@ -9,11 +9,10 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from fer_lightning.process.locks import NoLocksError, acquire, file_lock, release
+from fer_lightning.runs.layout import LOCK, drop_left_overs
 
 log = logging.getLogger(__name__)
-
-FILE = ".lock"
 
 # `is_locked` takes the lock for some microseconds, so who wants it tries for longer.
 PATIENCE_S = 0.5
@@ -23,32 +22,33 @@ POLL_S = 1.0
 
 @contextmanager
 def locked(folder):
-    """Lock a run folder for the block. Yields False if another process has it."""
-    lock = FileLock(Path(folder) / FILE)
+    """Lock a run folder for the block. Yields False if another process has it. What a killed process left half-written is removed."""
+    lock = file_lock(Path(folder) / LOCK)
     try:
-        lock.acquire(timeout=PATIENCE_S)
-    except Timeout:
-        yield False
-        return
-    except NotImplementedError:
-        log.warning("%s lies on a file system without locks: do not let two processes work on this study", folder)
+        ours = acquire(lock, PATIENCE_S)
+    except NoLocksError as error:
+        log.warning("%s lies on a file system without locks (%s): do not let two processes work on this study", folder, error)
         yield True
         return
     try:
-        yield True
+        if ours:
+            drop_left_overs(folder)
+        yield ours
     finally:
-        lock.release()
+        if ours:
+            release(lock)
 
 
 def is_locked(folder):
     """Whether a process has locked the run folder."""
+    lock = file_lock(Path(folder) / LOCK)
     try:
-        with FileLock(Path(folder) / FILE).acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
-    except NotImplementedError:
+        if not acquire(lock, 0):
+            return True
+    except OSError:  # no locks, or the folder is gone
         return False
+    release(lock)
+    return False
 
 
 def leave_to_others(folder, key):

@@ -12,7 +12,9 @@ from hydra.core.utils import setup_globals
 from omegaconf import OmegaConf
 
 from fer_lightning.process.errors import ConfigError, UserError
+from fer_lightning.process.orphans import end_with_parent
 from fer_lightning.sweep.announcement import BEHIND
+from fer_lightning.sweep.job import GRACE
 from fer_lightning.sweep.overrides import parse
 from fer_lightning.training.feature_table import compute_on_one_thread
 
@@ -91,6 +93,7 @@ def _begin(state, stop):
     """Begin a process. state: the singletons of Hydra; stop: an event, set when the sweep is to end."""
     global _stop
     _stop = stop
+    end_with_parent(GRACE)
     compute_on_one_thread()  # two processes of two threads on two cores would wait for each other
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; only those that run a job obey
     setup_globals()

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from fer_lightning.process.first_process import is_first
 from fer_lightning.runs.result import write_result
+from fer_lightning.training.progress_bar import ProgressBar
 
 
 @dataclass(kw_only=True)
 class Attempt:
-    """cfg, folder, job, name, group, shared: as `train` takes them
+    """cfg, folder, job, name, group, shared, bar: as `train` takes them
     previous:   what result.json holds of an earlier, unfinished attempt; None if there is none to continue
     accumulate: how many parts a batch of the config is split into, whose gradients are accumulated
     began:      the start by time.perf_counter, less the seconds that earlier attempts took
@@ -25,6 +27,7 @@ class Attempt:
     name: str
     group: str
     shared: Path | None = None
+    bar: bool = False
     previous: dict | None = None
     accumulate: int = 1
     began: float = field(default_factory=time.perf_counter)
@@ -35,6 +38,11 @@ class Attempt:
         """Add entries to the record and write result.json."""
         self.record |= entries
         write_result(self.folder, self.record)
+
+    @property
+    def bars(self):
+        """The progress bar of a trainer, as a list of callbacks; only the first process shows one."""
+        return [ProgressBar()] if self.bar and is_first() else []
 
     @property
     def seconds(self):

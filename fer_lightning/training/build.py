@@ -1,7 +1,5 @@
 """From a config to live objects: module, phases, trainer, callbacks, monitor."""
 
-import sys
-
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
@@ -36,39 +34,50 @@ def build_net(cfg):
 
 
 def build_module(cfg, class_counts):
-    """The FERModule of a config. class_counts: training images per class, (7,). ConfigError for sizes that cannot be."""
+    """The FERModule of a config. class_counts: training images per class, (7,). ConfigError for sizes that cannot be.
+
+    A module that no longer trains needs no loss and no augmentation in its config.
+    """
     backbone, head = build_net(cfg)
     if cfg.prior_bias:
         head[-1].bias.data.copy_(prior_bias(class_counts))
-    if cfg.train_sizes is not None:
+    if cfg.backbone.get("input_size") is not None:
+        check_size(backbone, f"input_size={backbone.input_spec.size}", backbone.input_spec.size)
+    if cfg.get("train_sizes") is not None:
         check_sizes(backbone, cfg.train_sizes, "all" in (cfg.backbone.freeze, *(phase.freeze for phase in cfg.phases.values())))
     return FERModule(
         backbone,
         head,
-        build(cfg.loss, "loss")(class_counts),
-        augment=build(cfg.augment, "augment"),
+        build(cfg.loss, "loss")(class_counts) if "loss" in cfg else None,
+        augment=build(cfg.augment, "augment") if "augment" in cfg else None,
         views=build(cfg.evaluation, "evaluation").single,
         channels_last=cfg.channels_last,
         seed=cfg.seed,
-        sizes=tuple(cfg.train_sizes or ()),
+        sizes=tuple(cfg.get("train_sizes") or ()),
     )
 
 
-@torch.no_grad()
 def check_sizes(backbone, sizes, frozen):
     """Raise ConfigError unless the backbone takes images of all these sizes (pixels). frozen: whether any phase freezes it."""
     if frozen:
         raise ConfigError(f"train_sizes={list(sizes)}: a frozen backbone takes images of one size only; set train_sizes=null.")
     if not sizes or min(sizes) < 1:
         raise ConfigError(f"train_sizes={list(sizes)}: give sizes in pixels, such as [32,48] (or null: input_size throughout).")
-    channels = backbone.input_spec.channels
-    backbone.eval()
     for size in sizes:
-        try:
-            backbone(torch.zeros(1, channels, size, size))
-        except Exception as error:  # each backbone raises its own
-            name = type(backbone).__name__
-            raise ConfigError(f"train_sizes={list(sizes)}: {name} takes no images of {size} pixels: {error}") from error
+        check_size(backbone, f"train_sizes={list(sizes)}", size)
+
+
+@torch.no_grad()
+def check_size(backbone, setting, size):
+    """Raise ConfigError, which begins with the setting, unless the backbone takes images of a size (pixels)."""
+    backbone.eval()
+    try:
+        backbone(torch.zeros(1, backbone.input_spec.channels, size, size))
+    except Exception as error:  # each backbone raises its own
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        native = getattr(backbone, "native_size", None)
+        works = f" It was made for {native}: input_size={native} resizes the images." if native else ""
+        raise ConfigError(f"{setting}: {type(backbone).__name__} takes no images of {size} pixels ({reason}).{works}") from error
     backbone.train()
 
 
@@ -95,8 +104,33 @@ def build_phases(cfg):
     ]
 
 
+def check_steps(phases):
+    """Raise ConfigError if torch refuses the optimizer of a phase, or its schedule; torch would say so only when the training begins."""
+    for phase in phases:
+        where = "" if phase.name == "whole" else f"phases.{phase.name}."
+        optimizer = _accepted(f"{where}optimizer", phase.optimizer, [torch.nn.Parameter(torch.zeros(1))])
+        _accepted(f"{where}scheduler", phase.schedule.build, optimizer, 1000)
+
+
+def _accepted(key, make, *arguments):
+    try:
+        return make(*arguments)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{key}: {' '.join(str(error).split()).rstrip('.')}.") from error
+
+
+def check_limits(trainer, data):
+    """Raise ConfigError for a share of the batches of a part that is less than one batch. trainer: the node of the config"""
+    for part in ("train", "val", "test"):
+        share = trainer.get(f"limit_{part}_batches")
+        batches = len(getattr(data, f"{part}_dataloader")()) if part == "train" or len(getattr(data.split, part)) else 0
+        if batches and isinstance(share, float) and int(share * batches) < 1:
+            told = f"trainer.limit_{part}_batches={share} of {batches} batches is less than one"
+            raise ConfigError(f"{told}: give a number of batches, or a share of {1 / batches:.3g} or more.")
+
+
 def build_trainer(cfg, precision, *, loggers=(), callbacks=(), max_epochs=None, accumulate=1):
-    """A Lightning Trainer that prints nothing of its own but a progress bar on a terminal.
+    """A Lightning Trainer that prints nothing of its own.
 
     precision:  in Lightning's terms, from `pick_precision`
     max_epochs: the epoch at which a fit ends, counted over all phases; None for evaluation only
@@ -115,7 +149,7 @@ def build_trainer(cfg, precision, *, loggers=(), callbacks=(), max_epochs=None, 
         precision=precision,
         enable_checkpointing=fits,
         enable_model_summary=False,
-        enable_progress_bar=fits and sys.stderr.isatty(),
+        enable_progress_bar=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,  # the module divides the batches among the processes
         # processes.py starts the processes of a job, also on a cluster that Lightning would know how to use.

@@ -15,13 +15,11 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import make_folder, replacing
 from fer_lightning.process.first_process import first_only
-from fer_lightning.runs.layout import BEST, checkpoints_of
+from fer_lightning.runs.layout import BEST, LAST, checkpoints_of
 from fer_lightning.safety.untrusted_files import check_own
 from fer_lightning.training.epoch_record import epoch_scores
 
 log = logging.getLogger(__name__)
-
-LAST = "last.ckpt"
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -80,12 +78,14 @@ def read_last(run):
         return None
 
 
-def load_selected(module, folder, phase, monitor):
+def load_selected(module, folder, phase, monitor, select="best"):
     """Load the weights of the epoch that the monitor selected in a phase; of its last epoch if monitor is None: nothing was held out.
+
+    select: best | last; last: of its last epoch anyway
 
     Returns (the checkpoint, {epoch, monitor, value}).
     """
-    checkpoint = read_checkpoint(best_of(folder, phase) if monitor else checkpoints_of(folder) / LAST)
+    checkpoint = read_checkpoint(best_of(folder, phase) if monitor and select == "best" else checkpoints_of(folder) / LAST)
     module.on_load_checkpoint(checkpoint)
     module.load_state_dict(checkpoint["state_dict"])
     value = epoch_scores(folder, checkpoint["epoch"], "val")[monitor.removeprefix("val/")] if monitor else None

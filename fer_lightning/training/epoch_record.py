@@ -48,12 +48,18 @@ class EpochRecord(Checkpoint):
     def on_train_epoch_end(self, trainer, module):
         self._stop_clock()
         metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
-        append_metrics(self.folder, {"epoch": trainer.current_epoch, "step": trainer.global_step, **metrics})
-        scores = "  ".join(
-            f"{name} {metrics[name]:.4f}" for name in ("train/loss", "train/accuracy", "val/loss", "val/accuracy") if name in metrics
-        )
-        rate = self._images / self._epoch_seconds
-        log.info("epoch %d/%d  %s  %.0f images/s", trainer.current_epoch + 1, trainer.max_epochs, scores, rate)
+        old = {}
+        if (trainer.current_epoch + 1) % trainer.check_val_every_n_epoch:  # not validated: what Lightning holds is of an earlier epoch
+            old = {f"val/{name.removeprefix('train/')}": "" for name in metrics if name.startswith("train/")}
+            metrics = {name: value for name, value in metrics.items() if not name.startswith("val/")}
+        append_metrics(self.folder, {"epoch": trainer.current_epoch, "step": trainer.global_step, **metrics, **old})
+        scores = [  # short enough for a line of 80 columns
+            f"{part} {100 * metrics[f'{part}/accuracy']:.1f} %, loss {metrics[f'{part}/loss']:.3f}"
+            for part in ("train", "val")
+            if f"{part}/accuracy" in metrics
+        ]
+        epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        log.info("%s", "  ".join([epoch, *scores, f"{self._epoch_seconds:.0f} s"]))
 
     def _stop_clock(self):
         """Training ends when validation starts; without a validation part, at the end of the epoch."""

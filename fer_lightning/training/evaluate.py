@@ -1,5 +1,7 @@
 """The test of a run: one pass over val and test with the selected weights, every score, and predictions.parquet."""
 
+from functools import partial
+
 import numpy as np
 import torch
 
@@ -7,21 +9,37 @@ from fer_lightning.data.ferplus import distribution
 from fer_lightning.data.twins import image_ids, without_twin
 from fer_lightning.model.metrics import accuracy, agreement, score_parts
 from fer_lightning.runs.predictions import write_predictions
+from fer_lightning.runs.result import COUNTS
 
 
 def evaluate(trainer, module, data, faces, *, views, folder, photos=None):
     """Score the weights as they are on val and test, from one view per image, and write predictions.parquet.
 
-    views:  the `Views` of the config; if they are several, a second pass adds accuracy_<kind>, averaged over them
+    views:  the `Views` of the config; if they are several, a second pass adds every score of their average, as NAME_<kind>, and writes
+            predictions_<kind>.parquet
     photos: equal for near twins, (N,); if given, clean scores are also computed without these: accuracy_clean_near
 
     Returns {val: scores, test: scores}; None for a part without images, and for val if it was trained on.
     """
-    parts = logits_of_parts(trainer, module, data)
-    masks = _clean_masks(faces, data.split, parts["test"][2], photos) if "test" in parts else {}
+    record = partial(_record, faces=faces, split=data.split, folder=folder, photos=photos)
+    metrics = record(logits_of_parts(trainer, module, data))
+    if views.count > 1:
+        for part, scores in record(logits_of_parts(trainer, module, data, views), views=views.kind).items():
+            metrics[part] |= {_of_views(name, views.kind): value for name, value in (scores or {}).items() if name not in COUNTS}
+    return metrics
+
+
+def _of_views(name, kind):
+    """The name of a score of several views: accuracy_clean of ten crops is accuracy_ten_crop_clean, top2 is top2_ten_crop."""
+    return name.replace("accuracy", f"accuracy_{kind}") if name.startswith("accuracy") else f"{name}_{kind}"
+
+
+def _record(parts, *, faces, split, folder, photos, views=None):
+    """Write the predictions {part: (logits (N, 7), labels (N,), rows (N,))}, and return the scores of each part."""
+    masks = _clean_masks(faces, split, parts["test"][2], photos) if "test" in parts else {}
     clean = masks.get("clean")
     arrays = {part: tuple(values.cpu().numpy() for values in (logits.softmax(1), *rest)) for part, (logits, *rest) in parts.items()}
-    write_predictions(folder, arrays, None if clean is None else clean.cpu().numpy())
+    write_predictions(folder, arrays, None if clean is None else clean.cpu().numpy(), views)
     metrics = score_parts(parts, clean)
     if faces.votes is not None:
         for part, (logits, _, rows) in parts.items():
@@ -30,12 +48,6 @@ def evaluate(trainer, module, data, faces, *, views, folder, photos=None):
         logits, labels, _ = parts["test"]
         clean = masks["clean_near"]
         metrics["test"] |= {"accuracy_clean_near": accuracy(logits, labels, clean), "n_clean_near": int(clean.sum())}
-    if views.count > 1:
-        for part, (logits, labels, rows) in logits_of_parts(trainer, module, data, views).items():
-            metrics[part][f"accuracy_{views.kind}"] = accuracy(logits, labels)
-            if part == "test":
-                for name, clean in _clean_masks(faces, data.split, rows, photos).items():
-                    metrics[part][f"accuracy_{views.kind}_{name}"] = accuracy(logits, labels, clean)
     return metrics
 
 

@@ -2,13 +2,12 @@
 
 import logging
 import shutil
-from contextlib import suppress
 from hashlib import blake2b
 
 import torch
-from filelock import FileLock, Timeout
 
 from fer_lightning.process.files import replacing
+from fer_lightning.process.locks import acquire, file_lock, release
 from fer_lightning.process.signals import raise_pending
 
 log = logging.getLogger(__name__)
@@ -38,7 +37,7 @@ class Table:
         self.features = None
         self.targets = None
         self.changed = False
-        self._lock = FileLock(path.with_suffix(".lock")) if path else None
+        self._lock = file_lock(path.with_suffix(".lock")) if path else None
         self._read()
 
     @torch.inference_mode(False)  # what a validation pass reads or allocates must be writable in training too
@@ -68,11 +67,9 @@ class Table:
             return False
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            while not self._lock.is_locked:
-                with suppress(Timeout):
-                    self._lock.acquire(timeout=POLL_S)
+            while not acquire(self._lock, POLL_S):
                 raise_pending()
-        except (OSError, NotImplementedError):  # no space, or a file system without locks: each process computes for itself
+        except OSError:  # no space, or a file system without locks: each process computes for itself
             return False
         if _filling_threads:
             torch.set_num_threads(_filling_threads)
@@ -82,7 +79,7 @@ class Table:
         if self._lock is not None and self._lock.is_locked:
             if _filling_threads:
                 torch.set_num_threads(1)
-            self._lock.release()
+            release(self._lock)
 
     @torch.inference_mode(False)
     def keep(self, slots, features, targets=None):

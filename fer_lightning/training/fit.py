@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from lightning.pytorch.callbacks import LambdaCallback
 
 from fer_lightning.process.signals import between_steps
-from fer_lightning.runs.layout import checkpoints_of
+from fer_lightning.runs.layout import LAST, checkpoints_of
 from fer_lightning.training.build import build_callbacks, build_trainer
-from fer_lightning.training.checkpoints import LAST, best_of, load_selected
+from fer_lightning.training.checkpoints import best_of, load_selected
 from fer_lightning.training.frozen_features import cache_features
 from fer_lightning.training.phases import is_untouched
 from fer_lightning.training.resume import KEY, Continuation
@@ -26,6 +26,7 @@ def fit(attempt, module, data, phases, *, epochs, monitor, saved=None):
     """
     cfg, folder = attempt.cfg, attempt.folder
     start, resumed = 0, saved[KEY]["phase"] if saved else None
+    began = dict(attempt.previous.get("phases") or {}) if saved else {}
     for number, phase in enumerate(phases):
         if saved and number < resumed:
             data.enter(phase)
@@ -42,8 +43,10 @@ def fit(attempt, module, data, phases, *, epochs, monitor, saved=None):
             weights = attempt.record["model"]["frozen_weights"] if untouched else None
             module.frozen = cache_features(module, data, shared=attempt.shared, precision=attempt.precision, weights=weights)
         if len(phases) > 1:
+            attempt.write(phases=began | {phase.name: start})
+            began = attempt.record["phases"]
             log.info("phase %s: %d epochs, frozen: %s, on %s", phase.name, phase.epochs, phase.freeze, phase.data)
-        callbacks = [epochs, monitor, *build_callbacks(cfg, data.selects, best_of(folder, phase))]
+        callbacks = [epochs, monitor, *attempt.bars, *build_callbacks(cfg, data.selects, best_of(folder, phase))]
         if module.frozen:
             callbacks.append(LambdaCallback(on_train_epoch_end=lambda *_: module.frozen.save()))
         callbacks.append(Continuation(folder, number, start, attempt.began))

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from fer_lightning.config.targets import build
+from fer_lightning.model.metrics import answers
 from fer_lightning.training.restore import restore_module
 
 
@@ -29,14 +30,14 @@ def features(module, data, index):
 
 
 def saliency(module, pixels):
-    """(maps (N, H, W) in [0, 1], predicted classes (N,)) of images (N, 1, H, W) uint8, from the view that predictions.parquet is of.
+    """(maps (N, H, W) in [0, 1], `answers` (N,)) of images (N, 1, H, W) uint8, from the view that predictions.parquet is of.
 
     A map is the absolute gradient of the largest logit with respect to each grey value, scaled from its minimum to its maximum (S4-44).
     """
     pixels = pixels.float().requires_grad_()
-    largest = module.eval().logits(pixels).max(1)
+    logits = module.eval().logits(pixels)
     # In eval mode the images of a batch are independent, so the gradient of the sum holds that of each image.
-    (gradient,) = torch.autograd.grad(largest.values.sum(), pixels)
+    (gradient,) = torch.autograd.grad(logits.max(1).values.sum(), pixels)
     maps = gradient.abs().squeeze(1)
     low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
-    return (maps - low) / (high - low).clamp(min=1e-12), largest.indices
+    return (maps - low) / (high - low).clamp(min=1e-12), answers(logits)

@@ -26,12 +26,15 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from fer_lightning.config.error_messages import root_cause
 from fer_lightning.config.targets import build
 from fer_lightning.process.errors import ConfigError, UserError
+from fer_lightning.process.orphans import end_with_parent
 from fer_lightning.process.signals import Interrupted, listening
 from fer_lightning.runs.result import read_result
 from fer_lightning.training.quieten import quieten
 from fer_lightning.training.train import train
 
 GRACE = 5  # seconds that the other processes have to notice that one has ended, and again to obey
+LAST_GRACE = 2  # after a second signal
+POLL_S = 0.5
 
 
 def launch(cfg, folder, job, logs, **kwargs):
@@ -49,14 +52,16 @@ def launch(cfg, folder, job, logs, **kwargs):
         # Each process computes features of other images, so the tables of a frozen backbone cannot be shared with other jobs.
         arguments = (count, Path(meeting), logs, (cfg, folder, job), kwargs | {"shared": None})
         ranks = torch.multiprocessing.start_processes(_rank, arguments, count, join=False).processes
-        try:
-            with _passing_on_signals(ranks) as passed:
+        with _passing_on_signals(ranks) as passed:
+            try:
                 while not any(p.exitcode for p in ranks) and (running := [p.sentinel for p in ranks if p.is_alive()]):
-                    connection.wait(running)
-            codes = [p.exitcode for p in ranks]
-        finally:
-            _end(ranks)
-        if any(codes):
+                    connection.wait(running, POLL_S)
+                    if len(passed) > 1:  # the second signal ends all at once
+                        break
+                codes = [p.exitcode for p in ranks]
+            finally:
+                _end(ranks, at_once=len(passed) > 1)
+        if any(code != 0 for code in codes):
             raise _reason(codes, Path(meeting), passed)
     return read_result(folder)
 
@@ -65,13 +70,13 @@ def processes(cfg):
     """How many processes to start for a job; 0: this one is enough. ConfigError if the job cannot be divided among them."""
     if "LOCAL_RANK" in os.environ:
         raise ConfigError("LOCAL_RANK is set: run the command as it is, without torchrun; it starts the processes of a job itself.")
-    devices = f"trainer.devices={cfg.trainer.get('devices', 'auto')}"
+    accelerator, devices = (f"trainer.{key}={cfg.trainer.get(key, 'auto')}" for key in ("accelerator", "devices"))
     quieten()
     try:
         trainer = build(cfg.trainer, "trainer", logger=False, plugins=LightningEnvironment())
     except Exception as error:
         reason = str(root_cause(error)).strip().splitlines()[0]
-        raise ConfigError(f"{devices}, trainer.strategy={cfg.trainer.get('strategy', 'auto')}: {reason}") from error
+        raise ConfigError(f"{accelerator}, {devices}, trainer.strategy={cfg.trainer.get('strategy', 'auto')}: {reason}") from error
     count = trainer.num_devices
     if trainer.num_nodes > 1:
         raise ConfigError(f"trainer.num_nodes={trainer.num_nodes}: a job runs on one machine; spread the jobs of a sweep over several.")
@@ -94,6 +99,7 @@ def _rank(rank, count, meeting, logs, arguments, kwargs):
     """The main function of a process of the job."""
     # A process group of its own: Ctrl-C reaches only the command, which passes it on once.
     os.setpgrp()
+    end_with_parent(GRACE)
     os.environ["LOCAL_RANK"] = str(rank)  # tells Lightning that the processes exist, and `first_only` which one writes
     torch.set_num_threads(max(1, torch.get_num_threads() // count))
     if rank == 0:
@@ -157,13 +163,16 @@ def _passing_on_signals(ranks):
         yield passed
 
 
-def _end(ranks):
-    """Wait for the processes to end, then terminate them, then kill them."""
-    for ask in (None, "terminate", "kill"):
+def _end(ranks, at_once):
+    """Wait for the processes to end, then terminate them, then kill them: one that hangs in a library hears no signal but SIGKILL.
+
+    at_once: hardly wait, since they have been asked twice
+    """
+    for ask in ("terminate", "kill") if at_once else (None, "terminate", "kill"):
         alive = [process for process in ranks if process.is_alive()]
         if ask:
             for process in alive:
                 getattr(process, ask)()
-        until = time.monotonic() + GRACE
+        until = time.monotonic() + (LAST_GRACE if at_once else GRACE)
         for process in alive:
             process.join(max(0, until - time.monotonic()))

@@ -1,5 +1,6 @@
 """A finished run as live objects: its config, its data, its model with the selected weights."""
 
+import os
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -7,26 +8,44 @@ import torch
 from omegaconf import OmegaConf
 
 from fer_lightning.config import schema
+from fer_lightning.config.checks import check_config
 from fer_lightning.config.error_messages import root_cause
+from fer_lightning.config.identity import target_name
 from fer_lightning.config.targets import build, check_targets, follow_moves
 from fer_lightning.data.datamodule import FERDataModule
+from fer_lightning.data.faces import check_faces
 from fer_lightning.process.errors import ConfigError, UserError
 from fer_lightning.process.memory import keep_freed_memory
 from fer_lightning.runs.config_files import CONFIG, read_config
 from fer_lightning.runs.finished_run import read_record
 from fer_lightning.runs.layout import BEST, checkpoints_of
-from fer_lightning.training.build import build_module, build_net, build_phases
+from fer_lightning.training.build import build_module, build_net
 from fer_lightning.training.checkpoints import read_checkpoint
+
+# What only training needs: a run with an optimizer of somebody's own can be used without it.
+OF_TRAINING = ("augment", "logger", "loss", "optimizer", "phases", "scheduler", "train_sizes", "trainer")
 
 
 def restore(folder):
     """(cfg, faces, data, module) of a run folder. UserError if it holds no finished run or its config no longer fits the program."""
     cfg, module = restore_module(folder)
     with _in_one_sentence(Path(folder)):
-        faces = build(cfg.data, "data")
+        faces = _data_of(folder, cfg)
         split = build(cfg.protocol, "protocol")(faces)
         data = FERDataModule(faces, split, batch_size=cfg.batch_size, eval_batch_size=cfg.eval_batch_size, seed=cfg.seed)
     return cfg, faces, data, module
+
+
+def _data_of(folder, cfg):
+    """The images of a run: of FER-2013 those where the run found them, else those in FER2013_ROOT, else as its config says."""
+    saw, place = read_record(folder)["data"], {}
+    if target_name(cfg.data["_target_"]) == "fer_lightning:read":
+        source = saw.get("source") or ""
+        place = {"root": source if os.path.exists(source) else os.environ.get("FER2013_ROOT", cfg.data.root)}
+    faces = check_faces(build(cfg.data, "data", **place), cfg.data["_target_"])
+    if faces.fingerprint != saw.get("fingerprint"):
+        raise UserError(f"{faces.source} no longer holds the images that {folder} was made with. Set FER2013_ROOT to where they are.")
+    return faces
 
 
 def restore_module(folder):
@@ -42,8 +61,10 @@ def restore_module(folder):
     if not weights.exists():
         raise UserError(f"{weights} is missing: the weights of this run were removed, so it can be reported but not run again.")
     checkpoint = read_checkpoint(weights)
-    cfg = follow_moves(read_config(folder))
+    cfg = read_config(folder)
+    cfg = follow_moves(OmegaConf.masked_copy(cfg, [key for key in cfg if key not in OF_TRAINING]))
     try:
+        check_config(OmegaConf.masked_copy(cfg, ["backbone", "head", "evaluation"]))
         check_targets(cfg)
     except ConfigError as error:
         made = result.get("environment", {})
@@ -54,9 +75,9 @@ def restore_module(folder):
             cfg.backbone.pretrained = False
         _check_size(cfg, checkpoint, weights)
         module = build_module(cfg, torch.tensor(list(result["data"]["counts"]["train"].values())))
-        module.enter(build_phases(cfg)[-1])
+    state = {name: value for name, value in checkpoint["state_dict"].items() if not name.startswith("loss.")}
     try:
-        module.load_state_dict(checkpoint["state_dict"])
+        module.load_state_dict(state)
     except RuntimeError as error:
         raise UserError(f"{weights} does not fit the config of the run: {' '.join(str(error).split())[:300]}") from error
     return cfg, module.eval()

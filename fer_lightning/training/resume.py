@@ -7,10 +7,10 @@ import time
 from lightning.pytorch.callbacks import Checkpoint
 
 from fer_lightning.process import ranks, signals
-from fer_lightning.runs.layout import checkpoints_of, clear
+from fer_lightning.runs.layout import LAST, checkpoints_of, clear
 from fer_lightning.runs.metrics_csv import cut_metrics
 from fer_lightning.runs.result import read_result
-from fer_lightning.training.checkpoints import LAST, read_last
+from fer_lightning.training.checkpoints import read_last
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,8 @@ def draw_sheet(folder):
     rows = np.concatenate([test[faces.labels[test] == c][:1] for c in range(len(CLASSES))])
     pixels = torch.from_numpy(np.array(faces.pixels[rows]))
     maps, predicted = saliency(module, pixels)
-    titles = [f"{CLASSES[label]}\nseen as {CLASSES[c]}" for label, c in zip(faces.labels[rows], predicted.tolist(), strict=True)]
+    seen = (*CLASSES, "no class")
+    titles = [f"{CLASSES[label]}\nseen as {seen[c]}" for label, c in zip(faces.labels[rows], predicted.tolist(), strict=True)]
     figure = _figure(pixels[:, 0], maps, titles)
     with replacing(path) as part:
         figure.savefig(part, dpi=120, format="png")

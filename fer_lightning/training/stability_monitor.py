@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch.nn.utils import get_total_norm
 
+from fer_lightning.model.metrics import answers
 from fer_lightning.runs.steps import write_steps
 from fer_lightning.stability.measures import gradient_volatility, run_stability, spike_rate
 from fer_lightning.stability.sharpness import edge_ratio, predictiveness
@@ -109,7 +110,7 @@ class StabilityMonitor(Callback):
         if batch_idx == 0:
             with trainer.precision_plugin.forward_context():
                 logits = torch.cat([self._forward(module, inputs) for inputs in self._inputs.split(self.batch_size)])
-            hits = logits.argmax(1) == (self._targets if self._targets.ndim == 1 else self._targets.argmax(1))
+            hits = answers(logits) == (self._targets if self._targets.ndim == 1 else self._targets.argmax(1))
             self._validated = {"train_accuracy": 100 * hits.float().mean().item()}
 
     def on_validation_end(self, trainer, module):

@@ -44,18 +44,21 @@ def evaluate_svm(folder, costs, kernel):
     check_writable(path)
     if not data.selects or not len(data.split.test):
         raise UserError(f"{folder}: its protocol ({data.split.protocol}) has no validation or no test part, and the machine needs both.")
+    if len(np.unique(faces.labels[data.split.train])) < 2:
+        raise UserError(f"{folder}: its training images are all of one class, and the machine needs two.")
     index = {part: getattr(data.split, part) for part in ("train", "val", "test")}
     parts = {part: (features(module, data, rows), faces.labels[rows]) for part, rows in index.items()}
     machine, cost, tried = fit_svm(parts, costs, kernel)
     hits = machine.predict(parts["test"][0]) == parts["test"][1]
     clean = without_twin(image_ids(faces.pixels), index["test"], np.concatenate([index["train"], index["val"]]))
+    accuracy_clean = float(hits[clean].mean()) if clean.any() else None
     result = {
         "kernel": kernel,
         "C": cost,
         "val_accuracy": tried,
         "protocol": data.split.protocol,
         "num_features": parts["train"][0].shape[1],
-        "test": {"accuracy": float(hits.mean()), "accuracy_clean": float(hits[clean].mean()), "n": len(hits), "n_clean": int(clean.sum())},
+        "test": {"accuracy": float(hits.mean()), "accuracy_clean": accuracy_clean, "n": len(hits), "n_clean": int(clean.sum())},
     }
     replace_file(path, json.dumps(result, indent=1) + "\n")
     return result

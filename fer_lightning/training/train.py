@@ -9,22 +9,23 @@ import numpy as np
 from lightning import seed_everything
 from lightning.pytorch.utilities.memory import garbage_collection_cuda, is_oom_error
 
+from fer_lightning.config.checks import check_config
 from fer_lightning.config.identity import shown_config
 from fer_lightning.config.targets import build, check_targets
+from fer_lightning.config.trainer_keys import check_validation
 from fer_lightning.data.datamodule import FERDataModule
-from fer_lightning.data.faces import CLASSES
+from fer_lightning.data.faces import CLASSES, check_faces
 from fer_lightning.data.near_twins import photo_ids
 from fer_lightning.loggers import mirrors
 from fer_lightning.model.compiling import compile_nets
 from fer_lightning.model.description import describe
-from fer_lightning.model.precision import is_emulated, pick_precision
+from fer_lightning.model.precision import full_name, is_emulated, pick_precision
 from fer_lightning.process import ranks
-from fer_lightning.process.errors import ConfigError
 from fer_lightning.process.first_process import is_first
 from fer_lightning.process.memory import keep_freed_memory
 from fer_lightning.runs.layout import drop_unfinished
 from fer_lightning.training.attempt import Attempt
-from fer_lightning.training.build import build_module, build_monitor, build_phases, build_trainer
+from fer_lightning.training.build import build_module, build_monitor, build_phases, build_trainer, check_limits, check_steps
 from fer_lightning.training.checkpoints import keep_selected, load_selected
 from fer_lightning.training.environment import environment
 from fer_lightning.training.epoch_record import EpochRecord, epoch_scores
@@ -34,20 +35,20 @@ from fer_lightning.training.fit import fit
 from fer_lightning.training.phases import is_untouched
 from fer_lightning.training.quieten import quieten
 from fer_lightning.training.resume import continue_or_clear, unfinished_attempt
+from fer_lightning.training.threads import own_threads, set_threads
 from fer_lightning.training.timing import timed_pass
 
 log = logging.getLogger(__name__)
 
-ON_OOM = ("fail", "halve")
 
-
-def train(cfg, folder, job, *, name, group, shared=None):
+def train(cfg, folder, job, *, name, group, shared=None, bar=False):
     """Train and test one job, and write its run folder. A job that an earlier attempt left unfinished continues from its last checkpoint.
 
     folder:      the run folder, which exists
     job:         what result.json says of the job: id, study, cell, seed, overrides
     name, group: of the run in the loggers
     shared:      folder for what jobs of the same sweep can share; None: there are no other jobs
+    bar:         whether to show how far a pass over the data is
 
     If memory runs out, on_oom=halve tries once more with half the batch and twice as many batches to a step, unless several processes
     share the job.
@@ -56,10 +57,10 @@ def train(cfg, folder, job, *, name, group, shared=None):
     """
     quieten()
     keep_freed_memory()
+    check_config(cfg)
+    check_validation(cfg)
     check_targets(cfg)
-    if cfg.on_oom not in ON_OOM:
-        raise ConfigError(f"on_oom={cfg.on_oom}: choose {' or '.join(ON_OOM)}.")
-    attempt_with = partial(Attempt, cfg=cfg, folder=Path(folder), job=job, name=name, group=group, shared=shared)
+    attempt_with = partial(Attempt, cfg=cfg, folder=Path(folder), job=job, name=name, group=group, shared=shared, bar=bar)
     previous = unfinished_attempt(folder, job)
     accumulate = previous["batch"]["accumulate"] if previous else 1
     try:
@@ -74,14 +75,18 @@ def train(cfg, folder, job, *, name, group, shared=None):
     return run(attempt_with(accumulate=2))
 
 
+@own_threads()
 def run(attempt):
     """The stages of an attempt. Returns what result.json then holds."""
     cfg, folder = attempt.cfg, attempt.folder
     seed_everything(cfg.seed, verbose=False)
     faces, data, photos = load_data(cfg, attempt.accumulate)
+    check_limits(cfg.trainer, data)
     module, phases = build_module(cfg, data.class_counts), build_phases(cfg)
+    check_steps(phases)
     module.enter(phases[0])
     attempt.record = first_record(attempt, faces=faces, data=data, module=module, phases=phases)
+    attempt.record["environment"]["threads"] = set_threads(attempt, module, data)
     saved = continue_or_clear(attempt)
     attempt.write()
     if cfg.compile:
@@ -94,7 +99,7 @@ def run(attempt):
         test_s = attempt.seconds - fit_s
         timed = {}
         if cfg.timed_passes and len(data.split.test) and is_first():
-            timed = timed_pass(module, data, cfg.timed_passes, attempt.precision == "bf16-mixed")
+            timed = timed_pass(module, data, cfg.timed_passes, attempt.precision)
         seconds = {"fit_s": round(fit_s, 3), "test_s": round(test_s, 3), "total_s": round(attempt.seconds, 3)}
         seconds["images_per_s"] = round(epochs.images / epochs.seconds, 1)
         attempt.write(status="done", selected=selected, metrics=metrics, stability=monitor.summary(), time=seconds | timed)
@@ -104,7 +109,7 @@ def run(attempt):
 
 def load_data(cfg, accumulate):
     """(faces, data module, ids of near twins (N,) or None if near_twins is null). accumulate: parts that a batch is split into."""
-    faces = build(cfg.data, "data")
+    faces = check_faces(build(cfg.data, "data"), cfg.data["_target_"])
     split = build(cfg.protocol, "protocol")(faces)
     sizes = {"batch_size": cfg.batch_size // accumulate, "eval_batch_size": max(1, cfg.eval_batch_size // accumulate)}
     data = FERDataModule(faces, split, **sizes, seed=cfg.seed)
@@ -117,8 +122,11 @@ def load_data(cfg, accumulate):
 def first_record(attempt, *, faces, data, module, phases):
     """What is known of a run before it trains, for result.json."""
     cfg, split = attempt.cfg, data.split
-    precision = pick_precision(cfg.precision, module.backbone, phases)
-    if is_emulated(precision):
+    accelerator = cfg.trainer.get("accelerator", "auto")
+    precision = pick_precision(cfg.precision, module.backbone, phases, accelerator)
+    if full_name(cfg.precision) == "16-mixed" != precision:
+        log.warning("precision=%s needs a GPU: a CPU computes in bf16-mixed instead, and so the record says", cfg.precision)
+    if is_emulated(precision, accelerator):
         log.warning("precision=%s is emulated on this machine, which takes several times as long: precision=auto is faster", precision)
     record = {
         "status": "running",
@@ -182,11 +190,11 @@ def saving_features(module):
 def test_once(attempt, last, *, module, data, faces, photos):
     """Load the selected weights of the last phase, write best.ckpt, and score these weights once on val and test.
 
-    Returns ({epoch, monitor, value} of the selection, {train, val, test: scores}).
+    Returns ({epoch, monitor, value}: the epoch that is tested, and its score by the monitor; {train, val, test: scores}).
     """
     cfg, folder = attempt.cfg, attempt.folder
-    checkpoint, selected = load_selected(module, folder, last, cfg.monitor if data.selects else None)
+    checkpoint, selected = load_selected(module, folder, last, cfg.monitor if data.selects else None, cfg.select)
     keep_selected(folder, checkpoint)
-    trainer = build_trainer(cfg, attempt.precision)
+    trainer = build_trainer(cfg, attempt.precision, callbacks=attempt.bars)
     metrics = evaluate(trainer, module, data, faces, views=build(cfg.evaluation, "evaluation"), folder=folder, photos=photos)
     return selected, metrics | {"train": epoch_scores(folder, selected["epoch"], "train")}

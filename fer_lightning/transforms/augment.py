@@ -3,7 +3,6 @@
 Random numbers come from the default generator, which `FERModule` seeds per batch: a resumed run draws what it would have drawn.
 """
 
-import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -11,24 +10,12 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
+from fer_lightning.config.arguments import Augment as Ranges
+from fer_lightning.config.ranges import check_values
 from fer_lightning.data.faces import CLASSES, SIZE
 from fer_lightning.process.errors import ConfigError, near
 from fer_lightning.transforms import geometry
 from fer_lightning.transforms.views import views
-
-# Smallest and largest value of each number in a config, and its name in a message.
-_PROBABILITY = (0, 1, "a probability")
-_LIMITS = {
-    **dict.fromkeys(("flip", "resized_crop", "erase"), _PROBABILITY),
-    **dict.fromkeys(("shift_p", "rotation_p", "zoom_p", "shear_p", "brightness_p", "contrast_p"), _PROBABILITY),
-    **dict.fromkeys(("shift_fraction", "brightness", "contrast"), (0, 1, "a fraction")),
-    "shift": (0, SIZE - 1, "a number of pixels"),
-    "zoom": (0, 0.9, "a zoom"),
-    "rotation": (0, 180, "an angle"),
-    "shear": (0, 80, "an angle of shear"),
-    "erase_value": (0, 255, "a grey level"),
-    "mixup": (0, math.inf, "a concentration"),
-}
 
 
 class Augmented(NamedTuple):
@@ -93,21 +80,15 @@ class Augment:
     mixup: float = 0.0
 
     def __post_init__(self):
-        for name, (low, high, noun) in _LIMITS.items():
-            if not low <= getattr(self, name) <= high:
-                raise ConfigError(f"augment.{name}={getattr(self, name)}: {noun} is {low} to {high}.")
-        for name in ("resized_crop_area", "resized_crop_ratio", "erase_area", "erase_ratio"):
-            if not _is_range(getattr(self, name)):
-                raise ConfigError(f"augment.{name}={getattr(self, name)}: give a smallest and a largest value above 0, such as [0.3, 0.9].")
+        check_values("augment", vars(self), Ranges)
         for name, known in (("fill", geometry.FILLS), ("crops", ("random", "five_crop", "ten_crop"))):
             if getattr(self, name) not in known:
                 raise ConfigError(f"augment.{name}={getattr(self, name)}: there is no such choice. {near(getattr(self, name), known)}")
         if self.crop_size is None and self.crops != "random":
             raise ConfigError(f"augment.crops={self.crops} needs augment.crop_size, such as 40 (pixels).")
-        for name, largest in (("resized_crop_size", math.inf), ("crop_size", self.resized_crop_size or SIZE)):
-            size = getattr(self, name)
-            if size is not None and not 2 <= size <= largest:
-                raise ConfigError(f"augment.{name}={size}: a size is 2 to {largest} pixels.")
+        largest = self.resized_crop_size or SIZE
+        if self.crop_size is not None and self.crop_size > largest:
+            raise ConfigError(f"augment.crop_size={self.crop_size}: a size is 2 to {largest} pixels.")
 
     def __call__(self, pixels, labels):
         pixels, mirrored = self._move(pixels)
@@ -210,11 +191,3 @@ def _draw_boxes(pixels, area, ratio, inside):
     height, width, usable = (table.gather(0, first)[0] for table in (height, width, usable))
     top, left = torch.rand(2, len(pixels), device=device)
     return top * (pixels.shape[-2] - height), left * (pixels.shape[-1] - width), height, width, usable
-
-
-def _is_range(value):
-    try:
-        low, high = value
-        return 0 < low <= high
-    except (TypeError, ValueError):
-        return False

@@ -1,5 +1,6 @@
 """`hydra/sweeper=optuna`: search the swept keys with Optuna. The same command continues an interrupted search."""
 
+import logging
 from pathlib import Path
 
 from hydra.core.plugins import Plugins
@@ -7,6 +8,8 @@ from hydra.plugins.sweeper import Sweeper
 
 from fer_lightning.process.errors import UserError
 from fer_lightning.sweep.lock import locked
+
+log = logging.getLogger(__name__)
 
 
 class OptunaSweeper(Sweeper):
@@ -37,6 +40,7 @@ class OptunaSweeper(Sweeper):
             search = Search(with_params(self.params, arguments), folder, self.config.monitor)
             while trials := search.next(max(0, min(self.n_jobs, self.n_trials - search.settled())), self._sampler):
                 jobs = {self._folder(job): job for trial in trials for job in search.jobs(trial)}  # equal trials share their jobs
+                log.info("%s of %d", ", ".join(f"trial {trial.number + 1}" for trial in trials), self.n_trials)
                 try:
                     self.launcher.launch(list(jobs.values()), initial_job_idx=launched)
                 finally:

@@ -10,17 +10,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from fer_lightning.analysis.stability_of_cells import churn
 from fer_lightning.analysis.statistics.contrasts import differences_of_gains, gains, reference_cell, roles
-from fer_lightning.analysis.statistics.correctness import correctness
+from fer_lightning.analysis.statistics.correctness import read_answers
 from fer_lightning.analysis.statistics.factorial import two_way
 from fer_lightning.analysis.statistics.findings import study_findings
 from fer_lightning.analysis.statistics.layout import layout
+from fer_lightning.analysis.statistics.two_way_variance import two_way_variance
 from fer_lightning.analysis.study_record import gather
-from fer_lightning.analysis.tables import remarks
+from fer_lightning.analysis.tables import ranking, remarks
+from fer_lightning.analysis.two_runs import flows, judge
 from fer_lightning.config.registered_analysis import registered
+from fer_lightning.data.faces import CLASSES
 from fer_lightning.process.errors import ConfigError
 from fer_lightning.runs.layout import PREDICTIONS
+from fer_lightning.runs.predictions import NO_CLASS
 from fer_lightning.runs.result import read_result, write_result
+from fer_lightning.runs.study_file import write_ledger
 
 REFERENCE = {"head.act": "relu", "head.norm": "bn"}
 FEW = {"resamples": 500}
@@ -54,16 +60,37 @@ def test_a_planted_synergy(grid):
     assert found.verdict.word == "synergy" and found.verdict.conclusion == "Synergy: bn instead of none helps gelu more than relu."
     assert titles(found) == [
         *("Conclusion", "Runs", "Cells", "Analysis of variance", "Checks of the interaction test", "Differences of gains"),
-        *("Gain of head.norm", "Power of this study", "Against the reference cell", "Secondary outcomes"),
+        *("Gain of head.norm", "Power of this study", "How many more seeds", "Against the reference cell", "Secondary outcomes"),
+        "For a paper",
     ]
-    assert text(found, "Conclusion").startswith("Synergy: ") and "First by validation is gelu-bn" in text(found, "Conclusion")
+    assert text(found, "Conclusion").startswith("Synergy: ")
+    assert "First by validation accuracy is gelu-bn. Its test accuracy is " in text(found, "Conclusion")
     assert text(found, "Runs") == "40 of 40 runs are done: 8 of 8 cells, 5 seeds. Outcome: test_accuracy."
+
+
+def test_paragraphs_for_a_paper_have_the_numbers_of_the_study(grid):
+    found = analyse(grid[0], reference=REFERENCE, tuned_per_cell=True)
+    methods, results = finding(found, "For a paper").text
+    assert "head.act (gelu, mish, relu and swish) and head.norm (bn and none): 8 cells, each trained with 5 seeds" in methods
+    assert "the test accuracy on 2,000 images" in methods and "0.50 percentage points" in methods and "rate was tuned" in methods
+    anova = finding(found, "Analysis of variance").table.set_index("source")
+    f, df = anova.loc["head.act x head.norm", "F"], anova.loc["residual", "degrees of freedom"]
+    assert f"F(3, {df}) = {f}, p " in results and found.verdict.conclusion in results and found.verdict.seen in results
+    best = found.cells.loc[found.cells["mean"].idxmax()]
+    assert f"to {100 * best['mean']:.2f} % (gelu-bn; 95 % interval {100 * best['low']:.2f} to {100 * best['high']:.2f})" in results
 
 
 def test_without_a_rate_of_its_own_for_each_cell_nothing_is_synergy(grid):
     found = analyse(grid[0], reference=REFERENCE)
     assert found.verdict.word == "inconclusive" and "study.analysis.tuned_per_cell" in found.verdict.conclusion
     assert found.verdict.conclusion.startswith("Inconclusive: bn instead of none helps gelu more than relu, but the learning rate was not")
+
+
+def p_of(a, b):
+    """p of the difference of two cells (seeds, images), paired by seed, for other seeds and images."""
+    d = a.astype(float) - b
+    error = np.sqrt(d.mean(1).var(ddof=1) / len(d) + max(two_way_variance(d)[1], 0))
+    return 2 * stats.t.sf(abs(d.mean()) / error, len(d) - 1)
 
 
 def test_the_numbers_are_those_of_the_right_answers(grid):
@@ -82,11 +109,11 @@ def test_the_numbers_are_those_of_the_right_answers(grid):
     gain = accuracy[:, 0] - accuracy[:, 1]
     of_relu = accuracy[:, 4] - accuracy[:, 5]
     row = contrasts.loc[("gain", "bn over none with gelu")]
-    assert row["estimate"] == pytest.approx(gain.mean()) and row["p"] == pytest.approx(stats.ttest_1samp(gain, 0).pvalue)
+    assert row["estimate"] == pytest.approx(gain.mean()) and row["p"] == pytest.approx(p_of(right[:, 0], right[:, 1]))
     row = contrasts.loc[("difference of gains", "bn over none: gelu against relu")]
     assert row["estimate"] == pytest.approx((gain - of_relu).mean()) and row["low"] < row["estimate"] < row["high"]
     row = contrasts.loc[("reference", "gelu-bn")]
-    assert row["p"] == pytest.approx(stats.ttest_rel(accuracy[:, 0], accuracy[:, 4]).pvalue)
+    assert row["p"] == pytest.approx(p_of(right[:, 0], right[:, 4]))
     assert contrasts.index.get_level_values("kind").value_counts().to_dict() == {"gain": 4, "difference of gains": 3, "reference": 7}
 
 
@@ -99,7 +126,7 @@ def test_a_report_made_again_says_the_same(grid):
 
 def test_equal_gains_are_additive(tmp_path):
     write_grid(tmp_path, np.random.default_rng(1), pictures=2000, seeds=8)
-    found = analyse(tmp_path, reference=REFERENCE, sesoi=0.05)
+    found = analyse(tmp_path, reference=REFERENCE, sesoi=0.05, tuned_per_cell=True)
     assert found.verdict.word == "additive" and "±5.00 points" in found.verdict.conclusion
 
 
@@ -129,6 +156,7 @@ def test_runs_that_are_missing_failed_or_diverged_are_named(tmp_path):
     assert "Incomplete, without a score in some cell: seed 1 and seed 4." in said
     assert "Diverged, and in the tests with the scores they have: relu-bn-s0." in said
     # The analysis of variance has the three seeds that are whole; a contrast has those that it needs.
+    assert "The F test leaves out 2 of 5 seeds, which lack a run (seed 1 and seed 4)" in text(found, "Conclusion")
     table = finding(found, "Analysis of variance").table.set_index("source")
     assert table.loc["residual", "degrees of freedom"] == 14
     assert table.loc["head.act", "F"] == f"{two_way(right.mean(2)[[0, 2, 3]].reshape(3, 4, 2)).f['a']:.2f}"
@@ -163,7 +191,8 @@ def test_one_axis_is_ranked(tmp_path):
     first = "bc"[int(accuracy[:, 2].mean() > accuracy[:, 1].mean())]
     other = "cb"["bc".index(first)]
     doubt = f"but the data do not show that it differs from {other}"
-    assert found.verdict.word is None and found.verdict.conclusion == f"{first} (first by validation) is better than a and d, {doubt}."
+    assert found.verdict.word is None
+    assert found.verdict.conclusion == f"{first} (first by validation accuracy) is better than a and d, {doubt}."
     assert f"{other} " in found.verdict.seen and "seeds to show a difference of 0.50 points from the first cell" in found.verdict.settle
     assert "Of all 6 pairs of cells, 5 differ" in text(found, "Ranking") and f"b above {'d'}" in text(found, "Ranking")
     friedman = stats.friedmanchisquare(*accuracy.T)
@@ -171,6 +200,13 @@ def test_one_axis_is_ranked(tmp_path):
     table = finding(found, "Ranking").table.set_index("cell")
     assert table.loc["a", "average rank"] == f"{stats.rankdata(-accuracy, axis=1)[:, 0].mean():.2f}"
     assert table.index[-1] == "d" and table.loc[first, "p (Holm)"] == "" and float(table.loc["d", "minus the first (points)"]) < -10
+
+
+def test_seeds_that_a_comparison_leaves_out_are_said_in_the_conclusion(tmp_path):
+    write_axis(tmp_path, [0.6, 0.7, 0.65], seeds=5, pictures=300)
+    assert "Compared over" not in analyse(tmp_path).verdict.seen
+    (tmp_path / "c-s4" / "result.json").unlink()
+    assert "Compared over 4 to 5 of 5 seeds: the others lack a run." in analyse(tmp_path).verdict.seen
 
 
 def test_numbers_as_levels_are_in_their_order(tmp_path):
@@ -227,7 +263,9 @@ def test_runs_on_other_pictures_have_intervals_over_seeds_alone(tmp_path):
                 write_run(tmp_path, {"protocol.fold": fold, "head.norm": norm}, seed, right[norm, fold, seed], rows=rows)
     found = analyse(tmp_path)
     said = text(found, "Runs")
-    assert "was scored on other" in said and "Each combination of seed and protocol.fold counts as a seed" in said
+    assert "are over seeds, each with images of its own" in said and "was scored on other" in said
+    assert "these images" not in text(found) and "same images" not in text(found)
+    assert "Each combination of seed and protocol.fold counts as a seed" in said
     row = found.contrasts.set_index(["kind", "name"]).loc[("reference", "bn")]
     gain = [right["bn", *key].mean() - right["none", *key].mean() for key in ((f, s) for f in range(3) for s in range(2))]
     expected = stats.ttest_1samp(gain, 0)
@@ -254,8 +292,8 @@ def test_correctness_is_in_the_order_of_the_rows(tmp_path):
     right = np.array([True, False, True, True, False, False, True, True])
     write_run(tmp_path, {"x": 0}, 0, right)
     write_run(tmp_path, {"x": 1}, 0, right[::-1], rows=np.arange(8)[::-1])
-    found, why = correctness(tmp_path, ["0-s0", "1-s0"], "test")
-    assert why == "" and found.tolist() == [right.tolist()] * 2
+    found = read_answers(tmp_path, ["0-s0", "1-s0"], "test")
+    assert found.why == "" and found.right.tolist() == [right.tolist()] * 2
 
 
 def test_a_swept_protocol_has_one_name_everywhere(tmp_path):
@@ -358,7 +396,8 @@ def test_who_gains_over_what():
     [
         ({"alpha": 0.0}, "study.analysis.alpha=0.0: the level of a test lies between 0 and 1"),
         ({"sesoi": 0.5e2}, "such as 0.005 for 0.5 points"),
-        ({"resamples": 10}, "the minimum is 100"),
+        ({"resamples": 10}, "give 100 to 100000"),
+        ({"resamples": 10**12}, "the maximum 1000000"),
         ({"outcome": "test_acuracy"}, "Did you mean test_accuracy"),
         ({"sesio": 0.01}, "study.analysis.sesio: there is no such key. Did you mean sesoi?"),
         ({"alpha": "low"}, "study.analysis.alpha='low': the type must be float, as of 0.05."),
@@ -387,3 +426,89 @@ def test_importing_statistics_costs_no_scipy(process, tmp_path, module):
     heavy = {"scipy.stats", "statsmodels", "pyarrow.parquet", "torch"}
     (tmp_path / "check.py").write_text(f"import sys, fer_lightning.analysis.{module}; print({heavy} & set(sys.modules))")
     assert process("check").text.strip() == "set()"
+
+
+def diverge(path):
+    """Make a finished run one that ended in NaN: every image wrong, no loss, no probabilities."""
+    result = read_result(path)
+    scores = result["metrics"]["test"] | {"accuracy": 0.0, "accuracy_clean": 0.0, "macro_f1": 0.0} | dict.fromkeys(("loss", "ece", "brier"))
+    write_result(path, result | {"metrics": result["metrics"] | {"test": scores}})
+    frame = pd.read_parquet(path / PREDICTIONS)
+    frame[[f"p{c}" for c in range(7)]] = np.nan
+    frame.to_parquet(path / PREDICTIONS, index=False)
+
+
+def test_a_cell_in_which_every_run_diverged_is_reported(tmp_path):
+    write_grid(tmp_path, np.random.default_rng(0), pictures=200, seeds=3)
+    for seed in range(3):
+        diverge(tmp_path / f"gelu-none-s{seed}")
+    found = analyse(tmp_path, reference=REFERENCE)
+    assert found.cells.set_index(["head.act", "head.norm"])["mean"]["gelu", "none"] == 0
+    said = finding(found, "Secondary outcomes")
+    assert said.table["score"].to_list() == ["macro F1"]
+    assert "no run has a finite value: loss, calibration error and Brier score." in " ".join(said.text)
+
+
+def test_an_image_without_a_prediction_is_wrong_in_every_test(tmp_path):
+    """An argmax of NaN is class 0: without a rule a run of NaN would have all angry faces right, and agree with any run that says angry."""
+    right = np.ones(140, bool)
+    for seed in range(2):
+        write_run(tmp_path, {"x": 0}, seed, right)
+    diverge(tmp_path / "0-s1")
+    found = read_answers(tmp_path, ["0-s0", "0-s1"], "test").right
+    assert found[0].all() and not found[1].any()
+    assert churn(tmp_path, ["0-s0", "0-s1"]) == 1.0
+    labels, none = np.arange(7), np.full(7, NO_CLASS)
+    judged = judge(labels, labels, none)
+    assert judged["accuracy"]["b"] == judged["macro_f1"]["b"] == 0 and judged["churn"] == 1
+    one = np.where(labels == 3, NO_CLASS, labels)  # one class is lost, and no other class pays for it
+    assert judge(labels, labels, one)["macro_f1"]["b"] == pytest.approx(6 / 7)
+    assert flows(labels, labels, one, CLASSES)["b"].to_list() == ["no class"]
+
+
+def test_a_tie_is_not_called_first(tmp_path):
+    for seed in range(2):
+        for level, share in {"a": 4, "b": 4, "c": 3}.items():
+            write_run(tmp_path, {"x": level}, seed, np.roll(np.arange(100) % 5 < share, seed + ord(level)))
+    found = analyse(tmp_path)
+    assert "First by validation accuracy is xa, tied with xb. Its test accuracy is 80.00 %" in text(found, "Conclusion")
+    assert found.cells["low"].isna().all()  # equal seeds: their spread is not known, so there is no interval
+    assert "95 % interval" not in text(found, "Conclusion")
+    assert ranking(gather(tmp_path))["rank"].to_list() == ["1", "1", "3"]
+
+
+def test_predictions_that_are_equal_to_the_last_bit_are_warned_of(tmp_path):
+    right = np.random.default_rng(0).random((2, 2, 100)) < 0.7
+    right[1, 1] = right[1, 0]
+    for seed in range(2):
+        for level in range(2):
+            write_run(tmp_path, {"x": level}, seed, right[seed, level])
+    said = text(analyse(tmp_path), "Runs")
+    assert said.count("Warning") == 1
+    assert "the predictions of 0-s1 and 1-s1 are equal to the last bit, although they are different cells" in said
+
+
+def test_no_test_is_spoken_of_where_there_is_none(tmp_path):
+    for level in "ab":
+        write_run(tmp_path, {"x": level}, 0, np.random.default_rng(ord(level)).random(100) < 0.7)
+    said = text(analyse(tmp_path))
+    assert not any(word in said for word in ("Holm", "Wilcoxon", "Wilson's interval. The cell", "pairs of cells", "ASO"))
+
+
+def test_two_cells_are_one_pair_and_are_not_counted(tmp_path):
+    write_axis(tmp_path, [0.6, 0.7], seeds=3)
+    assert "pairs of cells" not in text(analyse(tmp_path))
+
+
+def test_jobs_without_a_record_are_named(tmp_path):
+    write_axis(tmp_path, [0.6, 0.7], seeds=2, pictures=100)
+    for path in tmp_path.iterdir():
+        level, seed = path.name.split("-s")
+        result = read_result(path)
+        write_result(path, result | {"job": result["job"] | {"overrides": [f"backbone={level}", f"seed={seed}", "epochs=3"]}})
+    jobs = [[f"backbone={level}", f"seed={seed}"] for level in "ab" for seed in range(3)]
+    write_ledger(tmp_path, {"study": {"name": "s"}, "axes": ["backbone"], "jobs": jobs, "base": {}, "command": []})
+    study = gather(tmp_path)
+    assert study.never_begun == ["a-s2", "b-s2"]
+    found = study_findings(tmp_path, study.jobs, study.ledger["study"], study.never_begun)
+    assert "Planned, but without a record: a-s2 and b-s2." in text(found, "Runs")

@@ -12,7 +12,6 @@ from fer_lightning.analysis.statistics.interaction_verdict import decide
 from fer_lightning.analysis.statistics.layout import layout
 from fer_lightning.analysis.statistics.seeds_needed import StudyPower
 from fer_lightning.analysis.statistics.two_axes import crossed_findings
-from fer_lightning.analysis.statistics.two_way_bootstrap import draw_images
 from fer_lightning.config.registered_analysis import Analysis
 
 TUNED = Analysis(tuned_per_cell=True, reference={"head.act": "relu", "head.norm": "bn"})
@@ -40,7 +39,7 @@ def test_synergy():
         (0.06, {}, TUNED, "F test of the interaction has p = 0.060"),
         (np.nan, {}, TUNED, "p not defined"),
         (0.01, {"p_holm": 0.06}, TUNED, "do not show that bn instead of none helps one activation more than another"),
-        (0.01, {"low": -0.001}, TUNED, "Every 95 % interval of a difference of gains includes 0."),
+        (0.01, {"p_holm": 0.06, "low": -0.001}, TUNED, "Every 95 % interval of a difference of gains includes 0."),
         (0.01, {"estimate": 0.0049}, TUNED, "reaches 0.50 points"),
         (0.01, {"clean": -0.001}, TUNED, "same sign on clean images"),
         (0.01, {"clean": np.nan}, TUNED, "same sign on clean images"),
@@ -76,11 +75,20 @@ def test_additive_takes_all_differences():
     small = gains(estimate=0.001, equivalence_p=0.01, p_holm=0.01, low=0.0005)
     assert decide(0.4, small, ROLES, TUNED).word == "inconclusive"
     small["equivalence_p"] = [0.01, 0.04]
-    # A difference that is shown and too small to matter is additive, whatever F says; so is one whose rate was not tuned.
-    for p, analysis in ((0.4, TUNED), (0.001, TUNED), (0.4, Analysis())):
-        verdict = decide(p, small, ROLES, analysis)
+    # A difference that is shown and too small to matter is additive, whatever F says.
+    for p in (0.4, 0.001):
+        verdict = decide(p, small, ROLES, TUNED)
         assert verdict.word == "additive" and "equally with every activation, to within ±0.50 points" in verdict.conclusion
         assert "0.040" in verdict.seen
+
+
+def test_nothing_is_additive_either_without_a_rate_of_its_own_for_each_cell():
+    small = gains(estimate=0.001, equivalence_p=0.01, p_holm=0.5)
+    small["equivalence_p"] = 0.01
+    for p in (0.4, 0.001):
+        verdict = decide(p, small, ROLES, Analysis(), remedy="More seeds.")
+        assert verdict.word == "inconclusive" and "which may hide a difference" in verdict.conclusion
+        assert "tuned_per_cell=true" in verdict.settle and "More seeds." not in verdict.settle
 
 
 def test_seeds_are_the_remedy_only_where_seeds_are_missing():
@@ -110,7 +118,7 @@ def test_the_seeds_that_are_promised(gain, seeds):
 ACTS, NORMS = ("gelu", "mish", "relu", "swish"), ("bn", "none")
 
 
-def verdict_word(rng, seeds, synergy, images=400, resamples=300):
+def verdict_word(rng, seeds, synergy, images=400):
     """The word for drawn networks: every run gets an image right with a chance that depends on the image, the cell and both."""
     rows = [{"name": f"{a}-{n}-{s}", "head.act": a, "head.norm": n, "seed": s} for s in range(seeds) for a in ACTS for n in NORMS]
     ability = np.array([0.25 * (n == "bn") + synergy * (n == "bn") * (a == "gelu") for a in ACTS for n in NORMS])
@@ -119,8 +127,8 @@ def verdict_word(rng, seeds, synergy, images=400, resamples=300):
     accuracy = right.mean(2)
     design = layout(pd.DataFrame(rows).assign(status="done", test_accuracy=accuracy.ravel()), "test_accuracy")
     scores = {"outcome": accuracy, "clean": right[:, :, images // 5 :].mean(2), "logit": logit(accuracy, images)}
-    analysis = Analysis(tuned_per_cell=True, reference=TUNED.reference, resamples=resamples)
-    return crossed_findings(design, scores, analysis, draw_images(right, resamples, rng))[0].word
+    scores["images"] = np.full(accuracy.shape, images)
+    return crossed_findings(design, scores, Analysis(tuned_per_cell=True, reference=TUNED.reference, resamples=100), right)[0].word
 
 
 def test_a_large_synergy_is_found_and_none_is_not():

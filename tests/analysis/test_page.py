@@ -1,6 +1,9 @@
 """The page of a report in a real browser, of a study with damage and hostile names in it. Skipped by name where there is no browser."""
 
+import contextlib
 import functools
+import io
+import re
 import shutil
 
 import numpy as np
@@ -10,7 +13,9 @@ from helpers.real_study import damaged_study
 
 from fer_lightning.analysis.page import html as page
 from fer_lightning.analysis.page.study_figures import confusion_counts
+from fer_lightning.analysis.report import report
 from fer_lightning.analysis.study_record import gather
+from fer_lightning.runs.result import read_result, write_result
 
 CLIPBOARD = ["clipboard-read", "clipboard-write"]
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -66,6 +71,55 @@ def test_the_page_in_a_browser(opened, width):
     assert tab.evaluate("document.documentElement.scrollWidth") <= width, "the page itself does not scroll sideways"
     titles = tab.evaluate("[...document.querySelectorAll('.modebar-btn')].map(button => button.dataset.title)")
     assert len(set(titles)) == 4 and not any("Share" in title for title in titles), "no chart offers to upload itself"
+
+
+def test_a_phone_shows_the_accuracies_without_a_sideways_scroll(opened):
+    tab = opened(390)
+    for place in (1, 2):  # after the name of the cell
+        head = tab.locator("#ranking th").nth(place)
+        assert head.inner_text().strip() in ("val %", "test %")
+        box = tab.locator("#ranking tbody tr").first.locator("td").nth(place).bounding_box()
+        assert box["x"] + box["width"] <= 390
+    tab.evaluate("document.querySelector('#stability .scroll').scrollLeft = 300")
+    box = tab.locator("#stability tbody td").first.bounding_box()
+    assert 0 <= box["x"] < 40, "the name of the cell stays when a table is scrolled"
+
+
+def test_nothing_in_a_table_is_cut(opened):
+    cut = "[...document.querySelectorAll('td')].filter(cell => cell.scrollWidth > cell.clientWidth + 1).map(cell => cell.textContent)"
+    for width in (390, 1400):
+        assert opened(width).evaluate(cut) == []
+
+
+def test_the_top_says_what_was_trained_and_that_the_budget_was_cut(opened):
+    tab = opened(1400)
+    assert tab.locator("h1").inner_text() == "Activation and normalization of CompactCNN"
+    facts = tab.locator(".facts").inner_text().replace("\n", " ")
+    assert "Model CompactCNN" in facts and "Epochs 2" in facts and re.search(r"Run \d{4}-\d\d-\d\d", facts)
+    assert "trainer.limit_train_batches=4" in tab.locator(".warning").first.inner_text()
+
+
+def test_drawn_faces_may_be_passed_on(opened):
+    assert "redistributed" not in opened(1400).locator("main").inner_text()
+
+
+def test_training_stands_beside_validation_on_the_same_scale_with_marks_where_phases_begin(browser, tmp_path, damaged):
+    shutil.copytree(damaged, tmp_path / "study")
+    for name in ("relu-bn-s0", "relu-bn-s1"):
+        result = read_result(tmp_path / "study" / name)
+        write_result(tmp_path / "study" / name, result | {"phases": {"head": 0, "<b>tune": 1}})
+    with contextlib.redirect_stdout(io.StringIO()):
+        report(tmp_path / "study")
+    tab = browser.new_page()
+    tab.goto((tmp_path / "study" / "report.html").as_uri())
+    tab.wait_for_selector("body[data-ready]")
+    layout = "(id) => document.getElementById(id).layout"
+    validation, training = (tab.evaluate(f"({layout})('{id}')") for id in ("curve-chart", "curve-beside"))
+    assert validation["yaxis"]["range"] == training["yaxis"]["range"] and training["yaxis"]["title"]["text"] == "train/accuracy"
+    assert [shape["x0"] for shape in validation["shapes"]] == [1.5]
+    assert [mark["text"] for mark in training["annotations"]] == ["&#60;b&#62;tune"]
+    tab.locator("#curve-score").select_option("lr")
+    assert not tab.locator("#curve-beside").is_visible(), "there is no such score of the training part"
 
 
 def test_tables_sort_filter_and_download(opened, tmp_path):

@@ -8,8 +8,8 @@ from statsmodels.stats.weightstats import ttost_paired
 
 from fer_lightning.analysis.statistics.against_reference import almost_stochastic_order, share_of_wins, violation_ratio
 from fer_lightning.analysis.statistics.contrasts import Contrast, per_block
-from fer_lightning.analysis.statistics.paired_tests import contrast_tests, holm, holm_divisors, paired_tests
-from fer_lightning.analysis.statistics.two_way_bootstrap import draw_images, shares, two_way_interval, two_way_variance
+from fer_lightning.analysis.statistics.paired_tests import contrast_tests, holm, paired_tests
+from fer_lightning.analysis.statistics.two_way_variance import two_way_variance
 from fer_lightning.config.registered_analysis import Analysis
 
 
@@ -43,15 +43,29 @@ def test_holm_is_statsmodels():
     assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
 
 
-def test_the_interval_that_goes_with_holms_p():
+@pytest.mark.parametrize("tests", [1, 2, 4, 7])
+def test_intervals_agree_with_holms_decision(tests):
     rng = np.random.default_rng(0)
-    for _ in range(20):
-        frame = paired_tests(rng.normal(0.004, 0.005, (6, 4)), 0.05, 0.005)
-        # Where Holm's step-down has come as far, the interval excludes 0 exactly where the adjusted p is below 0.05.
-        rejected = frame["p_holm"] < 0.05
+    rejected = []
+    for _ in range(200):
+        values = rng.normal(rng.choice([0, 0.004, 0.007], (1, tests)), 0.005, (6, tests))
+        frame = paired_tests(values, 0.05, 0.005, rng.choice([0, 1e-6, np.nan], tests))
         outside = (frame["low"] > 0) | (frame["high"] < 0)
-        assert outside[rejected].all() and not (rejected & ~outside).any()
-        assert sorted(holm_divisors(frame["p"])) == [1, 2, 3, 4]
+        assert outside.equals(frame["p_holm"] < 0.05)
+        assert frame["estimate"].to_numpy() == pytest.approx((frame["low"] + frame["high"]) / 2)
+        rejected.append(int(outside.sum()))
+    assert len(set(rejected)) > min(tests, 4)  # many a step of Holm's was tried
+
+
+def test_intervals_are_simultaneous():
+    """Of four differences that are not 0, all lie in their intervals in 95 % of studies, whatever Holm's test rejects."""
+    rng = np.random.default_rng(1)
+    truth = np.array([0.002, 0.004, 0.006, 0.02])
+    held = []
+    for _ in range(1500):
+        frame = paired_tests(rng.normal(truth, 0.005, (8, 4)), 0.05, 0.005)
+        held.append(((frame["low"] < truth) & (truth < frame["high"])).all())
+    assert np.mean(held) > 0.935
 
 
 def test_too_few_or_equal_blocks_have_an_estimate_and_no_test():
@@ -66,13 +80,6 @@ def test_a_contrast_needs_only_its_own_cells():
     assert values == pytest.approx(np.array([[0.1, np.nan], [np.nan, 0.5]]), nan_ok=True)
 
 
-def test_shares_are_those_of_draws_with_replacement():
-    drawn = shares(np.random.default_rng(0), 4000, 10) * 10
-    assert np.all(drawn.sum(1) == 10) and np.all(drawn == np.round(drawn))
-    # A multinomial count of 10 draws: mean 1, variance 10 x 0.1 x 0.9.
-    assert drawn.mean(0) == pytest.approx(np.ones(10), abs=0.06) and drawn.var() == pytest.approx(0.9, abs=0.03)
-
-
 def contrast_of(rng, blocks, images, by_block, by_image, rest):
     """One contrast image by image, with known variance components (standard deviations)."""
     return rng.normal(0, by_block, (blocks, 1)) + rng.normal(0, by_image, images) + rng.normal(0, rest, (blocks, images))
@@ -84,30 +91,23 @@ def test_two_way_variance_is_that_of_the_mean(parts):
     blocks, images = 6, 80
     by_block, by_image, rest = parts
     truth = by_block**2 / blocks + by_image**2 / images + rest**2 / (blocks * images)
-    found = np.mean([two_way_variance(contrast_of(rng, blocks, images, *parts)) for _ in range(600)])
-    # Never below the variance over blocks alone, so on average a little too large.
-    assert truth * 0.97 < found < truth * 1.15
-
-
-def interval(right, rng, stretched=True):
-    images = draw_images(right[:, None], 400, rng)
-    drawn = images.drawn[:, 0]
-    if stretched:
-        low, high = two_way_interval(right, drawn, 0.95, rng)
-        return right.mean() + low, right.mean() + high
-    return np.quantile(np.einsum("bd,db->d", drawn, shares(rng, 400, len(right))), (0.025, 0.975))
+    found = np.mean([two_way_variance(contrast_of(rng, blocks, images, *parts)) for _ in range(600)], axis=0)
+    assert found.sum() == pytest.approx(truth, rel=0.03)
+    assert found[1] == pytest.approx(by_image**2 / images, abs=0.03 * truth)  # what more blocks do not take away
 
 
 def test_the_interval_covers_other_seeds_and_images():
-    """As a plain two-way bootstrap does not: it counts three times what varies with both, and here nothing else varies."""
+    """As one over seeds alone does not."""
     rng = np.random.default_rng(2)
-    held, plain = [], []
+    held, alone = [], []
+    contrast = [Contrast("mean", np.array([1.0]))]
     for _ in range(250):
-        right = contrast_of(rng, 10, 120, 0.02, 0.2, 1.0).astype(np.float32)
-        for found, covered in ((interval(right, rng), held), (interval(right, rng, stretched=False), plain)):
-            covered.append(found[0] <= 0 <= found[1])
+        right = contrast_of(rng, 10, 120, 0.02, 0.3, 1.0)[:, None].astype(np.float32)
+        for seen, covered in ((right, held), (None, alone)):
+            found = contrast_tests(right.mean(2), contrast, Analysis(), seen).iloc[0]
+            covered.append(found["low"] <= 0 <= found["high"])
     assert 0.92 <= np.mean(held) <= 0.985
-    assert np.mean(plain) > 0.98
+    assert np.mean(alone) < 0.9
 
 
 def test_images_widen_an_interval_that_seeds_alone_would_have_narrow():
@@ -115,10 +115,31 @@ def test_images_widen_an_interval_that_seeds_alone_would_have_narrow():
     chance = np.array([[0.9, 0.1], [0.2, 0.7]])[:, rng.integers(2, size=300)]  # each cell is sure of other images
     right = rng.random((6, 2, 300)) < chance
     table, contrast = right.mean(2), [Contrast("a over b", np.array([1.0, -1]))]
-    seeds = contrast_tests(table, contrast, Analysis()).iloc[0]
-    both = contrast_tests(table, contrast, Analysis(resamples=2000), draw_images(right, 2000, rng)).iloc[0]
-    assert both["estimate"] == seeds["estimate"] and both["p"] == seeds["p"]
+    seeds = contrast_tests(table, contrast, Analysis(sesoi=0.3)).iloc[0]
+    both = contrast_tests(table, contrast, Analysis(sesoi=0.3), right).iloc[0]
+    assert both["estimate"] == seeds["estimate"] and both["p"] > seeds["p"] and both["equivalence_p"] > seeds["equivalence_p"]
     assert both["high"] - both["low"] > 1.5 * (seeds["high"] - seeds["low"])
+
+
+def test_the_standard_error_of_seeds_and_images_by_hand():
+    """V_seeds + V_images - V_both, each from its sums of squares, and Student's t with the seeds' degrees of freedom."""
+    rng = np.random.default_rng(4)
+    right = rng.random((4, 2, 50)) < np.array([[0.8], [0.6]])
+    d = right[:, 0].astype(float) - right[:, 1]
+    seeds = d.mean(1).var(ddof=1) / 4
+    images = d.mean(0).var(ddof=1) / 50
+    rest = d - d.mean(1, keepdims=True) - d.mean(0) + d.mean()
+    error = np.sqrt(seeds + max(images - (rest**2).sum() / (3 * 49) / 200, 0))
+    row = contrast_tests(right.mean(2), [Contrast("a over b", np.array([1.0, -1]))], Analysis(sesoi=0.3), right).iloc[0]
+    assert row["error"] == pytest.approx(error) and row["p"] == pytest.approx(2 * stats.t.sf(d.mean() / error, 3))
+    assert row["high"] == pytest.approx(d.mean() + stats.t.isf(0.025, 3) * error)
+    assert row["equivalence_p"] == pytest.approx(stats.t.cdf((d.mean() - 0.3) / error, 3))
+
+
+def test_no_interval_ends_beyond_what_is_possible():
+    table = np.array([[1.0, 0.0], [0.3, 0.2]])
+    row = contrast_tests(table, [Contrast("a over b", np.array([1.0, -1]))], Analysis()).iloc[0]
+    assert (row["low"], row["high"]) == (-1, 1)
 
 
 def test_wins():

@@ -19,7 +19,7 @@ from fer_lightning.analysis.statistics.descriptive import (
 )
 from fer_lightning.analysis.statistics.factorial import two_way
 from fer_lightning.analysis.statistics.rank_tests import friedman, nemenyi_distance, pairwise
-from fer_lightning.analysis.statistics.seeds_needed import seeds_for_pairs
+from fer_lightning.analysis.statistics.seeds_needed import StudyPower, power_finding, seeds_for_interaction, seeds_for_pairs
 from fer_lightning.config.registered_analysis import Analysis
 
 # Seeds for 80 % power in a grid of 2 x 4 cells, seeds as blocks, by standard deviation of the residual in points.
@@ -154,6 +154,10 @@ def test_noise_floor_of_3589_images():
     assert least_difference(0.08, 3589, power=0.8) == pytest.approx(0.0132, abs=5e-5)
 
 
+def test_no_difference_is_larger_than_all_images():
+    assert least_difference(1.0, 2, power=0.8) == 1 and np.isnan(least_difference(np.nan, 100))
+
+
 def test_discordance_is_over_all_pairs():
     right = np.random.default_rng(3).random((5, 40)) < 0.6
     expected = np.mean([(right[i] != right[j]).mean() for i in range(5) for j in range(i)])
@@ -169,19 +173,43 @@ def test_description_of_a_cell():
     assert describe([np.nan])["n"] == 0
 
 
-def test_the_interval_of_many_runs_is_bca_and_sees_their_skew():
-    values = np.array([0.70, 0.72, 0.73, 0.71, 0.79, 0.70, 0.71, 0.72, 0.71, 0.70])
-    low, high = cell_interval(values)
-    assert high - values.mean() > 1.3 * (values.mean() - low) > 0
-    expected = stats.bootstrap((values,), np.mean, rng=np.random.default_rng(1)).confidence_interval
-    assert (low, high) == pytest.approx((expected.low, expected.high), abs=0.001)
+@pytest.mark.parametrize("seeds", [2, 3, 9, 10, 30])
+def test_the_interval_of_a_cell_is_students_at_every_number_of_seeds(seeds):
+    values = np.random.default_rng(0).normal(0.7, 0.01, seeds)
+    expected = stats.ttest_1samp(values, 0).confidence_interval()
+    assert cell_interval(values) == pytest.approx((expected.low, expected.high))
+
+
+def test_a_share_has_no_interval_beyond_0_and_1():
+    """Student's interval of two seeds reaches to 125 %; that of a loss, or of a logit, may."""
+    assert cell_interval(np.array([0.95, 0.99])) == (pytest.approx(0.716, abs=1e-3), 1.0)
+    assert cell_interval(np.array([0.01, 0.20]))[0] == 0.0
+    assert cell_interval(np.array([0.95, 0.99]), share=False)[1] > 1
+
+
+def test_seeds_that_no_number_is_enough_of():
+    """The images alone give a difference a standard error of 0.3 points: +-0.5 cannot be shown, and a difference of 1 point can."""
+    study = StudyPower(0.004, {"norm": 2, "act": 4}, 3, 0.05, 0.005, floor=0.003, pair_floor=0.003, images=3589)
+    said = seeds_for_interaction([study], "act")
+    assert "no number of seeds on 3,589 images is enough to show that all gain the same to ±0.50 points" in said
+    assert "a difference of gains has a standard error of at least 0.30 points on 3,589 images" in said
+    table = power_finding(study, 10).table.set_index("effect")
+    assert table.loc["equivalence of all gains: margin", "seeds for 0.50 points"] == "no number"
+    without = StudyPower(0.004, {"norm": 2, "act": 4}, 3, 0.05, 0.005)
+    assert without.equivalence(0.005, 34) > 0.8 > study.equivalence(0.005, 10_000)
+    assert without.synergy(0.01, 10) > study.synergy(0.01, 10)
+
+
+def test_no_effect_is_larger_than_all_images():
+    table = power_finding(StudyPower(0.2, {"norm": 2, "act": 4}, 3, 0.05, 0.005), 2).table
+    assert "more than 100" in table["found with 2 seeds (points)"].to_list()
 
 
 def test_intervals_of_few_one_and_equal_runs():
     assert cell_interval(np.array([0.5]), 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)  # Wilson
     expected = stats.ttest_1samp([0.70, 0.72, 0.71], 0).confidence_interval()
     assert cell_interval(np.array([0.70, 0.72, 0.71])) == pytest.approx((expected.low, expected.high))
-    assert cell_interval(np.full(4, 0.245)) == pytest.approx((0.245, 0.245))
+    assert np.isnan(cell_interval(np.full(4, 0.245))).all()  # their spread is not 0 but unknown
     assert np.isnan(cell_interval(np.array([0.5]))).all()
 
 
@@ -189,7 +217,7 @@ def test_classical_interval_of_seeds_is_students():
     values = [0.70, 0.72, 0.71, 0.735]
     expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert classical_interval(values, 3589) == pytest.approx((expected.low, expected.high))
-    assert classical_interval([0.5, 0.5], None) == (0.5, 0.5)
+    assert classical_interval([0.5, 0.5], None) is None
 
 
 def test_classical_interval_of_one_seed_is_wilsons():

@@ -88,7 +88,7 @@ def test_a_sweep_ends_in_a_page_with_every_section(real):
     assert len(curves["runs"]) == 8 and all(run["epochs"] == [1, 2] for run in curves["runs"])
     assert "could not be read" not in shown.text
     assert "8 of 8 jobs done" in shown.text and "Inconclusive" in shown.text
-    assert "FER-2013 must not be redistributed" in shown.text
+    assert "redistributed" not in shown.text, "drawn faces are nobody's"
     places = [attributes.get(key) or "" for _, attributes in shown.tags for key in ("src", "href")]
     assert not [place for place in places if "://" in place]
 
@@ -113,6 +113,15 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_shown(damaged):
     assert "hostile-s0/predictions.parquet is missing." in text and "running-s0/" not in text
     table = pd.read_csv(folder / "results.csv")
     assert table["status"].value_counts().to_dict() == {"done": 9, "failed": 1, "running": 1}
+
+
+def test_a_page_with_published_faces_says_that_they_must_not_be_redistributed(real, tmp_path):
+    study = shutil.copytree(real, tmp_path / "study", ignore=shutil.ignore_patterns("checkpoints"))
+    for folder in study.glob("*/result.json"):
+        result = read_result(folder.parent)
+        write_result(folder.parent, result | {"data": result["data"] | {"verdict": "official"}})
+    report(study)
+    assert "FER-2013 must not be redistributed" in Page(study / "report.html").text
 
 
 def test_a_study_with_nothing_done_has_a_page(tmp_path):
@@ -154,7 +163,9 @@ def test_figures_and_tables_as_files(damaged):
 def test_the_command(study, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["report", str(study), "--no-pictures"])
     main()
-    assert "report.html" in capsys.readouterr().out and not Page(study / "report.html").all("img")
+    *_, html, text, table = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in (html, text, table)] == [str(study / name) for name in ("report.html", "report.md", "results.csv")]
+    assert not Page(study / "report.html").all("img")
     monkeypatch.setattr(sys, "argv", ["report", str(study), "--figures", "bmp"])
     with pytest.raises(SystemExit, match="1"):
         main()

@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from fer_lightning.analysis.stability_findings import stability_findings
-from fer_lightning.analysis.stability_labels import cell_label, run_scores, seed_interval, z_scores
+from fer_lightning.analysis.stability_labels import cell_label, provisional_labels, run_scores, seed_interval, why_label, z_scores
 from fer_lightning.analysis.stability_of_cells import churn, measured_runs, seed_deviation, stability_table
 from fer_lightning.runs.layout import PREDICTIONS
 from fer_lightning.runs.result import write_result
@@ -115,6 +115,33 @@ def test_the_rule(low, high, diverged, runs, ratio, p, label):
     assert cell_label(low, high, diverged=diverged, runs=runs, sd_ratio=ratio, p=p) == label
 
 
+@pytest.mark.parametrize(
+    ("label", "low", "high", "diverged", "runs", "ratio", "why"),
+    [
+        ("Undetermined", 0.2, 1.1, 0, 10, 1, "the interval of S contains 1: more seeds would settle it"),
+        ("Undetermined", 0.2, 1.0, 0, 10, 1, "the interval of S contains 1: more seeds would settle it"),
+        ("Undetermined", 0.2, 3.1, 0, 10, 1, "the interval of S contains 1 and 3: more seeds would settle it"),
+        ("Undetermined", 0.2, 0.9, 1, 10, 1, "1 of 10 runs diverged"),
+        ("Undetermined", np.nan, np.nan, 0, 1, np.nan, "fewer than two complete runs that did not diverge"),
+        ("Low", 3.1, 4.0, 0, 10, 1, "S is above 3"),
+        ("Low", 0.2, 0.9, 2, 10, 1, "2 of 10 runs diverged"),
+        ("Low", 0.2, 0.9, 0, 10, 2.1, "the seed SD is 2.1 times that of the reference"),
+        ("Low", np.nan, np.nan, 1, 1, np.nan, "1 of 1 runs diverged"),
+        ("High", 0.2, 0.9, 0, 10, 1, "S is below 1"),
+        ("Moderate", 1.0, 3.0, 0, 10, 1, "S is between 1 and 3"),
+    ],
+)
+def test_a_label_says_why(label, low, high, diverged, runs, ratio, why):
+    assert why_label(label, low, high, diverged=diverged, runs=runs, sd_ratio=ratio) == why
+
+
+def test_a_provisional_label_says_why():
+    runs = pd.DataFrame({"cell": 0, "diverged": [False, False, True], "label": "Undetermined"})
+    measures = {"spk": [4.0, 1, np.nan], "osc": 0.0, "jit": [np.nan, 0.1, 0.1], "gnv": 0.1, "dead": 0.0}
+    (why,) = provisional_labels(runs.assign(**measures))["why"]
+    assert why == "1 of 3 runs diverged; spikes above the limit in 1; jitter not measured"
+
+
 def test_scores_by_hand():
     """Reference of spk: median 1, MAD 1, hence 1.4826; of dead: no spread, hence the floor of 0.01."""
     measures = pd.DataFrame({"spk": [0.0, 1.0, 2.0, 1 + 2 * 1.4826], "dead": [0.1, 0.1, 0.1, 0.115]})
@@ -141,10 +168,17 @@ def test_seed_interval_is_a_bootstrap_of_the_mean():
 
 def test_the_interval_of_a_seed_deviation_covers_what_it_should():
     """The interval of an SD holds the true one 95 times in 100."""
-    draws = np.random.default_rng(0).normal(0, 2, (2000, 5))
-    inside = [low < 2 < high for _, low, high in map(seed_deviation, draws)]
+    draws = np.random.default_rng(0).normal(0, 0.02, (2000, 5))
+    inside = [low < 0.02 < high for _, low, high in map(seed_deviation, draws)]
     assert np.mean(inside) == pytest.approx(0.95, abs=0.015)
     assert seed_deviation(draws[0])[0] == pytest.approx(np.std(draws[0], ddof=1)) and np.isnan(seed_deviation([1.0])).all()
+
+
+def test_the_interval_of_a_seed_deviation_ends_where_a_share_can_vary_no_more():
+    """Of two seeds 4 points apart the chi-squared distribution allows 126 %."""
+    assert seed_deviation([0.68, 0.74])[2] == 0.5
+    sd, low, high = seed_deviation([0.7, 0.7, 0.7])
+    assert sd == pytest.approx(0) and np.isnan([low, high]).all()  # not 0 to 0: three equal seeds do not prove that all are
 
 
 def write_answers(folder, answers, rows=None, split="test"):

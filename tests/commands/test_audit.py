@@ -174,7 +174,7 @@ def test_a_threshold_that_cannot_work_is_refused(threshold):
 def test_counts_are_those_of_plain_loops(rows):
     kinds, labels, usage = np.array(rows).T
     ids = np.unique(kinds, return_inverse=True)[1]
-    counts = survey(ids, Faces(np.empty(0), labels, usage, "", "", {}))
+    counts = survey(ids, Faces(np.zeros((len(rows), 1, 48, 48), np.uint8), labels, usage, "", "", {}))
     members = {kind: [r for r, row in enumerate(rows) if row[0] == kind] for kind in set(kinds.tolist())}
     several = sorted(group for group in members.values() if len(group) > 1)
     assert groups(ids) == several

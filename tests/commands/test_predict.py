@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from helpers.project import TINY
 from PIL import Image
 from torch import nn
 
-from fer_lightning.data.faces import CLASSES
+from fer_lightning.data.faces import CLASSES, SPLITS
 from fer_lightning.data.picture_file import read_picture
-from fer_lightning.process.errors import UserError
+from fer_lightning.process.errors import DataError, UserError
 from fer_lightning.runs.predictions import read_predictions
 from fer_lightning.training.inference import probabilities, saliency
 from fer_lightning.training.module import FERModule
@@ -43,6 +44,33 @@ def test_a_run_gives_pictures_the_probabilities_of_its_own_evaluation(run, tmp_p
     assert table.prediction[0] in screen.text
     flipped = probabilities(run, np.array(rows)[..., ::-1].copy())
     np.testing.assert_allclose(table[list(CLASSES)], flipped, atol=1e-5)  # evaluation=flip averages an image and its mirror image
+
+
+def test_a_run_is_used_without_what_only_its_training_needs(run):
+    """Its optimizer, loss and augmentation may be of a package that is not here."""
+    before = probabilities(run, np.full((1, 1, 48, 48), 99, np.uint8))
+    config = run / ".hydra" / "config.yaml"
+    settings = yaml.safe_load(config.read_text())
+    for key in ("optimizer", "scheduler", "loss", "augment"):
+        settings[key] = {"_target_": "somebody.Else", "lr": -1}
+    settings["loss"]["_target_"] = "os.system"
+    config.write_text(yaml.safe_dump(settings))
+    np.testing.assert_array_equal(probabilities(run, np.full((1, 1, 48, 48), 99, np.uint8)), before)
+    settings["head"]["hidden"] = 10**12
+    config.write_text(yaml.safe_dump(settings))
+    with pytest.raises(UserError, match="head.hidden=1000000000000: give a whole number, 1 to 1048576"):
+        probabilities(run, np.full((1, 1, 48, 48), 99, np.uint8))
+    settings["head"]["hidden"] = 512
+    settings["backbone"]["_target_"] = "os.system"
+    config.write_text(yaml.safe_dump(settings))
+    with pytest.raises(UserError, match=r"backbone\._target_=os\.system is refused"):
+        probabilities(run, np.full((1, 1, 48, 48), 99, np.uint8))
+
+
+@pytest.mark.parametrize("loss", [["loss.weights=balanced"], ["loss=squared_hinge", "loss.weights=balanced", "optimizer.lr=0.001"]])
+def test_the_weights_of_a_loss_are_no_weights_of_the_network(command, tmp_path, loss):
+    assert command(*TINY, "logger=csv", "hydra.run.dir=weighted", *loss).code == 0
+    assert probabilities(tmp_path / "weighted", np.zeros((1, 1, 48, 48), np.uint8)).shape == (1, 7)
 
 
 def test_pictures_need_not_be_grey_square_or_small(tmp_path):
@@ -103,6 +131,27 @@ def test_saliency_is_of_the_view_that_the_run_was_tested_with(command, tmp_path)
     inside = torch.zeros(48, 48, dtype=torch.bool)
     inside[9:39, 9:39] = True
     assert not maps[:, ~inside].any() and maps[:, inside].any()
+
+
+def test_the_images_are_found_where_the_run_found_them(command, tmp_path, monkeypatch):
+    """Else in FER2013_ROOT; other images are refused."""
+    rng = np.random.default_rng(0)
+    rows = [f"{k % 7},{' '.join(map(str, rng.integers(0, 256, 2304)))},{SPLITS[k % 3]}" for k in range(42)]
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *rows]))
+    monkeypatch.setenv("FER2013_ROOT", str(tmp_path / "copy"))
+    settings = [option for option in TINY if not option.startswith("data")]
+    assert command(*settings, "data.accept_modified=true", "logger=csv", "hydra.run.dir=run").code == 0
+    monkeypatch.delenv("FER2013_ROOT")
+    draw_sheet(tmp_path / "run")
+    (tmp_path / "copy").rename(tmp_path / "moved")
+    with pytest.raises(DataError, match="No copy of FER-2013 in"):
+        restore(tmp_path / "run")
+    monkeypatch.setenv("FER2013_ROOT", str(tmp_path / "moved"))
+    assert len(restore(tmp_path / "run")[1].labels) == 42
+    (tmp_path / "moved" / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *rows[::-1][:39]]))
+    with pytest.raises(UserError, match="no longer holds the images"):
+        restore(tmp_path / "run")
 
 
 def test_a_sheet_has_a_column_for_each_expression(run):

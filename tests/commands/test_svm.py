@@ -56,3 +56,21 @@ def test_no_finished_run(tmp_path, process):
     write_result(tmp_path, {"status": "failed"})
     done = process("fer_lightning.svm", tmp_path)
     assert done.code == 1 and "its status is failed" in done.text and "Traceback" not in done.text
+
+
+def test_parts_that_a_machine_cannot_use(command, tmp_path):
+    """A test image with a twin leaves no clean score, and a single class cannot be learnt."""
+    rng = np.random.default_rng(0)
+    texts = [" ".join(map(str, rng.integers(0, 256, 2304))) for _ in range(6)]
+    splits = ["Training"] * 4 + ["PublicTest", "PrivateTest"]
+    for labels in ([0, 1, 2, 3, 4, 0], [3] * 6):
+        rows = [f"{label},{text},{split}" for label, text, split in zip(labels, [*texts[:5], texts[0]], splits, strict=True)]
+        table = tmp_path / f"{labels[0]}.csv"
+        table.write_text("\n".join(["emotion,pixels,Usage", *rows]))
+        settings = [option for option in TINY if not option.startswith("data")]
+        done = command(*settings, f"data.root={table}", "data.accept_modified=true", "logger=csv", f"hydra.run.dir=run{labels[0]}")
+        assert done.code == 0, done.text
+    test = evaluate_svm(tmp_path / "run0", [1.0], "linear")["test"]
+    assert test["accuracy_clean"] is None and test["n_clean"] == 0
+    with pytest.raises(UserError, match="all of one class"):
+        evaluate_svm(tmp_path / "run3", [1.0], "linear")

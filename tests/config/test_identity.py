@@ -8,6 +8,7 @@ from importlib import import_module
 import pytest
 import yaml
 from helpers.project import CONF, TINY, compose, options
+from omegaconf import OmegaConf
 
 from fer_lightning import __version__
 from fer_lightning.config import targets
@@ -80,6 +81,12 @@ def test_other_targets_are_other_jobs():
     acts = [job_id(compose(*TINY, f"head.act={name}")) for name in options("head.act")]
     backbones = [job_id(compose("data=synthetic", f"backbone={name}")) for name in options("backbone")]
     assert len(set(acts)) == len(acts) and len(set(backbones)) == len(backbones)
+
+
+def test_a_key_that_was_added_counts_where_it_changes_something():
+    cfg = compose(*TINY)
+    before = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "select"])
+    assert job_id(cfg) == job_id(before) != job_id(compose(*TINY, "select=last"))
 
 
 def test_a_target_in_a_list_counts_too():

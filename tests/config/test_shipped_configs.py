@@ -63,6 +63,13 @@ def test_every_schedule_builds(name):
     assert schedule.build(optimizer, 100) is not None
 
 
+def test_what_the_recipes_have_of_their_papers():
+    assert compose("recipe=two_phase").protocol.seed == 42  # S2-2
+    assert compose("recipe=two_phase").loss.weighted == "images"  # S2-14
+    assert [compose(f"recipe={name}").select for name in ("default", "cnn_batchnorm")] == ["best", "last"]  # S1-17
+    assert compose("recipe=four_stage_vgg_tuned_cosine").select == "last"  # S4-46
+
+
 def test_dotted_groups_select_sweep_and_land():
     assert compose("head.act=mish").head.act._target_ == "torch.nn.Mish"
     assert compose("head.norm=ln").head.norm._target_ == "torch.nn.LayerNorm"

@@ -1,11 +1,15 @@
 import numpy as np
 import pytest
 import torch
+from helpers.project import TINY
 
 from fer_lightning.data.datamodule import EpochPermutation, FERDataModule, NoSmallRest
 from fer_lightning.data.faces import Faces
 from fer_lightning.data.protocols import Split, official
 from fer_lightning.data.twins import image_ids, without_twin
+from fer_lightning.process.errors import ConfigError
+from fer_lightning.runs.predictions import read_predictions
+from fer_lightning.runs.result import read_result
 
 
 def make_faces(n=100, seed=0):
@@ -74,3 +78,23 @@ def test_twins_are_equal_in_every_pixel():
     split = Split("p", np.arange(80), np.arange(80, 90), np.arange(90, 100))
     assert without_twin(ids, split.test, split.train).tolist() == [False] + [True] * 9
     assert without_twin(ids, split.test, np.arange(90)).tolist() == [False, False] + [True] * 8
+
+
+def test_training_on_one_image_is_refused():
+    faces = make_faces()
+    one, rest = np.arange(1), np.arange(1, 100)
+    with pytest.raises(ConfigError, match="protocol=mine: training takes 2 images or more; the train part has 1"):
+        FERDataModule(faces, Split("mine", one, rest, rest))
+
+
+@pytest.mark.parametrize("evaluation", ["single", "ten_crop"])
+def test_a_part_of_one_image_has_its_scores(command, tmp_path, evaluation):
+    sizes = ["data.train=5", "data.val=1", "data.test=1", "near_twins=0.94", "timed_passes=1"]
+    done = command(*TINY, *sizes, f"evaluation={evaluation}", "logger=csv", "hydra.run.dir=run")
+    assert done.code == 0, done.text
+    metrics = read_result(tmp_path / "run")["metrics"]
+    assert metrics["test"]["n"] == metrics["test"]["n_clean"] == 1 and metrics["val"]["accuracy"] in (0, 1)
+    table = read_predictions(tmp_path / "run")
+    assert table["row"].tolist() == [5, 6]
+    right = table["label"] == table[[f"p{c}" for c in range(7)]].to_numpy().argmax(1)
+    assert [metrics[part]["accuracy"] for part in table["split"]] == right.tolist()

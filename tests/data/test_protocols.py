@@ -21,6 +21,7 @@ from fer_lightning.data.protocols import (
     train_875_125,
     train_plus_one_test,
 )
+from fer_lightning.data.synthetic import draw
 from fer_lightning.data.twins import image_ids
 from fer_lightning.process.errors import ConfigError, DataError
 
@@ -118,6 +119,26 @@ def test_twins_are_kept_together_where_asked_for(protocol):
     if protocol is random_70_15_15:
         assert shared(faces, together.test, np.concatenate([together.train, together.val])) == 0
     assert np.abs(np.subtract(sizes(together), sizes(apart))).max() <= 3
+
+
+@pytest.mark.parametrize("protocol", DRAWN)
+def test_photographs_are_kept_together_where_asked_for(protocol):
+    """60 pairs of one photograph, each with a paler print, so that no two images are identical."""
+    faces = draw(train=600, val=100, test=100)
+    originals, prints = np.random.default_rng(1).permutation(600)[:120].reshape(2, 60)
+    faces.pixels[prints], faces.labels[prints] = faces.pixels[originals] // 2 + 60, faces.labels[originals]
+
+    def torn(split):
+        side = np.zeros(len(faces.labels), int)
+        side[split.val], side[split.test] = 1, 2
+        return int((side[originals] != side[prints]).sum())
+
+    identical, photographs = protocol(faces, keep_twins_together=True), protocol(faces, keep_twins_together=0.94)
+    assert torn(identical) > 5 and torn(photographs) == 0
+    assert photographs.protocol == identical.protocol.replace("_twins_together", "_photos_together_0.94")
+    assert np.abs(np.subtract(sizes(photographs), sizes(protocol(faces)))).max() <= 3
+    with pytest.raises(ConfigError, match="similarity of 0.5 cannot be found: give a number from 0.9 to 1"):
+        protocol(faces, keep_twins_together=0.5)
 
 
 def test_folds_are_disjoint_and_cover_training():

@@ -15,6 +15,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -250,10 +251,46 @@ def test_parquet_with_pooled_test_or_nameless_split_is_refused(root, published):
         fer2013.read(root)
 
 
+def frame():
+    return pd.DataFrame(ROWS, columns=["emotion", "pixels", "Usage"])
+
+
+def indexed_twice(root):
+    frame().to_csv(root / "once")
+    pd.read_csv(root / "once").to_csv(root / "fer2013.csv")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda root: frame().to_csv(root / "fer2013.csv"),
+        lambda root: frame().sample(frac=1, random_state=0).sort_index().to_csv(root / "icml_face_data.csv", quoting=csv.QUOTE_ALL),
+        lambda root: (root / "fer2013.csv").write_bytes(table().replace(b"\n", b",\n")),
+        indexed_twice,
+    ],
+)
+def test_the_row_numbers_of_pandas_are_left_out_and_it_is_said(root, write, published, caplog):
+    write(root)
+    check(fer2013.read(root))
+    assert "a column without a name is left out" in caplog.text
+
+
+@pytest.mark.parametrize("case", [str, str.upper, str.capitalize])
+def test_the_table_as_parquet_is_read_whatever_the_case_of_its_columns(root, published, case):
+    frame().rename(columns=case).to_parquet(root / "all.parquet")
+    check(fer2013.read(root))
+    as_parquet_of_lists(root)
+    lists = pq.read_table(root / "all.parquet")
+    pq.write_table(lists.rename_columns([case(name) for name in lists.column_names]), root / "all.parquet")
+    check(fer2013.read(root))
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"face": [b""], "label": ["happy"]}, "train.parquet: no column image, img_bytes, jpg; found: face, label"),
+        ({"face": [b""], "label": ["happy"]}, "train.parquet: no column image, img_bytes, jpg, pixels; found: face, label"),
+        ({"pixels": ["1 2 3"], "emotion": [3]}, "train.parquet, row 1: it has 3 pixels rather than 2,304"),
+        ({"pixels": ["1 " * 2303 + "256"], "emotion": [3]}, "train.parquet, row 1: pixel 2,304 is '256'"),
         ({"image": [b""], "class": ["happy"]}, "train.parquet: no column label"),
         ({"image": [b"GIF89a"], "label": ["happy"]}, "train.parquet, row 1: the image is damaged"),
         ({"image": [encode(PIXELS[0]), encode(PIXELS[0][:40])], "label": ["happy"] * 2}, "row 2: the image is 48 x 40; FER-2013 is"),
@@ -322,6 +359,8 @@ DAMAGE = {
     "cut inside the pixels": (table()[:-3000], "line 52 (image 51): it has 2 columns rather than 3"),
     "empty": (b"", "fer2013.csv: the file is empty"),
     "header only": (b"emotion,pixels,Usage\n\n", "fer2013.csv: a header and no images"),
+    "index named": (table().replace(b"emotion,", b"id,emotion,"), "found: 'id', 'emotion', 'pixels', 'usage'. Remove 'id'."),
+    "indices alone": (b",,Unnamed: 0\n", "missing: emotion, pixels, Usage; found: '', '', 'unnamed: 0'. Download"),
     "missing column": (b"emotion,pixels\n", "line 1: the columns must be emotion, pixels, Usage; missing: Usage; found: 'emotion',"),
     "unknown column": (b"emotion,pixels,Usage,id\n", "missing: none; found: 'emotion', 'pixels', 'usage', 'id'"),
     "double column": (b"emotion,pixels,Usage,pixels\n", "missing: none; found: 'emotion', 'pixels', 'usage', 'pixels'"),
@@ -423,6 +462,16 @@ def test_unusual_spacing_is_read_with_care(tmp_path):
     assert (pixels == 7).all() and pixels.shape == (1, 1, 48, 48) and (*labels, *usage, lossy) == (3, 0, False)
 
 
+def png_of_16_bits(image):
+    """A grey image as three colours of two equal bytes each, which Pillow cannot write."""
+    rows = np.pad(np.repeat(image, 6, 1), ((0, 0), (1, 0)))
+    header = struct.pack(">IIBBBBB", 48, 48, 16, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n"
+    for name, body in ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b"")):
+        content += struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+    return content
+
+
 def png_header(width, height):
     chunks = ((b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(struct.pack(">I", len(c)) + k + c + struct.pack(">I", zlib.crc32(k + c)) for k, c in chunks)
@@ -439,6 +488,7 @@ def png_header(width, height):
         ("train/happy/Training_999.png", png_header(60000, 60000), "Training_999.png: the image is damaged (Image size"),
         ("train/happy/Training_999.png", encode(RNG.integers(0, 256, (48, 48, 3), np.uint8)), "Training_999.png: the image has colours"),
         ("train/happy/Training_999.png", encode(PIXELS[0].astype(np.uint16)), "Training_999.png: the image is of kind I;16"),
+        ("train/happy/Training_999.png", png_of_16_bits(PIXELS[0]), "the image is of kind RGB with 16 bits; FER-2013 is grey with 8 bits"),
         ("train/happy/Training_999.gif", encode(PIXELS[0], "GIF"), "Training_999.gif: not a jpg or png"),
         ("train/happy/999.png", encode(PIXELS[0]), "999.png: the name lacks the prefix Training_, PublicTest_, PrivateTest_"),
         ("train/hapyp/Training_999.png", encode(PIXELS[0]), "train/hapyp: there is no class 'hapyp'. Did you mean happy?"),
@@ -468,6 +518,31 @@ def test_nothing_found_says_where_and_what_to_do(tmp_path):
     (tmp_path / "fer2013.zip").touch()
     with pytest.raises(DataError, match=r"fer2013\.zip: not a \.csv, \.tar\.gz or \.parquet file"):
         fer2013.read(tmp_path / "fer2013.zip")
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["fer20131.csv"], "What lies there: fer20131.csv. If fer20131.csv is the data, set FER2013_ROOT={root}/fer20131.csv."),
+        (["notes.txt", "FER2013.CSV"], "What lies there: FER2013.CSV, notes.txt. If FER2013.CSV is"),
+        (["fer2013 (1).csv"], "set FER2013_ROOT='{root}/fer2013 (1).csv'."),
+        (["fer2013/archive.zip"], "What lies there: archive.zip, fer2013/. Unpack archive.zip first."),
+        (["fer2013new.csv", "train/1.jpg"], "What lies there: fer2013new.csv, train/.\nLooked for fer2013.csv"),
+        ([f"{k}.txt" for k in range(12)], "6.txt, 3 more.\n"),
+    ],
+)
+def test_near_names_are_named(root, names, said):
+    for name in names:
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(table())
+    with pytest.raises(DataError) as error:
+        fer2013.read(root)
+    assert said.format(root=root) in str(error.value)
+
+
+def test_a_file_is_read_whatever_the_case_of_its_suffix(root, published):
+    (root / "FER.CSV").write_bytes(table())
+    check(fer2013.read(root / "FER.CSV"))
 
 
 def python(*arguments, **environment):
@@ -599,6 +674,73 @@ def test_a_file_that_grows_while_it_is_read_is_refused(root, monkeypatch):
     monkeypatch.setattr(cache, "_copy", growing)
     with pytest.raises(DataError, match="changed while they were read"):
         fer2013.read(root, accept_modified=True)
+
+
+def replace(path, content):
+    path.write_bytes(content)
+
+
+def rename(path, content):
+    path.rename(path.with_suffix(".away"))
+    path.write_bytes(content)
+
+
+def rename_back(path, content):
+    path.with_suffix(".away").replace(path)
+
+
+def link(path, content):
+    other = path.with_suffix(f".{zlib.crc32(content)}")
+    other.write_bytes(content)
+    path.unlink(missing_ok=True)
+    path.symlink_to(other)
+
+
+@pytest.mark.parametrize("change, undo", [(replace, replace), (rename, rename_back), (link, link)])
+def test_a_file_that_is_another_one_while_it_is_read_leaves_no_entry(root, tmp_path, monkeypatch, change, undo):
+    """Somebody puts another file there after the hash, and the first one back: an entry would be named after one and hold the other."""
+    path = root / "fer2013.csv"
+    first = table()
+    other = table([(label, " ".join(map(str, 255 - image.ravel())), usage) for (label, _, usage), image in zip(ROWS, PIXELS, strict=True)])
+    change(path, first) if change is link else path.write_bytes(first)
+    content = cache._content
+
+    def hashed(*args):
+        key = content(*args)
+        change(path, other)
+        return key
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "_content", hashed)
+        patch.setattr(csv_reader, "read_lines", _undoing(csv_reader.read_lines, lambda: undo(path, first)))
+        with pytest.raises(DataError, match="changed while they were read"):
+            fer2013.read(root, accept_modified=True)
+    assert not list((tmp_path / "cache" / "fer_lightning").iterdir())
+    check(fer2013.read(root, accept_modified=True))
+
+
+def _undoing(read_lines, undo):
+    """A reader of lines that has something done after the last one."""
+
+    def read(stream):
+        yield from read_lines(stream)
+        undo()
+
+    return read
+
+
+def test_a_half_written_entry_of_long_ago_goes_and_one_of_now_stays(root, tmp_path):
+    as_csv(root)
+    folder = tmp_path / "cache" / "fer_lightning"
+    folder.mkdir(parents=True)
+    names = (f".{'0a' * 16}.npy.{'1b' * 16}", f".{'0c' * 16}.npy.0123abcd.tmp", ".mine.npy.0123abcd.tmp")
+    old, new, theirs = (folder / name for name in names)
+    for file in (old, new, theirs):
+        file.touch()
+    for file in (old, theirs):
+        os.utime(file, (1, 1))
+    fer2013.read(root, accept_modified=True)
+    assert not old.exists() and new.exists() and theirs.exists()
 
 
 def test_processes_may_read_at_once(root, tmp_path):

@@ -2,6 +2,10 @@
 
 import itertools
 import json
+import shutil
+import signal
+import subprocess
+import sys
 import time
 
 import pandas as pd
@@ -158,3 +162,39 @@ def test_a_clock_that_jumps_changes_no_duration_and_no_decision(command, tmp_pat
         spent = read_result(study_of(tmp_path) / f"s{seed}")["time"]
         assert 0 < spent["fit_s"] <= spent["total_s"] < 600
     assert command("-m", "seed=0,1", *SMALL).text.count("already done") == 2
+
+
+def test_a_job_whose_record_vanishes_costs_the_exit_code(command, tmp_path, monkeypatch):
+    """Somebody removes the folder of the first job while the second one runs, and cuts off the record of the third."""
+    from fer_lightning.sweep import command as module
+
+    report = module.end
+
+    def removing(study):
+        shutil.rmtree(study / "s0")
+        (study / "s2" / "result.json").write_text("{")
+        report(study)
+
+    sweep = ["-m", "seed=0,1,2", *SMALL]
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "end", removing)
+        done = command(*sweep)
+    assert done.code == 1 and done.text.count("no record: seed=") == 2 and "no record: seed=1" not in done.text, done.text
+    done = command(*sweep)
+    assert done.code == 0 and "no record" not in done.text, done.text
+
+
+def test_a_terminal_that_goes_ends_a_job_as_sigterm_does(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fer_lightning", *SMALL, "hydra.run.dir=run", "trainer.max_epochs=100000"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (tmp_path / "run" / "checkpoints" / "last.ckpt").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(60) == 129 and "Traceback" not in process.stderr.read()
+    assert read_result(tmp_path / "run")["status"] == "interrupted"

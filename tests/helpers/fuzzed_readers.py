@@ -100,7 +100,7 @@ def seeds(kind):
         "parquet": [_parquet(image) for image in (FACES.tolist(), [{"bytes": _encoded(face, "PNG"), "path": "x"} for face in FACES])],
         "face": [_encoded(FACES[0], kind) for kind in ("PNG", "JPEG")],
         "votes": [(",".join(HEADER) + "\nTraining,fer0000000.png,4,0,0,1,3,2,0,0,0,0" * 2).encode()],
-        "picture": [_encoded(FACES[0], kind) for kind in ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")],
+        "picture": [_encoded(FACES[0], kind) for kind in ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")],
         "predictions": [_predictions()],
         "result": [json.dumps({"status": "done", "job": {"cell": {"head.act": "gelu"}, "seed": 0}, "x": [1.5, None]}).encode()],
         "config": [b"a: {b: [1, 2.5, null, true]}\nc: ${a.b}\nd: 'x'\n"],

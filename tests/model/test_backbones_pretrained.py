@@ -2,12 +2,15 @@
 
 import os
 import pickle
+import re
 from pathlib import Path
 
 import pytest
 import timm
 import torch
+from helpers.project import compose
 from huggingface_hub import constants
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
@@ -15,6 +18,7 @@ from torch import nn
 
 from fer_lightning.model.backbones.timm_model import TimmBackbone
 from fer_lightning.process.errors import ConfigError
+from fer_lightning.training.build import build_module
 from fer_lightning.transforms.prepare import prepare
 
 CONF = Path(__file__).parents[2] / "conf" / "backbone"
@@ -142,6 +146,26 @@ def test_drop_path():
 def test_timm_unknown_name(name, near):
     with pytest.raises(ConfigError, match=near):
         TimmBackbone(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "sentence"),
+    [
+        ("inception_v3", 48, r"input_size=48: TimmBackbone takes no images of 48 pixels \(.*\). It was made for 299: input_size=299"),
+        ("coatnet_0_rw_224", 48, r"takes no images of 48 pixels \(.*\). It was made for 224: input_size=224 resizes the images."),
+        ("sebotnet33ts_256", 48, r"takes no images of 48 pixels \(AssertionError\). It was made for 256"),
+        ("vit_tiny_patch16_224", 8, r"takes no images of 8 pixels \(.*Kernel size.*\). It was made for 224"),
+        ("twins_svt_small", 48, r"cannot build 'twins_svt_small' with {'img_size': 48}: .*. It was made for 224: input_size=224 resizes"),
+        ("maxvit_tiny_tf_224", 8, r"cannot build 'maxvit_tiny_tf_224' with {'img_size': 8}: .*negative dimension.*. It was made for 224"),
+    ],
+)
+def test_timm_a_size_that_a_model_cannot_take_is_refused_with_one_that_it_can(name, size, sentence):
+    cfg = compose("backbone=timm", f"backbone.name={name}", f"input_size={size}")
+    with torch.device("meta"), pytest.raises((ConfigError, InstantiationException), match=sentence):
+        build_module(cfg, torch.ones(7))
+    cfg = compose("backbone=timm", f"backbone.name={name}", f"input_size={re.search('made for ([0-9]+)', sentence)[1]}")
+    with torch.device("meta"):
+        build_module(cfg, torch.ones(7))
 
 
 def test_timm_release_tag():
@@ -309,6 +333,28 @@ def test_transformers_contract(name):
     assert backbone.num_features == 32
     assert backbone.input_spec == (32, 3, (0.5,), (0.5,))
     check_contract(backbone)
+
+
+MAE = {"num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 32, "patch_size": 8}
+
+
+@pytest.mark.parametrize("size", [48, 36])
+def test_a_masked_autoencoder_sees_the_whole_image_and_gives_it_one_answer(size):
+    backbone = transformers_backbone("vit_mae", input_size=size, config=MAE).eval()
+    images = torch.randn(3, 3, size, size)
+    with torch.no_grad():
+        features = backbone(images)
+        assert torch.equal(features, backbone(images))
+        torch.testing.assert_close(features[1:2], backbone(images[1:2]))
+        for side in (slice(0, 8), slice(size // 8 * 8 - 8, size // 8 * 8)):  # each patch counts
+            changed = images.clone()
+            changed[:, :, side, side] = 0
+            assert not torch.isclose(backbone(changed), features).all(1).any()
+
+
+def test_a_model_that_draws_in_evaluation_is_refused():
+    with pytest.raises(ConfigError, match="ViTMAEModel draws at random in evaluation too, so the same image gets two answers"):
+        transformers_backbone("vit_mae", input_size=48, config=MAE | {"mask_ratio": 0.75})
 
 
 def test_transformers_grey():

@@ -72,6 +72,38 @@ def test_cross_entropy_takes_probabilities():
     torch.testing.assert_close(cross_entropy(TRAINING, weights="balanced")(logits, targets), weighted)
 
 
+def test_the_optimum_of_one_image_is_its_smoothed_target_if_its_weight_is_the_whole_loss():
+    """S2-14, S2-15, of a happy image, by hand: 0.949 and 0.009 with Keras' class_weight; torch gives disgust 0.056 of it."""
+    happy, disgust, smooth = 3, 1, 0.06 / 7
+    shares = torch.full((7,), smooth) + (1 - 0.06) * F.one_hot(torch.tensor(happy), 7)
+    skewed = shares * class_weights("balanced", TRAINING, 4.0)
+    for weighted, target, best, disgusted in (("images", shares, 0.949, 0.009), ("targets", skewed / skewed.sum(), 0.875, 0.056)):
+        loss = cross_entropy(TRAINING, label_smoothing=0.06, weights="balanced", max_weight=4.0, weighted=weighted)
+        assert target[[happy, disgust]].tolist() == pytest.approx([best, disgusted], abs=5e-4)
+        logits = target.log()[None].requires_grad_()
+        loss(logits, torch.tensor([happy])).backward()
+        assert logits.grad.abs().max() < 1e-6  # the target is where the loss is least
+
+
+def test_weighted_images_are_averaged_as_keras_averages_them():
+    logits, labels = torch.randn(32, 7), torch.randint(0, 7, (32,))
+    weight = class_weights("balanced", TRAINING, 4.0)
+    loss = cross_entropy(TRAINING, 0.06, "balanced", max_weight=4.0, weighted="images")
+    smoothed = 0.94 * F.one_hot(labels, 7) + 0.06 / 7
+    expected = (weight[labels] * -(smoothed * logits.log_softmax(1)).sum(1)).sum() / 32
+    torch.testing.assert_close(loss(logits, labels), expected)
+    torch.testing.assert_close(loss(logits, F.one_hot(labels, 7).float()), expected)
+    first, second = torch.tensor([2]), torch.tensor([5])
+    mixed = 0.3 * F.one_hot(first, 7) + 0.7 * F.one_hot(second, 7)
+    of_both = 0.3 * weight[2] + 0.7 * weight[5]
+    torch.testing.assert_close(loss(logits[:1], mixed), of_both * F.cross_entropy(logits[:1], mixed, label_smoothing=0.06))
+    assert not loss.state_dict()
+    plain = cross_entropy(TRAINING, 0.06, weighted="images")
+    assert torch.equal(plain(logits, labels), F.cross_entropy(logits, labels, label_smoothing=0.06))
+    with pytest.raises(ConfigError, match="loss.weighted=pictures: choose targets or images"):
+        cross_entropy(TRAINING, weighted="pictures")
+
+
 @pytest.mark.parametrize("weights", ["none", "balanced"])
 def test_squared_hinge_is_one_svm_a_class(weights):
     logits, labels = torch.randn(32, 7, dtype=torch.float64) * 2, torch.randint(0, 7, (32,))
@@ -106,3 +138,19 @@ def test_prior_bias_answers_the_class_shares():
     bias = prior_bias(TRAINING)
     torch.testing.assert_close(bias.softmax(0), TRAINING / TRAINING.sum())
     assert bias.isfinite().all() and prior_bias(torch.tensor([3, 0, 3, 3, 3, 3, 3])).isfinite().all()
+
+
+@pytest.mark.parametrize("hidden", [16, None])
+@pytest.mark.parametrize("dtype", ["autocast", torch.bfloat16])
+def test_evaluation_has_no_ties_of_logits_that_bfloat16_rounds_to_one(hidden, dtype):
+    """bfloat16 has 128 values between two powers of two: the two largest of seven logits are often one number, and the first would win."""
+    torch.manual_seed(0)
+    head, features = make_head(32, 7, hidden=hidden, dropout=0.0), torch.randn(4000, 32)
+    if dtype is torch.bfloat16:
+        head, features = head.bfloat16(), features.bfloat16()
+    for training in (True, False):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=dtype == "autocast"):
+            logits = head.train(training)(features)
+        two = logits.topk(2).values
+        ties = int((two[:, 0] == two[:, 1]).sum())
+        assert (ties > 10 and logits.dtype == torch.bfloat16) if training else (ties == 0 and logits.dtype == torch.float32)

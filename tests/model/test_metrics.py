@@ -3,9 +3,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
 from fer_lightning.data.faces import CLASSES
-from fer_lightning.model.metrics import Predictions, accuracy, confusion, per_class, score
+from fer_lightning.model.metrics import Predictions, accuracy, agreement, confusion, per_class, score
 
 # S4-41: the final confusion counts of the paper, rows angry to neutral in CSV order.
 PAPER = np.array(
@@ -69,15 +70,42 @@ def test_predictions_gather_a_pass_in_order():
     assert torch.equal(gathered.compute()[0], logits)
 
 
-def test_a_image_that_got_no_number_counts_as_wrong():
-    """Three images, the last with NaN: two of three right; the class of the third is never found, in whatever place it comes."""
-    logits = torch.zeros(3, 7)
-    logits[0, 4] = logits[1, 0] = 5.0
-    logits[2] = torch.nan
-    for last in range(7):
-        labels = torch.tensor([4, 0, last])
+def test_a_pass_over_one_image_keeps_its_dimensions():
+    gathered = Predictions()
+    gathered.update(torch.zeros(1, 7), torch.tensor([3]), torch.tensor([9]))
+    assert [part.shape for part in gathered.compute()] == [(1, 7), (1,), (1,)]
+    assert score(*gathered.compute()[:2])["accuracy"] == 0
+
+
+def test_scores_of_finite_logits_are_torchmetrics_to_the_last_bit():
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        logits, labels = torch.randn(500, 7, generator=generator), torch.randint(7, (500,), generator=generator)
         found = score(logits, labels)
-        assert found["accuracy"] == found["top2"] == pytest.approx(2 / 3)
-        assert math.isnan(found["loss"]) and math.isnan(found["ece"]) and math.isnan(found["brier"])
-        assert accuracy(logits, labels, torch.tensor([False, False, True])) == 0.0
-        assert sum(row[c] for c, row in enumerate(confusion(logits, labels))) == 2
+        for average, name in (("macro", "macro_f1"), ("weighted", "weighted_f1")):
+            assert found[name] == multiclass_f1_score(logits, labels, 7, average=average).item()
+        assert found["accuracy"] == multiclass_accuracy(logits, labels, 7, average="micro").item()
+
+
+def test_an_image_without_an_answer_is_wrong_and_of_no_class():
+    """Three images, the last with NaN: two of three right; it is in the support of its class, and no class is predicted for it."""
+    for bad in (torch.nan, torch.inf):
+        logits = torch.zeros(3, 7)
+        logits[0, 4] = logits[1, 0] = 5.0
+        logits[2] = bad
+        for last in range(7):
+            labels = torch.tensor([4, 0, last])
+            found, classes = score(logits, labels), per_class(logits, labels)
+            assert found["accuracy"] == found["top2"] == pytest.approx(2 / 3)
+            assert math.isnan(found["loss"]) and math.isnan(found["ece"]) and math.isnan(found["brier"])
+            assert accuracy(logits, labels, torch.tensor([False, False, True])) == 0.0
+            # Angry and sad are found and never wrongly predicted; of the class of the third image nothing more is found.
+            assert classes["angry"]["precision"] == classes["sad"]["precision"] == 1
+            own = classes[CLASSES[last]]
+            shared = last in (0, 4)
+            assert own["recall"] == pytest.approx(shared / 2) and own["support"] == 1 + shared
+            assert found["macro_f1"] == pytest.approx((1 + 2 / 3) / 2 if shared else 2 / 3)
+            table = confusion(logits, labels)
+            assert sum(map(sum, table)) == table[0][0] + table[4][4] == 2
+            shares = torch.nn.functional.one_hot(labels, 7).float()
+            assert agreement(logits, shares)["ferplus_agreement"] == pytest.approx(2 / 3)

@@ -16,7 +16,7 @@ from fer_lightning.analysis import study_record
 from fer_lightning.analysis.page.configs import read_configs
 from fer_lightning.analysis.report import report
 from fer_lightning.analysis.stability_of_cells import churn
-from fer_lightning.analysis.statistics.correctness import correctness
+from fer_lightning.analysis.statistics.correctness import read_answers
 from fer_lightning.analysis.study_record import gather, read_curves
 from fer_lightning.process.errors import DataError, UserError
 from fer_lightning.runs import result
@@ -70,7 +70,7 @@ def test_predictions_are_read_as_written(tmp_path):
 def test_a_row_number_fills_no_memory(tmp_path):
     write_grid(tmp_path, np.random.default_rng(0), pictures=50, seeds=2)
     names = [path.name for path in tmp_path.iterdir()]
-    assert correctness(tmp_path, names, "test")[0].shape == (16, 50) and 0 < churn(tmp_path, names) < 1
+    assert read_answers(tmp_path, names, "test").right.shape == (16, 50) and 0 < churn(tmp_path, names) < 1
     for row in (MOST_ROWS, 10**12):
         for name in names:
             table = pq.read_table(tmp_path / name / "predictions.parquet")
@@ -78,7 +78,8 @@ def test_a_row_number_fills_no_memory(tmp_path):
             pq.write_table(table.set_column(table.column_names.index("row"), "row", numbers), tmp_path / name / "predictions.parquet")
         with pytest.raises(ValueError, match=f"row is 0 to {row}"):
             read_predictions(tmp_path / names[0])
-        assert correctness(tmp_path, names, "test") == (None, f"{names[0]} has no readable predictions.parquet")
+        found = read_answers(tmp_path, names, "test")
+        assert found.right is None and found.why == f"{names[0]} has no readable predictions.parquet"
         assert np.isnan(churn(tmp_path, names))
     report(tmp_path)
     assert "predictions.parquet is damaged (row is 0 to 1000000000000)" in (tmp_path / "report.md").read_text()

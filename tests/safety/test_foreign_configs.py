@@ -177,6 +177,7 @@ def test_a_config_that_is_read_back_is_checked_too(run, tmp_path):
         "hydra.sweeper.sampler._target_=os.system",
         "++hydra.launcher={_target_:os.system}",
         "--experimental-rerun=config.pickle",
+        "--exp=config.pickle",  # argparse completes it
     ],
 )
 def test_hydra_runs_nothing_that_the_command_names(argument, command, tmp_path):

@@ -118,6 +118,24 @@ def test_edge_ratio_of_sgd_is_rate_times_the_largest_curvature():
     assert edge_ratio(losses, torch.optim.SGD([p], 0.1, momentum=0.9), [0.02]) == pytest.approx(0.02 * 10 / 3.8, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("curvatures", "expected"),
+    [((3.0, -10.0, 1.0), 3), ((3.0, -3.1, 1.0), 3), ((-1.0, -10.0, -2.0), 0), ((5.0, 5.0, -5.0), 5), ((0.0, 0.0, 0.0), 0)],
+)
+def test_the_edge_is_that_of_the_largest_positive_curvature(curvatures, expected):
+    """Steps do not grow along a negative curvature, however large: what has the largest modulus is not what counts."""
+    p = nn.Parameter(torch.ones(3))
+    ratio = edge_ratio(lambda: iter([(torch.tensor(curvatures) * p**2 / 2).sum()]), torch.optim.SGD([p], 0.1), [0.1])
+    assert ratio == pytest.approx(0.1 * expected / 2, abs=1e-6)
+
+
+def test_few_steps_find_the_largest_of_many_curvatures():
+    curvatures = torch.linspace(-12, 10, 2000)
+    p = nn.Parameter(torch.ones(2000))
+    ratio = edge_ratio(lambda: iter([(curvatures * p**2 / 2).sum()]), torch.optim.SGD([p], 0.1), [0.1])
+    assert ratio == pytest.approx(0.1 * 10 / 2, rel=0.02)
+
+
 @pytest.mark.parametrize("amsgrad", [False, True])
 def test_edge_ratio_of_adam_is_of_the_preconditioned_curvature(amsgrad):
     p, matrix, losses = quadratic()

@@ -6,15 +6,20 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 import yaml
 from helpers.project import CONF, TINY, run_folders, squeeze
 
+from fer_lightning.analysis.job_table import make_jobs
 from fer_lightning.runs.metrics_csv import read_metrics
+from fer_lightning.runs.predictions import part_of, probabilities, read_predictions
 from fer_lightning.runs.result import read_result
+from fer_lightning.training.module import FERModule
 
+TRAINING_STEP = FERModule.training_step
 GRID = ["head.act=relu,gelu,swish,mish", "head.norm=none,bn"]
 
 
@@ -58,8 +63,60 @@ def test_several_views_and_a_timed_pass_stand_beside_the_single_crop(command, tm
     assert done.code == 0, done.text
     result = read_result(run_folders(tmp_path)[0])
     assert {"accuracy", "accuracy_clean", "accuracy_ten_crop", "accuracy_ten_crop_clean"} <= set(result["metrics"]["test"])
-    assert "accuracy_ten_crop" in result["metrics"]["val"]
+    for part, ungiven in (("test", {"n", "n_clean"}), ("val", set())):
+        scores = result["metrics"][part]
+        names = {name for name in scores if "ten_crop" not in name} - ungiven
+        assert {name.replace("_ten_crop", "") for name in scores if "ten_crop" in name} == names
+        frame = part_of(read_predictions(run_folders(tmp_path)[0], "ten_crop"), part)
+        answers, labels = probabilities(frame), frame["label"].to_numpy()
+        hits = answers.argmax(1) == labels
+        assert hits.mean() == pytest.approx(scores["accuracy_ten_crop"])
+        assert (answers.argsort(1)[:, -2:] == labels[:, None]).any(1).mean() == pytest.approx(scores["top2_ten_crop"])
+    counts = np.array(result["metrics"]["test"]["confusion_ten_crop"])
+    test = part_of(read_predictions(run_folders(tmp_path)[0], "ten_crop"), "test")
+    assert np.array_equal(counts.sum(1), np.bincount(test["label"], minlength=7))
+    assert np.array_equal(counts.sum(0), np.bincount(probabilities(test).argmax(1), minlength=7))
+    assert make_jobs({"run": result})["test_macro_f1_ten_crop"].item() == result["metrics"]["test"]["macro_f1_ten_crop"]
     assert result["time"]["test_pass_ms"] > 0 and result["time"]["passes"] == 2 and result["time"]["device"] in ("cpu", "cuda")
+
+
+def test_what_is_asked_for_beside_the_training_is_measured_on_a_finished_run(command, tmp_path):
+    asked = [*TINY, "logger=csv", "evaluation=flip", "precision=bf16-mixed"]
+    assert command(*asked, "timed_passes=2", "near_twins=0.94", "hydra.run.dir=at_once").code == 0
+    assert command(*asked, "hydra.run.dir=later").code == 0
+    before = read_result(tmp_path / "later")
+    weights = (tmp_path / "later" / "checkpoints" / "best.ckpt").read_bytes()
+    done = command(*asked, "timed_passes=2", "near_twins=0.94", "hydra.run.dir=later")
+    assert done.code == 0 and "already done" in done.text and "timed_passes and near_twins measured for it" in done.text
+    later, at_once = (read_result(tmp_path / name) for name in ("later", "at_once"))
+    assert later["metrics"]["test"] == at_once["metrics"]["test"] and "accuracy_flip_clean_near" in later["metrics"]["test"]
+    timed = ("device", "batch", "passes", "warm_up_batches", "low_precision")
+    assert [later["time"][key] for key in timed] == [at_once["time"][key] for key in timed] and later["time"]["test_pass_ms"] > 0
+    assert later["data"] == at_once["data"]
+    assert later["environment"] == before["environment"] and later["time"]["fit_s"] == before["time"]["fit_s"]
+    assert (tmp_path / "later" / "checkpoints" / "best.ckpt").read_bytes() == weights
+    again = command(*asked, "timed_passes=2", "near_twins=0.94", "hydra.run.dir=later")
+    assert "already done" in again.text and "measured" not in again.text
+    (tmp_path / "later" / "checkpoints" / "best.ckpt").unlink()
+    lost = command(*asked, "timed_passes=3", "near_twins=0.94", "hydra.run.dir=later")
+    assert lost.code == 0 and "not measured: " in lost.text and "were removed" in lost.text and "Traceback" not in lost.text
+
+
+def test_the_last_epoch_is_tested_if_it_is_asked_for(command, tmp_path):
+    """S1-17, S4-46. At this rate the last epoch is not the best one; early stopping and the averaged weights stay as they are."""
+    asked = ["trainer.max_epochs=6", "data.val=200", "optimizer.lr=1.0", "patience=2"]
+    for select in ("last", "best"):
+        assert command(*TINY, *asked, f"select={select}", f"hydra.run.dir={select}").code == 0
+    last, best = (read_result(tmp_path / select) for select in ("last", "best"))
+    row = read_metrics(tmp_path / "last")[-1]
+    assert read_metrics(tmp_path / "best")[-1]["val/loss"] == row["val/loss"]
+    assert last["selected"] == {"epoch": row["epoch"], "monitor": "val/accuracy", "value": row["val/accuracy"]}
+    assert last["metrics"]["val"]["accuracy"] == pytest.approx(row["val/accuracy"]) and best["selected"]["epoch"] < row["epoch"]
+    assert last["metrics"]["train"]["loss"] == row["train/loss"]
+    assert torch.load(tmp_path / "last" / "checkpoints" / "best.ckpt", weights_only=True)["epoch"] == row["epoch"]
+    assert last["job"]["id"] != best["job"]["id"]
+    refused = command(*TINY, "select=first", "hydra.run.dir=first")
+    assert refused.code == 1 and "select=first: choose best or last." in refused.text
 
 
 def test_the_tested_weights_are_those_that_were_selected(command, tmp_path):
@@ -121,8 +178,16 @@ def test_each_job_has_a_wandb_run_of_its_own(grid):
     assert len(ids) == 8
 
 
-def test_a_failed_job_closes_its_wandb_run_as_failed(command, tmp_path):
-    done = command("-m", "seed=0,1", "optimizer.weight_decay=-1", *TINY)  # which torch refuses once the fit begins
+def fails(self, batch, batch_idx):
+    """A training step that fails unless a batch has 32 images."""
+    if len(batch[2]) != 32:
+        raise ArithmeticError("out of luck")
+    return TRAINING_STEP(self, batch, batch_idx)
+
+
+def test_a_failed_job_closes_its_wandb_run_as_failed(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(FERModule, "training_step", fails)
+    done = command("-m", "seed=0,1", *TINY, "batch_size=16")
     assert done.code == 1 and "0 of 2 jobs done" in done.text
     folders = run_folders(tmp_path)
     assert len(folders) == 2 and {read_result(folder)["status"] for folder in folders} == {"failed"}
@@ -159,11 +224,66 @@ def test_a_failing_job_leaves_the_others(command, tmp_path):
     assert "optimizer.lr=fast" in (study / "report.md").read_text()
 
 
-def test_an_unforeseen_error_is_recorded_with_its_trace(command, tmp_path):
-    done = command("-m", "batch_size=32,-1", *TINY[:5], TINY[6], "logger=csv")
+def test_an_unforeseen_error_is_recorded_with_its_trace(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(FERModule, "training_step", fails)
+    done = command("-m", "batch_size=32,16", *TINY[:5], TINY[6], "logger=csv")
     assert done.code == 1 and "1 of 2 jobs done" in done.text
-    failed = read_result(next((tmp_path / "multirun").glob("*/*-1-s0")))
+    failed = read_result(next((tmp_path / "multirun").glob("*/*16-s0")))
     assert failed["status"] == "failed" and failed["error"]["type"] and "Traceback" in failed["error"]["traceback"]
+
+
+@pytest.mark.parametrize(
+    "axis",
+    [
+        "backbone.widths=[4,8],[8,16]",
+        "train_sizes=[32,48],null",
+        "head.order=[norm,act,dropout],[act,norm,dropout]",
+        "+phases={a:{epochs:1}},{a:{epochs:1},b:{epochs:1}}",
+    ],
+)
+def test_lists_and_mappings_can_be_swept(command, tmp_path, axis):
+    done = command("-m", axis, *[word for word in TINY if not axis.startswith(word.partition("=")[0])], "logger=csv")
+    assert done.code == 0 and "2 of 2 jobs done" in done.text, done.text
+    cells = [read_result(folder)["job"]["cell"] for folder in run_folders(tmp_path)]
+    assert len(cells) == 2 and cells[0] != cells[1]
+
+
+def test_trainer_smoke_takes_the_epochs_that_are_typed(command, tmp_path):
+    done = command(*TINY, "logger=csv", "epochs=3", "recipe=uniform_50", "optimizer=sgd", "backbone=compact", "backbone.widths=[4,4]")
+    assert done.code == 0, done.text
+    assert len(read_metrics(run_folders(tmp_path)[0])) == 3
+
+
+def test_validation_every_other_epoch_leaves_a_true_record(command, tmp_path):
+    done = command(*TINY, "logger=csv", "+trainer.check_val_every_n_epoch=2", "trainer.max_epochs=5", "patience=5", "data.val=200")
+    assert done.code == 0, done.text
+    (folder,) = run_folders(tmp_path)
+    rows, result = read_metrics(folder), read_result(folder)
+    validated = {row["epoch"]: row["val/accuracy"] for row in rows if "val/accuracy" in row}
+    assert [row["epoch"] for row in rows] == [0, 1, 2, 3, 4] and list(validated) == [1, 3]
+    assert result["selected"]["value"] == max(validated.values()) == validated[result["selected"]["epoch"]]
+    assert result["metrics"]["val"]["accuracy"] == pytest.approx(result["selected"]["value"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (["trainer.limit_val_batches=0.01"], "trainer.limit_val_batches=0.01 of 1 batches is less than one"),
+        (["trainer.limit_train_batches=0.01"], "trainer.limit_train_batches=0.01 of 3 batches is less than one"),
+        (["optimizer.momentum=0"], "optimizer: Nesterov momentum requires a momentum"),
+        (["optimizer=adagrad", "scheduler.cycle_momentum=true"], "scheduler: optimizer must support momentum"),
+        (["trainer.accelerator=foo"], "trainer.accelerator=foo, trainer.devices=1, trainer.strategy=auto: You selected an invalid"),
+    ],
+)
+def test_what_needs_data_or_torch_to_be_known_is_refused_before_training(command, wrong, sentence):
+    done = command(*TINY, "logger=csv", *wrong)
+    assert done.code == 1 and sentence in squeeze(done.text) and "Traceback" not in done.text and "epoch 1/" not in done.text
+
+
+def test_a_warm_up_of_a_single_step_trains(command):
+    """torch's one-cycle schedule divides by zero there: a fifth of five steps."""
+    done = command(*TINY, "logger=csv", "trainer.max_epochs=5", "trainer.limit_train_batches=1")
+    assert done.code == 0, done.text
 
 
 def test_another_sweep_has_a_folder_of_its_own(command, tmp_path):

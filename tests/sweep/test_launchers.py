@@ -31,6 +31,29 @@ def test_what_is_not_installed_is_named_with_its_extra(command, tmp_path, monkey
     assert not list(tmp_path.rglob("result.json"))
 
 
+@pytest.mark.parametrize(
+    "extra, arguments",
+    [
+        ("mlflow", ["logger=[csv,mlflow]"]),
+        ("tensorboard", ["-m", "seed=0,1", "logger=tensorboard"]),
+        ("tensorboard", ["-m", "logger=csv,tensorboard"]),
+        ("lite", ["backbone=efficientnet_lite1"]),
+        ("lite", ["-m", "backbone=compact,efficientnet_lite0"]),
+    ],
+)
+def test_what_a_job_would_miss_is_named_before_the_first_one(command, tmp_path, monkeypatch, extra, arguments):
+    monkeypatch.setitem(callback.PACKAGES, extra, "no_such_package")
+    done = command(*arguments, "data=synthetic")
+    assert done.code == 1 and f"pip install 'fer_lightning[{extra}]'" in done.text and "Traceback" not in done.text, done.text
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_are_not_wanted_need_no_package(command, tmp_path, monkeypatch):
+    monkeypatch.setitem(callback.PACKAGES, "lite", "no_such_package")
+    config = compose("backbone=efficientnet_lite0", "pretrained=false")
+    callback._check_extras(config, [["backbone=efficientnet_lite1"]])
+
+
 def test_a_worker_learns_of_its_sweep_from_the_overrides_alone(tmp_path, monkeypatch):
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -74,6 +97,19 @@ def test_jobs_in_other_processes_give_what_they_give_in_one(command, tmp_path, l
         assert result["job"]["study"].startswith("lr-") and result["job"]["cell"].keys() == {"optimizer.lr"}
         assert result.get("metrics") == read_result(tmp_path / "one" / name).get("metrics")
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+
+
+@pytest.mark.slow
+@needs("joblib")
+def test_no_worker_outlives_a_killed_sweep(tmp_path):
+    """Those that train write a checkpoint and say that they were interrupted, as after SIGTERM."""
+    running = start(tmp_path, *LONG, "trainer.max_epochs=4000", "seed=0,1,2", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    wait_for(lambda: one_that_runs(tmp_path))
+    pids = [result["environment"]["pid"] for result in results(tmp_path).values()]
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), 90)
+    assert pids and {result["status"] for result in results(tmp_path).values()} == {"interrupted"}
 
 
 @pytest.mark.slow

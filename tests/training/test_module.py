@@ -149,6 +149,39 @@ def test_plateau_lowers_the_rate_when_the_metric_stands_still():
     assert rates.seen[0] == 1.0 and rates.seen[-1] < 0.02
 
 
+def keras_rates(scores, *, better, factor, patience, min_delta=1e-4):
+    """The rate after each epoch by the arithmetic of keras.callbacks.ReduceLROnPlateau, from a rate of 1."""
+    rate, best, wait, rates = 1.0, -better * float("inf"), 0, []
+    for score in scores:
+        wait += 1
+        if better * score > better * best + min_delta:
+            best, wait = score, 0
+        elif wait >= patience:
+            rate, wait = rate * factor, 0
+        rates.append(rate)
+    return rates
+
+
+@pytest.mark.parametrize(
+    ("name", "better", "factor", "patience"), [("plateau_tenth", 1, 0.1, 4), ("plateau_third", -1, 0.3, 2)]  # S3-16, S2-17
+)
+@pytest.mark.parametrize("seed", range(6))
+def test_the_plateaus_of_keras_papers_count_as_keras(name, better, factor, patience, seed):
+    schedule = instantiate(compose(f"scheduler={name}").scheduler)
+    scores = [0.5] * 12 if seed == 0 else (5 + torch.randn(40, generator=torch.Generator().manual_seed(seed)).mul(2e-4).cumsum(0)).tolist()
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 1.0)
+    scheduler = schedule.build(optimizer, len(scores))
+    rates = []
+    for score in scores:
+        scheduler.step(score)
+        rates.append(optimizer.param_groups[0]["lr"])
+    expected = keras_rates(scores, better=better, factor=factor, patience=patience)
+    # torch leaves out a step of less than 1e-8.
+    assert [rate for rate in rates if rate > 1e-7] == pytest.approx([rate for rate in expected if rate > 1e-7])
+    if seed == 0:
+        assert rates.index(factor) == patience  # after so many epochs without a better score
+
+
 def test_total_steps_count_accumulation():
     seen = []
     schedule = Schedule(lambda optimizer, total: seen.append(total) or lr_scheduler.ConstantLR(optimizer, 1.0), "step")
@@ -163,6 +196,8 @@ def test_wrong_interval_is_refused():
         plateau("val/loss", "min", factor=0.1, patience=2, interval="step")
     with pytest.raises(ConfigError, match="scheduler.monitor=val/acc: there is no such score. Did you mean val/accuracy"):
         plateau("val/acc", "max", factor=0.1, patience=2)
+    with pytest.raises(ConfigError, match="scheduler.threshold_mode=absolute: choose rel or abs"):
+        plateau("val/loss", "min", factor=0.1, patience=2, threshold_mode="absolute")
     with pytest.raises(ConfigError, match="set scheduler.mode=min"):
         plateau("val/loss", "max", factor=0.1, patience=2)
 

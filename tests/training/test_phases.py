@@ -62,6 +62,7 @@ def test_two_phases_are_one_run(command, recipe, tmp_path):
     assert [row["epoch"] for row in rows] == list(range(10))
     assert [row["lr"] for row in rows] == pytest.approx([0.1] * 3 + [0.001] * 7)
     result = read_result(folder)
+    assert result["phases"] == {"1_head": 0, "2_rest": 3}, "the first epoch of each"
     assert result["selected"]["epoch"] == max(rows[3:], key=lambda row: row["val/accuracy"])["epoch"]  # within the last phase
     assert result["metrics"]["val"]["accuracy"] == pytest.approx(result["selected"]["value"])
 

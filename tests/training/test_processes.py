@@ -167,6 +167,24 @@ def test_ctrl_c_reaches_every_process(started, tmp_path):
 
 @pytest.mark.slow
 @needs_proc
+@pytest.mark.parametrize("hung", [[1], [0, 1]])
+def test_a_second_signal_ends_processes_that_hang(started, tmp_path, hung):
+    """A stopped process hears as little as one that hangs in a library."""
+    running, pids = started
+    for rank in hung:
+        os.kill(pids[rank], signal.SIGSTOP)
+    running.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    running.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    text, _ = running.communicate(timeout=60)
+    assert running.returncode == 143, text
+    assert time.monotonic() - began < 15  # 10, and a busy machine
+    assert read_result(tmp_path / "two")["status"] == "interrupted" and all(map(gone, pids))
+
+
+@pytest.mark.slow
+@needs_proc
 def test_no_process_outlives_a_killed_command(started):
     running, pids = started
     running.kill()

@@ -11,8 +11,8 @@ FIRST = ("val/accuracy", "val/loss", "train/loss", "train/accuracy")
 def curves_payload(study, curves):
     """All runs' curves as plain containers: {scores: [name], cells: [label, the best first], step, runs: [...]}.
 
-    A run is {name, cell: its index in cells, epochs: [1, ...], scores: {name: [...]}}. If there are too many numbers, only every step-th
-    epoch is kept, counted from the last.
+    A run is {name, cell: its index in cells, epochs: [1, ...], scores: {name: [...]}}, with phases: {name: between which epochs it begins}
+    if it has several. If there are too many numbers, only every step-th epoch is kept, counted from the last.
     """
     scores = dict.fromkeys(column for curve in curves.values() for column in curve if column not in ("epoch", "step"))
     scores = sorted(scores, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
@@ -27,4 +27,6 @@ def curves_payload(study, curves):
         kept = curve[(len(curve) - 1) % step :: step]
         values = {score: [float(f"{value:.4g}") if isfinite(value) else None for value in kept[score]] for score in scores if score in kept}
         runs.append({"name": name, "cell": place[label], "epochs": (kept["epoch"] + 1).astype(int).tolist(), "scores": values})
+        phases = {phase: start + 0.5 for phase, start in (study.results[name].get("phases") or {}).items() if start}
+        runs[-1] |= {"phases": phases} if phases else {}
     return {"scores": scores, "cells": cells, "step": step, "runs": runs}

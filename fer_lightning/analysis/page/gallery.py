@@ -14,7 +14,7 @@ from fer_lightning.data.faces import CLASSES
 from fer_lightning.process.errors import UserError
 from fer_lightning.runs.config_files import CONFIG, read_settings
 from fer_lightning.runs.layout import SALIENCY
-from fer_lightning.runs.predictions import probabilities
+from fer_lightning.runs.predictions import NO_CLASS, predicted, probabilities
 from fer_lightning.safety.untrusted_files import check_file
 
 # How many of each are shown.
@@ -66,12 +66,12 @@ def error_gallery(study):
 
 def _pairs(rows, labels, means, pixels):
     """The most frequent mistakes. means (N, 7): probabilities; pixels: of all data, by their rows"""
-    predicted = means.argmax(1)
-    wrong = np.flatnonzero(predicted != labels)
-    kinds, counts = np.unique(np.stack([labels, predicted])[:, wrong], axis=1, return_counts=True)
+    found = predicted(means)
+    wrong = np.flatnonzero((found != labels) & (found != NO_CLASS))
+    kinds, counts = np.unique(np.stack([labels, found])[:, wrong], axis=1, return_counts=True)
     for place in np.argsort(-counts, kind="stable")[:PAIRS]:
         true, taken = kinds[:, place]
-        which = wrong[(labels[wrong] == true) & (predicted[wrong] == taken)]
+        which = wrong[(labels[wrong] == true) & (found[wrong] == taken)]
         confident = which[np.argsort(-means[which, taken], kind="stable")][:IMAGES]
         images = [(_data_uri(pixels[rows[i], 0]), f"row {rows[i]}, {CLASSES[taken]} {means[i, taken]:.2f}") for i in confident]
         yield Pair(CLASSES[true], CLASSES[taken], int(counts[place]), images)

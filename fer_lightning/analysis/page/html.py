@@ -11,12 +11,13 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from fer_lightning.analysis import tables
+from fer_lightning.analysis import study_facts, tables
 from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.page.configs import read_configs, split_common
 from fer_lightning.analysis.page.curves import curves_payload
 from fer_lightning.analysis.page.gallery import Gallery, error_gallery, saliency_sheets
 from fer_lightning.analysis.page.study_figures import COSTS, MOST_LINES, confusion_counts
+from fer_lightning.config.cell_names import level_text
 from fer_lightning.figures.plotly_charts import chart_json, themes
 from fer_lightning.figures.style import COLOURS, DASHES, look
 
@@ -32,6 +33,7 @@ SECTIONS = {
 STROKES = ("none", "8 4", "2 3", "8 3 2 3")
 
 NUMBER = re.compile(r"[-+]?\.?\d")
+MOST_DIGITS = 24  # "2 of 3 runs diverged; ..." begins with a number and is a sentence
 
 
 @dataclass(frozen=True)
@@ -59,19 +61,22 @@ def render(study, *, curves, figures, statistics, stability, images=True):
     payload = curves_payload(study, curves)
     conclusion, *tested = statistics.findings
     published, unfinished = tables.published(study), tables.unfinished(study)
-    about = study.ledger["study"]
     return jinja.get_template("report.html").render(
         name=study.folder.resolve().name,
-        question=about["question"],
+        title=study_facts.title(study),
+        facts=study_facts.facts(study),
+        cut=study_facts.cut_budget(study),
+        published_faces=any(verdict != "synthetic" for verdict in study.done["verdict"]),
         command=shlex.join(["python", "-m", "fer_lightning", *study.ledger["command"]]) if study.ledger["command"] else "",
         sections=SECTIONS.items(),
         word=statistics.verdict.word,
         conclusion=conclusion.text,
         heading=tables.heading(study),
-        remarks=tables.remarks(study),
+        ranked=tables.RANKED,
         missing=study.missing,
         charts={name: _chart(figure) for name, figure in figures.items() if not name.startswith("curves")},  # the page has all runs
         published=published and _with_table(published),
+        doubts=tables.doubts(study),
         unfinished=unfinished and _with_table(unfinished),
         statistics=[_with_table(finding) for finding in tested],
         stability=[_with_table(finding) for finding in stability],
@@ -84,7 +89,7 @@ def render(study, *, curves, figures, statistics, stability, images=True):
         no_sheets="No run has a saliency sheet; python -m fer_lightning.saliency RUN makes one." if images else left_out,
         same_costs=[short for cost, (short, *_) in COSTS.items() if f"cost_{cost.removesuffix('_s')}" not in figures],
         tables={
-            "ranking": _table("ranking", tables.ranking(study), cell_commands(study)),
+            "ranking": _table("ranking", _scores_first(study), cell_commands(study)),
             "per_class": _table("classes", tables.per_class(study)),
             "costs": _table("cost", tables.costs(study)),
             "configs": _table("configs", differing.rename_axis("cell").reset_index() if len(differing.columns) else pd.DataFrame()),
@@ -101,6 +106,14 @@ def render(study, *, curves, figures, statistics, stability, images=True):
     )
 
 
+def _scores_first(study):
+    """The ranking with the name of the cell and its scores before all else: a phone shows three columns."""
+    ranking = tables.ranking(study).assign(cell=study.cells.index).drop(columns="rank")
+    scores = [column for column in ranking if column in tables.titles().values() and column not in ("seeds", "s")]
+    order = ["cell", *scores, "seeds", "s", *(study.axes if len(study.axes) > 1 else [])]
+    return ranking[[column for column in order if column in ranking]]  # nothing done, no scores
+
+
 def _chart(figure):
     return {"title": figure.title, "caption": figure.caption, "json": Markup(chart_json(figure))}
 
@@ -111,7 +124,7 @@ def _with_table(finding):
 
 def _table(name, frame, commands=()):
     frame = pd.DataFrame() if frame is None else frame.astype(str)
-    columns = [(str(column), all(NUMBER.match(cell) for cell in frame[column] if cell)) for column in frame]
+    columns = [(str(column), all(NUMBER.match(cell) and len(cell) <= MOST_DIGITS for cell in frame[column] if cell)) for column in frame]
     return Table(name, columns, frame.values.tolist(), list(commands))
 
 
@@ -138,7 +151,7 @@ def cell_commands(study):
     for label in study.cells.index:
         runs = study.runs[label]
         overrides = study.results[runs["name"].iloc[0]]["job"].get("overrides")
-        seeds = f"seed={','.join(map(str, runs['seed']))}"
+        seeds = f"seed={','.join(map(level_text, runs['seed']))}"
         overrides = overrides and [seeds if override.startswith("seed=") else override for override in overrides]
         commands.append(_command(study, label, overrides, many=len(runs) > 1))
     return commands

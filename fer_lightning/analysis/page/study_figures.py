@@ -8,21 +8,23 @@ from fer_lightning.config.cell_names import cell_name
 from fer_lightning.config.registered_analysis import registered
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.figures.description import Axis, Chart, Matrix, Series
+from fer_lightning.figures.style import COLOURS
 from fer_lightning.stability.run_label import CUT_OFFS, TITLES
 
 # Nobody reads more rows or lines in a figure; the tables have them all.
 MOST_ROWS = 40
 MOST_LINES = 12
 
-INTERVALS = "Intervals are of 95 %: Student's over the seeds, bootstrapped from ten seeds on; of one seed Wilson's over the images."
+INTERVALS = "Intervals are of 95 %: Student's over the seeds; of one seed Wilson's over the images."
 
 
-def draw_figures(study, curves, contrasts):
+def draw_figures(study, curves, contrasts, *, chances=None, reliability_of=None):
     """All figures that the study has data for, as {name: Chart or Matrix}.
 
-    curves: of `read_curves`; contrasts: of `StudyStatistics`, differences between cells as fractions
+    curves: of `read_curves`; contrasts, chances, reliability_of: contrasts, chances and reliability of `StudyStatistics`
     """
-    figures = [ranking(study), published(study), *by_two_axes(study), forest(contrasts), stability(study), *costs(study), confusion(study)]
+    figures = [ranking(study), published(study), *by_two_axes(study), forest(contrasts), more_seeds(chances), stability(study)]
+    figures += [*costs(study), confusion(study), reliability(reliability_of)]
     figures += [mean_curves(study, curves, metric) for metric in ("val/accuracy", "val/loss")]
     return {figure.name: figure for figure in figures if figure is not None}
 
@@ -70,12 +72,13 @@ def published(study):
     table = study.published
     if not len(table):
         return None
-    table = table[table["metric"].str.endswith("accuracy")][:MOST_ROWS]
+    exact = pd.to_numeric(table["published"], errors="coerce").notna()  # no bound such as < 90
+    table = table[table["metric"].str.contains("accuracy") & exact][:MOST_ROWS]
     if not len(table):
         return None
-    keys = [key for key in study.axes if key in table]
+    keys = list(table.columns[: table.columns.get_loc("row")])
     cells = [cell_name(dict(zip(keys, values, strict=True))) for values in table[keys].to_numpy()]
-    labels = [f"{cell} {metric.removesuffix('_accuracy')}".strip() for cell, metric in zip(cells, table["metric"], strict=True)]
+    labels = [f"{cell} {metric.replace('_accuracy', '')}".strip() for cell, metric in zip(cells, table["metric"], strict=True)]
     places = list(range(len(table)))
     spreads = list((100 * table[["measured", "low", "high"]].astype(float)).itertuples(index=False, name=None))
     series = [
@@ -99,9 +102,33 @@ def forest(contrasts):
         names = rows["name"].iloc[chosen].tolist()
         series.append(_means(kind, spreads, chosen.tolist(), colour=colour, across=True, text=names))
     first = f" The first {MOST_ROWS} of {len(contrasts)}." if len(contrasts) > MOST_ROWS else ""
-    caption = f"Paired by seed. Intervals are Holm-adjusted within a colour: an interval that excludes 0 shows a difference.{first}"
+    caption = f"Paired by seed. Intervals are simultaneous within a colour: one that excludes 0 shows a difference.{first}"
     y = Axis("", tuple(rows["name"]), downwards=True)
     return Chart("contrasts", "Differences between cells", caption, Axis("points"), y, series, at=0)
+
+
+def more_seeds(chances):
+    """The chance of each word of the verdict over the number of seeds."""
+    if chances is None:
+        return None
+    words = [column for column in chances if column != "seeds"]
+    series = [Series(word, chances["seeds"].tolist(), _percent(chances[word]), "line", colour) for colour, word in enumerate(words)]
+    caption = "The verdict of studies drawn from this one, if the true means are those estimated here and rates are tuned in every cell."
+    return Chart("more_seeds", "How many more seeds", caption, Axis("seeds"), Axis("chance, %"), series)
+
+
+def reliability(curve):
+    """How often the first cell is right, by how sure it is, before and after temperature scaling; its seeds together."""
+    if curve is None:
+        return None
+    cell, sums = curve
+    series = [Series("calibrated", [0, 100], [0, 100], "line", 2)]
+    for colour, (name, bins) in enumerate(zip(("as trained", "scaled by temperature"), sums)):
+        images, probability, right = bins[bins[:, 0] > 0].T
+        text = [f"{int(n):,} images" for n in images]
+        series.append(Series(name, (100 * probability / images).tolist(), (100 * right / images).tolist(), "points", colour, text=text))
+    caption = "Test images in bins of their highest probability; the temperature is fitted on validation. Below the line: too sure."
+    return Chart("reliability", f"Reliability of {cell}", caption, Axis("highest probability, %"), Axis("right, %"), series)
 
 
 def stability(study):
@@ -129,7 +156,7 @@ def two_axes(study):
 
 
 def by_two_axes(study):
-    """The outcome by the levels of one axis, a colour for each level of the other: the papers' points, and lines for the interaction."""
+    """The outcome by the levels of one axis, a colour for each level of the other: the papers' bars, and lines for the interaction."""
     axes = two_axes(study)
     if not axes:
         return []
@@ -143,14 +170,15 @@ def by_two_axes(study):
     for colour, group in enumerate(groups):
         runs = done[done[second] == group] if second else done
         by_tick = [runs[runs[first] == tick] for tick in ticks]
-        places = [place + (colour - (len(groups) - 1) / 2) * 0.5 / len(groups) for place in range(len(ticks))]
+        places = [place + (colour - (len(groups) - 1) / 2) * 0.75 / len(groups) for place in range(len(ticks))]
         seeds = pd.concat([frame.assign(place=place) for place, frame in zip(places, by_tick)])
-        series.append(Series("", (seeds["place"] + 0.06).tolist(), _percent(seeds[column]), "faint", colour, text=seeds["name"].tolist()))
         label = f"{_last(second)} {group}" if second else "mean and interval"
-        series.append(_means(label, [spread(study, frame) for frame in by_tick], places, colour=colour, text=[label] * len(ticks)))
+        bars = {"style": "bar", "colour": colour, "text": [label] * len(ticks), "width": 0.7 / len(groups)}
+        series.append(_means(label, [spread(study, frame) for frame in by_tick], places, **bars))
+        series.append(Series("", (seeds["place"] + 0.06).tolist(), _percent(seeds[column]), "hollow", colour, text=seeds["name"].tolist()))
     title = f"{name.capitalize()} by {_last(first)}" + (f" and {_last(second)}" if second else "")
     y = Axis(f"{name}, %")
-    points = Chart("by_axis", title, f"Every seed as a point. {INTERVALS}{pooled}", Axis(_last(first), tuple(ticks)), y, series)
+    points = Chart("by_axis", title, f"Bars from 0, every seed as a mark. {INTERVALS}{pooled}", Axis(_last(first), tuple(ticks)), y, series)
     return [points, interaction(study, second, first, pooled)] if second else [points]
 
 
@@ -206,21 +234,25 @@ def pareto_front(cost, value):
 
 
 def mean_curves(study, curves, metric):
-    """The mean over the seeds of each of the best cells, epoch by epoch."""
-    series = []
-    for colour, label in enumerate(study.cells.index[:MOST_LINES]):
-        runs = [curves[name] for name in study.runs[label]["name"] if name in curves and metric in curves[name]]
-        if runs:
-            mean = pd.concat(runs).groupby("epoch")[metric].mean().dropna()
-            scale = 100 if metric.endswith("accuracy") else 1
-            series.append(Series(str(label), (mean.index + 1).tolist(), (scale * mean).tolist(), "line", colour))
+    """The mean over the seeds of each of the best cells, epoch by epoch; training dashed beside it while the colours last."""
+    part, name = metric.split("/")
+    labels = study.cells.index[:MOST_LINES]
+    drawn = {metric: ("", 0)} | ({f"train/{name}": (", training", len(COLOURS))} if len(labels) <= len(COLOURS) else {})
+    series, marks = [], {}
+    for colour, label in enumerate(labels):
+        names = [run for run in study.runs[label]["name"] if run in curves and metric in curves[run]]
+        for column, (what, dashed) in drawn.items() if names else ():
+            mean = pd.concat([curves[run] for run in names]).reindex(columns=["epoch", column]).groupby("epoch")[column].mean().dropna()
+            scale = 100 if name == "accuracy" else 1
+            series.append(Series(f"{label}{what}", (mean.index + 1).tolist(), (scale * mean).tolist(), "line", colour + dashed))
+        for run in names:
+            marks |= {phase: start + 0.5 for phase, start in (study.results[run].get("phases") or {}).items() if start}
     if not series:
         return None
-    part, name = metric.split("/")
     title = f"{'validation' if part == 'val' else part} {name}"
-    y = Axis(f"{title}, %" if name == "accuracy" else title)
-    caption = f"Mean over the seeds of the {len(series)} best cells."
-    return Chart(f"curves_{part}_{name}", f"Learning curves: {title}", caption, Axis("epoch"), y, series)
+    y = Axis("accuracy, %" if name == "accuracy" else name)
+    caption = f"Mean over the seeds of the {len(labels)} best cells. Dashed: training. Dotted: where a phase begins."
+    return Chart(f"curves_{part}_{name}", f"Learning curves: {title}", caption, Axis("epoch"), y, series, marks=marks)
 
 
 def confusion(study):

@@ -10,21 +10,21 @@ from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.statistics.contrasts import against, reference_cell
 from fer_lightning.analysis.statistics.descriptive import wilson_interval
 from fer_lightning.analysis.statistics.paired_tests import contrast_tests
-from fer_lightning.analysis.wording import contrast_columns, number, p_value
+from fer_lightning.analysis.wording import ADJUSTED, contrast_columns, number, p_value
 
 # Bootstrap draws of almost stochastic order (Dror et al. 2019).
 ASO_RESAMPLES = 1000
 
 
-def reference_finding(design, table, analysis, images):
+def reference_finding(design, table, analysis, right):
     """(Finding, frame) of every cell against the reference cell.
 
-    table: (blocks, cells); images: see `contrast_tests`. The frame is that of `contrast_tests` with wilcoxon, wins, wins_low, wins_high and
+    table: (blocks, cells); right: see `contrast_tests`. The frame is that of `contrast_tests` with wilcoxon, wins, wins_low, wins_high and
     epsilon.
     """
     reference = reference_cell(design, analysis.reference)
     others = [cell for cell in design.cells if cell != reference]
-    frame = contrast_tests(table, against(design, reference, others), analysis, images)
+    frame = contrast_tests(table, against(design, reference, others), analysis, right)
     base = table[:, design.cells.index(reference)]
     rng = np.random.default_rng(0)
     extra = [_dominance(table[:, design.cells.index(cell)], base, analysis.alpha / len(others), rng) for cell in others]
@@ -39,14 +39,17 @@ def reference_finding(design, table, analysis, images):
             "ASO epsilon": frame["epsilon"].map(number),
         }
     )
-    text = (
-        f"Each cell minus the reference cell {design.name(reference)}, paired by seed (t test). Intervals and p are Holm-adjusted over the "
-        "rows. Wilcoxon's test is a check without the assumption of normal scores.",
-        "Share of seeds won: the share of seeds in which the cell scores higher than the reference, with Wilson's interval. Take it as a "
-        "sign of a better cell only if it is above 0.75 and its interval is above 0.50. ASO epsilon, almost stochastic order: below 0.20 "
-        "the cell's scores are higher than the reference's almost everywhere in their distribution.",
-    )
-    return Finding("Against the reference cell", text, shown), frame
+    text = [f"Each cell minus the reference cell {design.name(reference)}, paired by seed."]
+    if frame["p"].notna().any():
+        text.append(f"{ADJUSTED} Wilcoxon's test is a check without the assumption of normal scores, over seeds alone.")
+    if frame["wins"].notna().any():
+        text.append(
+            "Share of seeds won: the share of seeds in which the cell scores higher than the reference, with Wilson's interval. The "
+            "cell is better if the whole interval is above 0.50, and the difference is worth having if the interval reaches above 0.75 "
+            "(Bouthillier et al. 2021). ASO epsilon, almost stochastic order: below 0.20 the cell's scores are higher than the "
+            "reference's almost everywhere in their distribution (Ulmer et al. 2022)."
+        )
+    return Finding("Against the reference cell", tuple(text), shown), frame
 
 
 def _dominance(a, b, alpha, rng):
@@ -91,7 +94,8 @@ def violation_ratio(a, b):
 
 
 def almost_stochastic_order(a, b, *, alpha, resamples, rng):
-    """Upper bound, at level 1 - alpha, of `violation_ratio`; below 0.2 a is almost stochastically larger (Dror et al. 2019, eps_min).
+    """Upper bound, at level 1 - alpha, of `violation_ratio`; eps_min of Dror et al. 2019. Below 0.2 a is almost
+    stochastically larger (Ulmer et al. 2022).
 
     a, b: (n,) scores. NaN for fewer than two runs.
     """

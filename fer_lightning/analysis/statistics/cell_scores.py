@@ -5,11 +5,11 @@ import pandas as pd
 
 from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.statistics.correctness import discordance
-from fer_lightning.analysis.statistics.descriptive import FEWEST_RESAMPLED, binomial_error, describe, expected_maximum, least_difference
+from fer_lightning.analysis.statistics.descriptive import binomial_error, describe, expected_maximum, least_difference
 from fer_lightning.analysis.wording import percent, percent_interval
 
 
-def describe_cells(design, scores, images, resamples):
+def describe_cells(design, scores, images):
     """One row a cell: its levels, n, mean, sd, iqm, min, max, low, high (see `describe`), expected_max: expected maximum of n runs.
 
     scores: {outcome, clean, near, logit: (blocks, cells)}. The other scores give columns such as clean_mean and near_sd, if any run has
@@ -17,19 +17,19 @@ def describe_cells(design, scores, images, resamples):
     """
     rows = []
     for i, cell in enumerate(design.cells):
-        row = dict(zip(design.levels, cell)) | describe(scores["outcome"][:, i], _first_known(images[:, i]), resamples)
-        row["expected_max"] = expected_maximum(row["mean"], row["sd"], row["n"])
+        row = dict(zip(design.levels, cell)) | describe(scores["outcome"][:, i], _first_known(images[:, i]))
+        row["expected_max"] = min(expected_maximum(row["mean"], row["sd"], row["n"]), 1.0)  # a share
         for name in ("clean", "near", "logit"):
             if not np.isnan(scores[name]).all():
-                row |= {f"{name}_{key}": value for key, value in describe(scores[name][:, i], resamples=resamples).items()}
+                row |= {f"{name}_{key}": value for key, value in describe(scores[name][:, i], share=name != "logit").items()}
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def cells_finding(design, frame, *, first, images, right):
+def cells_finding(design, frame, *, first, images, answers):
     """The Finding on the scores of every cell.
 
-    frame: of `describe_cells`; first: position of the cell whose noise is shown; images: (blocks, cells); right: (runs, images) or None
+    frame: of `describe_cells`; first: position of the cell whose noise is shown; images: (blocks, cells); answers: of `read_answers`
     """
     shown = frame[list(design.levels)].copy()
     shown["seeds"] = frame["n"]
@@ -47,23 +47,27 @@ def cells_finding(design, frame, *, first, images, right):
             shown["lowest to highest %"] = [percent_interval(*bounds) for bounds in zip(least.where(repeated), most)]
             shown["expected highest %"] = frame["expected_max"].where(repeated).map(percent)
     text = [
-        f"95 % intervals of the mean over seeds: Student's; from {FEWEST_RESAMPLED} seeds on a BCa bootstrap; for one run Wilson's over "
-        "the images. Do not report the highest seed as the result: chance alone lets the highest of n seeds reach the expected highest.",
+        "95 % intervals of the mean over seeds: Student's, for other seeds on these images; for one run Wilson's over the images. Do not "
+        "report the highest seed as the result: chance alone lets the highest of n seeds reach the expected highest."
+        if not answers.apart
+        else "95 % intervals of the mean over seeds, each with images of its own: Student's. Do not report the highest seed as the result: "
+        "chance alone lets the highest of n seeds reach the expected highest.",
     ]
     if "clean_mean" in frame:
         text.append("Clean: without the test images that have a duplicate among the images trained or selected on.")
-    return Finding("Cells", (*text, *_noise(frame["mean"][first], _first_known(images[:, first]), right)), shown)
+    return Finding("Cells", (*text, *_noise(frame["mean"][first], _first_known(images[:, first]), answers)), shown)
 
 
-def _noise(accuracy, images, right):
+def _noise(accuracy, images, answers):
     """Sentences on the noise of an accuracy that comes from the finite number of images."""
     if np.isnan(images):
         return []
     error = binomial_error(accuracy, images)
     sentences = [
         f"Noise floor: an accuracy of {percent(accuracy)} % on {int(images):,} images has a standard error of {percent(error)} points "
-        f"(95 %: ±{percent(1.96 * error)}), however many seeds there are."
+        f"(95 %: ±{percent(1.96 * error)}), " + ("in each run." if answers.apart else "however many seeds there are.")
     ]
+    right = answers.right
     if right is not None and len(right) > 1:
         apart = discordance(right)
         least, sure = (percent(least_difference(apart, images, power=power)) for power in (0.5, 0.8))

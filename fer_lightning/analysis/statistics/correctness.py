@@ -1,33 +1,58 @@
 """Which images each run classified correctly, from its predictions.parquet."""
 
+import hashlib
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from fer_lightning.analysis.statistics.calibration import calibrate
 from fer_lightning.runs.layout import PREDICTIONS
-from fer_lightning.runs.predictions import part_of, probabilities, read_predictions
+from fer_lightning.runs.predictions import part_of, predicted, probabilities, read_predictions
 
 
-def correctness(folder, names, part):
-    """Whether each run's most likely class was the label, on one part (val or test).
-
-    names: of the run folders. Returns ((runs, images) bool, ""), or (None, why) if the runs cannot be resampled over common images: a
-    file is missing or damaged, or the runs were scored on different images.
+@dataclass(frozen=True)
+class Answers:
+    """right: (runs, images), whether each run's most likely class was the label; None if the runs have no common images, and why says why
+    apart: whether the reason is that runs were scored on different images
+    equal: groups of runs whose predictions are equal to the last bit
+    calibrations: {run: its Calibration}, of those that have one
     """
-    first, rights = None, []
+
+    right: np.ndarray | None
+    why: str = ""
+    apart: bool = False
+    equal: tuple = ()
+    calibrations: dict = field(default_factory=dict)
+
+
+NO_ANSWERS = Answers(None)
+
+
+def read_answers(folder, names, part):
+    """The Answers of some runs on one part (val or test). names: of the run folders"""
+    first, rights, digests, calibrations, why, apart = None, [], {}, {}, "", False
     for name in names:
         try:
-            table = part_of(read_predictions(Path(folder) / name), part)
+            table = read_predictions(Path(folder) / name)
         except (OSError, ValueError):
-            return None, f"{name} has no readable {PREDICTIONS}"
+            why = why or f"{name} has no readable {PREDICTIONS}"
+            continue
+        if calibration := calibrate(table):
+            calibrations[name] = calibration
+        table = part_of(table, part)
         if not len(table):
-            return None, f"{name} has no predictions of the {part} part"
-        rows = table.index.to_numpy()
+            why = why or f"{name} has no predictions of the {part} part"
+            continue
+        rows, found = table.index.to_numpy(), probabilities(table)
         first = rows if first is None else first
         if not np.array_equal(rows, first):
-            return None, f"{name} was scored on other images than {names[0]}"
-        rights.append(probabilities(table).argmax(1) == table["label"].to_numpy())
-    return np.stack(rights), ""
+            why, apart = f"{name} was scored on other images than {names[0]}", True
+        rights.append(predicted(found) == table["label"].to_numpy())
+        if np.isfinite(found).all():  # runs that diverged are alike in nothing else
+            digests.setdefault(hashlib.sha256(np.ascontiguousarray(found)).digest(), []).append(name)
+    equal = tuple(tuple(group) for group in digests.values() if len(group) > 1)
+    return Answers(None if why else np.stack(rights), why, apart, equal, calibrations)
 
 
 def discordance(right):

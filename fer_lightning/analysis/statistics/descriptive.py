@@ -1,55 +1,46 @@
 """The scores of one cell: centre, spread and interval, and how much of a score is noise."""
 
-import warnings
-
 import numpy as np
 import scipy
 
 LEVEL = 0.95
 
-# A bootstrap of fewer runs is too narrow: its "95 %" interval of three normal runs holds the mean in 74 % of cases, of five in 82 %.
-FEWEST_RESAMPLED = 10
 
-
-def describe(values, images=None, resamples=10000):
+def describe(values, images=None, share=True):
     """{n, mean, sd, iqm, min, max, low, high} of the scores of one cell, one score a run; NaN for what is not known.
 
     iqm: interquartile mean (Agarwal et al. 2021); low, high: 95 % interval of the mean, see `cell_interval`
-    images: of how many images each score is a share, if it is one
+    images: of how many images each score is a share, if known; share: whether it is a share at all
     """
     values = np.asarray(values)[~np.isnan(values)]
     n = len(values)
     if not n:
         return {"n": 0} | dict.fromkeys(("mean", "sd", "iqm", "min", "max", "low", "high"), np.nan)
-    low, high = cell_interval(values, images, resamples)
+    low, high = cell_interval(values, images, share)
     middle = {"mean": values.mean(), "sd": values.std(ddof=1) if n > 1 else np.nan, "iqm": scipy.stats.trim_mean(values, 0.25)}
     return {"n": n} | middle | {"min": values.min(), "max": values.max(), "low": low, "high": high}
 
 
-def cell_interval(values, images=None, resamples=10000):
-    """95 % interval (low, high) of the mean over runs: BCa bootstrap from ten runs on, else `classical_interval`; NaN if there is none.
-
-    The bootstrap has a fixed seed, so a report that is made again says the same.
-    """
-    if len(values) >= FEWEST_RESAMPLED and np.ptp(values) > 0:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = scipy.stats.bootstrap((values,), np.mean, n_resamples=resamples, confidence_level=LEVEL, rng=np.random.default_rng(0))
-        if np.isfinite(found.confidence_interval).all():
-            return tuple(map(float, found.confidence_interval))
+def cell_interval(values, images=None, share=True):
+    """95 % interval (low, high) of the mean over runs, see `classical_interval`; NaN if there is none."""
     known = images is not None and np.isfinite(images)
-    return classical_interval(list(values), int(images) if known else None) or (np.nan, np.nan)
+    return classical_interval(list(values), int(images) if known else None, share) or (np.nan, np.nan)
 
 
-def classical_interval(values, images):
+def classical_interval(values, images, share=True):
     """95 % interval (low, high) of the mean of a score: Student's over the runs; for one run Wilson's over its images. Fractions.
 
-    values: one a run; images: of how many images each is a share. None for one run with an unknown number of images.
+    values: one a run; images: of how many images each is a share; share: whether it is one, and so lies between 0
+    and 1. None for runs that score the same, whose spread is not known, and for
+    one run with an unknown number of images.
     """
     n, mean = len(values), sum(values) / len(values)
     if n > 1:
         error = scipy.stats.sem(values)
-        return (mean, mean) if error == 0 else tuple(float(x) for x in scipy.stats.t.interval(LEVEL, n - 1, loc=mean, scale=error))
+        if not error > 1e-12:
+            return None
+        low, high = map(float, scipy.stats.t.interval(LEVEL, n - 1, loc=mean, scale=error))
+        return (max(low, 0.0), min(high, 1.0)) if share else (low, high)
     return wilson_interval(round(mean * images), images) if images else None
 
 
@@ -83,6 +74,6 @@ def binomial_error(accuracy, images):
 def least_difference(discordant, images, power=0.5):
     """The smallest difference of two networks' accuracies that McNemar's test finds at 5 % with that power; 0.5: just significant.
 
-    discordant: the share of images that exactly one of the two gets right. Normal approximation.
+    discordant: the share of images that exactly one of the two gets right. Normal approximation; never more than all images.
     """
-    return float((scipy.stats.norm.ppf(0.975) + scipy.stats.norm.ppf(power)) * np.sqrt(discordant / images))
+    return float(np.minimum((scipy.stats.norm.ppf(0.975) + scipy.stats.norm.ppf(power)) * np.sqrt(discordant / images), 1))

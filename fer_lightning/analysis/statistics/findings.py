@@ -10,17 +10,18 @@ import pandas as pd
 
 from fer_lightning.analysis.finding import Finding, Verdict
 from fer_lightning.analysis.statistics.against_reference import reference_finding
+from fer_lightning.analysis.statistics.calibration import calibration_finding
 from fer_lightning.analysis.statistics.cell_scores import cells_finding, describe_cells
 from fer_lightning.analysis.statistics.contrasts import roles
-from fer_lightning.analysis.statistics.correctness import correctness
+from fer_lightning.analysis.statistics.correctness import NO_ANSWERS, read_answers
 from fer_lightning.analysis.statistics.descriptive import logit
+from fer_lightning.analysis.statistics.for_a_paper import paper_finding
 from fer_lightning.analysis.statistics.included_runs import runs_finding
 from fer_lightning.analysis.statistics.interaction_verdict import untested
 from fer_lightning.analysis.statistics.layout import layout
 from fer_lightning.analysis.statistics.many_cells import leader, ranked_findings
 from fer_lightning.analysis.statistics.secondary_scores import secondary_finding
 from fer_lightning.analysis.statistics.two_axes import crossed_findings
-from fer_lightning.analysis.statistics.two_way_bootstrap import draw_images
 from fer_lightning.analysis.wording import listed, percent, percent_interval, seeds_text
 from fer_lightning.config.registered_analysis import registered
 
@@ -34,16 +35,22 @@ class StudyStatistics:
     cells:     see `describe_cells`; fractions
     contrasts: a row each: kind (difference of gains | gain | first | reference), name, n, estimate, low, high, p, p_holm; fractions,
                interval and p_holm adjusted within the kind
+    chances:   see `outlook`; None if the study has no interaction to judge
+    reliability: (cell, curves), of the first cell, see `Calibration`; None if it is not known
     """
 
     verdict: Verdict
     findings: list[Finding]
     cells: pd.DataFrame
     contrasts: pd.DataFrame
+    chances: pd.DataFrame | None = None
+    reliability: tuple | None = None
 
 
-def study_findings(folder, jobs, study):
-    """The StudyStatistics of a study folder. jobs: frame of `make_jobs`; study: the study node of study.json.
+def study_findings(folder, jobs, study, never=()):
+    """The StudyStatistics of a study folder.
+
+    jobs: frame of `make_jobs`; study: the study node of study.json; never: names of the planned jobs that have no record
 
     ConfigError if the study registers an analysis that is not known.
     """
@@ -52,59 +59,65 @@ def study_findings(folder, jobs, study):
     outcome = design.table(design.outcome)
     if np.isnan(outcome).all():
         verdict = Verdict(None, "No run has a score yet.")
-        runs = runs_finding(design, analysis.outcome, "")
+        runs = runs_finding(design, analysis.outcome, NO_ANSWERS, never)
         return StudyStatistics(verdict, [Finding("Conclusion", (verdict.paragraph,)), runs], pd.DataFrame(), _contrasts({}))
-    right, no_images = correctness(folder, design.done["name"].to_list(), design.part)
+    answers = read_answers(folder, design.done["name"].to_list(), design.part)
     images = design.table(f"{design.part}_n")
-    if right is not None:
-        images = np.where(np.isnan(images), right.shape[1], images)
-    scores = {"outcome": outcome, "logit": logit(outcome, images), "validation": design.table("val_accuracy")}
+    if answers.right is not None:
+        images = np.where(np.isnan(images), answers.right.shape[1], images)
+    scores = {"outcome": outcome, "logit": logit(outcome, images), "validation": design.table("val_accuracy"), "images": images}
     scores |= {"clean": design.table(f"{design.part}_accuracy_clean"), "near": design.table(f"{design.part}_accuracy_clean_near")}
-    verdict, findings, frames = _tested(design, scores, analysis, _draws(design, right, analysis.resamples))
-    cells = describe_cells(design, scores, images, analysis.resamples)
-    first, how = leader(scores)
+    verdict, findings, frames, chances = _tested(design, scores, analysis, _placed(design, answers.right))
+    cells = describe_cells(design, scores, images)
+    leads = leader(scores)
     opening = [
-        Finding("Conclusion", (verdict.paragraph, _lead(design, cells, first, how))),
-        runs_finding(design, analysis.outcome, no_images),
-        cells_finding(design, cells, first=first, images=images, right=right),
+        Finding("Conclusion", (verdict.paragraph, _lead(design, cells, leads))),
+        runs_finding(design, analysis.outcome, answers, never),
+        cells_finding(design, cells, first=leads.first, images=images, answers=answers),
     ]
-    found = [_without_blanks(finding) for finding in opening + findings if finding is not None]
-    return StudyStatistics(verdict, found, cells, _contrasts(frames))
+    calibration, curves = calibration_finding(design, answers.calibrations)
+    paper = paper_finding(design, scores, cells, verdict=verdict, analysis=analysis, common=answers.right is not None)
+    found = [_without_blanks(finding) for finding in (*opening, *findings, calibration, paper) if finding is not None]
+    name = design.name(design.cells[leads.first])
+    return StudyStatistics(verdict, found, cells, _contrasts(frames), chances, (name, curves[name]) if name in curves else None)
 
 
-def _tested(design, scores, analysis, draws):
-    """(Verdict, [Finding or None], {kind: frame of `contrast_tests`}): the tests that the layout of the study allows."""
+def _tested(design, scores, analysis, right):
+    """(Verdict, [Finding or None], {kind: frame of `contrast_tests`}, frame of `outlook` or None): what the layout of the study allows."""
+    chances = None
     empty = [design.name(cell) for cell, none in zip(design.cells, np.isnan(scores["outcome"]).all(0)) if none]
     if design.crossed and not empty:
-        verdict, findings, frames = crossed_findings(design, scores, analysis, draws)
+        verdict, findings, frames, chances = crossed_findings(design, scores, analysis, right)
     else:
-        verdict, findings, frames = ranked_findings(design, scores, analysis, draws)
+        verdict, findings, frames = ranked_findings(design, scores, analysis, right)
     if design.crossed and empty:
         reason = f"it takes a run in every cell, and there is none in {listed(empty)}"
         settle = "What would settle it: runs in every cell, with at least two seeds."
         verdict = untested(reason, roles(design, analysis.reference), settle)
     if len(design.cells) > 1:
-        against, frames["reference"] = reference_finding(design, scores["outcome"], analysis, draws)
+        against, frames["reference"] = reference_finding(design, scores["outcome"], analysis, right)
         findings += [against, secondary_finding(design)]
-    return verdict, findings, frames
+    return verdict, findings, frames, chances
 
 
-def _draws(design, right, resamples):
-    """The ImageDraws of right (runs, images); None if there is nothing to pair: one block, or blocks of which few cells have a run."""
+def _placed(design, right):
+    """right (runs, images) as (blocks, cells, images); None if there is nothing to pair: one block, or blocks with few runs."""
     blocks, cells = len(design.blocks), len(design.cells)
     if right is None or blocks < 2 or cells < 2 or 2 * len(right) < blocks * cells:
         return None
     placed = np.zeros((blocks, cells, right.shape[1]), bool)
     placed[design.done["block"], design.done["cell"]] = right
-    return draw_images(placed, resamples, np.random.default_rng(0))
+    return placed
 
 
-def _lead(design, cells, first, how):
-    row = cells.loc[first]
+def _lead(design, cells, leads):
+    """Sentences on the cell that is first. cells: of `describe_cells`; leads: a Leader"""
+    row, name = cells.loc[leads.first], f"{design.name(design.cells[leads.first])}{leads.tie(design)}"
+    score = {"test": "test accuracy", "val": "validation accuracy"}[design.part]
     clean = f", {percent(row['clean_mean'])} % on clean images" if "clean_mean" in row and not np.isnan(row["clean_mean"]) else ""
     bounds = percent_interval(row["low"], row["high"])
     interval = f" (95 % interval {bounds})" if bounds else ""
-    return f"First by {how} is {design.name(design.cells[first])}: {percent(row['mean'])} % over {seeds_text(row['n'])}{interval}{clean}."
+    return f"First by {leads.how} is {name}. Its {score} is {percent(row['mean'])} % over {seeds_text(row['n'])}{interval}{clean}."
 
 
 def _without_blanks(finding):

@@ -7,10 +7,10 @@ from fer_lightning.analysis.job_table import protocols
 from fer_lightning.analysis.wording import listed, seeds_text
 
 
-def runs_finding(design, registered, no_images):
+def runs_finding(design, registered, answers, never=()):
     """The Finding that names every run, cell and seed that is missing or special.
 
-    registered: the outcome that the study registered; no_images: why images are not resampled, "" if they are
+    registered: the outcome that the study registered; answers: of `read_answers`; never: the planned jobs that have no record
     """
     done, jobs = design.done, design.jobs
     table = design.table(design.outcome)
@@ -21,6 +21,8 @@ def runs_finding(design, registered, no_images):
     ]
     for status, names in jobs[jobs["status"] != "done"].groupby("status")["name"]:
         sentences.append(f"{str(status).capitalize()}: {listed(names)}.")
+    if never:
+        sentences.append(f"Planned, but without a record: {listed(never)}.")
     if design.outcome != registered:
         sentences.append(
             f"No run has a {registered}, the registered outcome; the validation accuracy is used. Each run chose its epoch by it, so it is "
@@ -39,8 +41,11 @@ def runs_finding(design, registered, no_images):
     sentences += _shared_data(design)
     if len(design.levels) > 1 and not design.crossed:
         sentences.append(f"{len(design.levels)} axes vary and do not form a two-way grid: the cells are compared as one factor.")
-    if no_images:
-        sentences.append(f"Intervals hold for other seeds on the same images only: {no_images}.")
+    if answers.apart:
+        sentences.append(f"Intervals and tests are over seeds, each with images of its own: {answers.why}.")
+    elif answers.why:
+        sentences.append(f"Intervals and tests hold for other seeds on the same images only: {answers.why}.")
+    sentences += _equal_predictions(design, answers.equal)
     return Finding("Runs", tuple(sentences))
 
 
@@ -54,6 +59,18 @@ def _incomplete(design, table):
         f"Incomplete, without a score in some cell: {names}. Analyses of variance and ranks leave these seeds out; means, paired "
         "comparisons and the mixed model use the runs they have."
     ]
+
+
+def _equal_predictions(design, groups):
+    """Warnings on runs whose predictions are equal to the last bit: what they differ in never reached the network."""
+    sentences, cell_of = [], design.done.set_index("name")["cell"]
+    for names in groups:
+        what = "cells" if cell_of[list(names)].nunique() > 1 else "seeds"
+        sentences.append(
+            f"Warning: the predictions of {listed(names)} are equal to the last bit, although they are different {what}. Look whether what "
+            "they differ in reaches the network."
+        )
+    return sentences
 
 
 def _shared_data(design):

@@ -1,5 +1,7 @@
 """The verdict on an interaction: synergy, additive or inconclusive, with the paragraph that explains it."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from fer_lightning.analysis.finding import Verdict
@@ -7,10 +9,41 @@ from fer_lightning.analysis.wording import axis_word, equals, listed, percent, p
 from fer_lightning.config.cell_names import level_name
 
 UNTUNED = "the learning rate was not tuned in every cell (study.analysis.tuned_per_cell=false)"
-TUNE = "Synergy also needs a learning rate tuned in every cell (study.analysis.tuned_per_cell=true)."
+GAINS = ("estimate", "p_holm", "equivalence_p", "clean", "logit")
+TUNE = "Either word, synergy or additive, also needs a learning rate tuned in every cell (study.analysis.tuned_per_cell=true)."
 
 
-def decide(interaction_p, gains, roles, analysis, *, remedy=""):
+class Conditions(NamedTuple):
+    """Which conditions hold: interaction (...), the F test's; of each difference of gains (..., differences): significant; large too; firm,
+    with the same sign on clean images and on the logit scale too; equivalent to 0
+    """
+
+    interaction: np.ndarray
+    significant: np.ndarray
+    large: np.ndarray
+    firm: np.ndarray
+    equivalent: np.ndarray
+
+    def words(self, tuned):
+        """The word (...) for each study."""
+        synergy = self.interaction & self.firm.any(-1) & tuned
+        additive = self.equivalent.all(-1) & (self.equivalent.shape[-1] > 0) & tuned
+        return np.select([synergy, additive], ["synergy", "additive"], "inconclusive")
+
+
+def conditions(interaction_p, gains, analysis):
+    """The Conditions of one study or of many at once.
+
+    interaction_p: (...); gains: {estimate, p_holm, equivalence_p, clean, logit: (..., differences)}
+    """
+    sign = np.sign(gains["estimate"])
+    significant = gains["p_holm"] < analysis.alpha
+    large = significant & (np.abs(gains["estimate"]) >= analysis.sesoi)
+    firm = large & (np.sign(gains["clean"]) == sign) & (np.sign(gains["logit"]) == sign)
+    return Conditions(interaction_p < analysis.alpha, significant, large, firm, gains["equivalence_p"] < analysis.alpha)
+
+
+def decide(interaction_p, gains, roles, analysis, *, remedy="", left_out=""):
     """The Verdict on an interaction.
 
     interaction_p: of the F test
@@ -18,31 +51,32 @@ def decide(interaction_p, gains, roles, analysis, *, remedy=""):
             two; clean, logit: the same difference on clean images and on the logit scale, of which only the sign counts
     roles:  which axis is the treatment, and which one its gain may depend on
     remedy: a sentence on how many seeds would settle it, said if seeds are what is missing
+    left_out: a sentence on seeds that the tests leave out
 
-    Synergy needs all of: a significant F test; a difference of gains whose Holm-adjusted p is significant, whose interval excludes 0 and
-    whose estimate is at least the smallest of interest; the same sign of it on clean images and on the logit scale; a learning rate tuned
-    in every cell. Additive: every difference of gains is equivalent to 0 (two one-sided tests each; unadjusted, because all must pass:
-    Berger 1982).
+    Synergy needs all of: a significant F test; a difference of gains whose Holm-adjusted p is significant, so that its interval excludes 0,
+    and whose estimate is at least the smallest of interest; the same sign of it on clean images and on the logit scale; a learning rate
+    tuned in every cell. Additive: every difference of gains is equivalent to 0 (two one-sided tests each; unadjusted, because all must
+    pass: Berger 1982), and the rate was tuned: a wrong rate can hide an interaction as well as make one.
     """
-    significant = gains[(gains["p_holm"] < analysis.alpha) & ((gains["low"] > 0) | (gains["high"] < 0))]
-    large = significant[significant["estimate"].abs() >= analysis.sesoi]
-    sign = np.sign(large["estimate"])
-    firm = large[(np.sign(large["clean"]) == sign) & (np.sign(large["logit"]) == sign)]
-    apart = gains[~(gains["equivalence_p"] < analysis.alpha)]
-    enough_seeds = interaction_p < analysis.alpha and len(significant) > 0
+    met = conditions(interaction_p, {name: gains[name].to_numpy(float) for name in GAINS}, analysis)
+    word = str(met.words(analysis.tuned_per_cell))
+    significant, large, firm, apart = gains[met.significant], gains[met.large], gains[met.firm], gains[~met.equivalent]
+    enough_seeds = met.interaction and len(significant) > 0
 
     subject, other, reference = _subject(gains, roles), axis_word(roles.other), level_name(roles.other, roles.reference)
     margin = f"{percent(analysis.sesoi)} points"
-    seen = _seen(interaction_p, gains, reference, analysis)
-    if enough_seeds and len(firm) and analysis.tuned_per_cell:
+    seen = " ".join(filter(None, (_seen(interaction_p, gains, reference, analysis), left_out)))
+    if word == "synergy":
         same = "The sign is the same on clean images and on the logit scale, and the learning rate was tuned in every cell."
         return Verdict("synergy", f"Synergy: {_claim(firm, reference)}.", f"{seen} {same}")
-    if len(gains) and not len(apart):
+    if word == "additive":
         conclusion = f"Additive: {subject} changes accuracy equally with every {other}, to within ±{margin}."
         tests = f"Every difference of gains lies within ±{margin} (equivalence tests, largest p {equals(gains['equivalence_p'].max())})."
         return Verdict("additive", conclusion, f"{tests} {seen}")
 
-    if not enough_seeds:
+    if len(gains) and not len(apart):
+        doubt = f"{subject} changes accuracy equally with every {other}, to within ±{margin}, but {UNTUNED}, which may hide a difference"
+    elif not enough_seeds:
         doubt = f"the data do not show that {subject} helps one {other} more than another, nor that it helps all equally"
     elif not len(large):
         doubt = f"{_claim(significant, reference)}, but the data do not show that the difference reaches {margin}, the smallest of interest"
@@ -52,7 +86,7 @@ def decide(interaction_p, gains, roles, analysis, *, remedy=""):
         doubt = f"{_claim(firm, reference)}, but {UNTUNED}, so the rate may be the cause"
     if len(apart):
         seen += f" Equality within ±{margin} is not shown for {listed(_labels(apart))}."
-    settle = [remedy] * (not enough_seeds) + [TUNE] * (not analysis.tuned_per_cell)
+    settle = [remedy] * (not enough_seeds and len(apart) > 0) + [TUNE] * (not analysis.tuned_per_cell)
     return Verdict("inconclusive", f"Inconclusive: {doubt}.", seen, " ".join(filter(None, settle)))
 
 
@@ -89,7 +123,7 @@ def _seen(interaction_p, gains, reference, analysis):
     every = f" Every {level} interval of a difference of gains includes 0." if len(gains) and within.all() else ""
     return (
         f"The F test of the interaction has p {equals(interaction_p)}. Compared with {reference}, the gain differs by {listed(rows)} "
-        f"(Holm-adjusted {level} intervals).{every}"
+        f"(simultaneous {level} intervals).{every}"
     )
 
 

@@ -45,11 +45,11 @@ class Design:
         return self.outcome.partition("_")[0]
 
     def table(self, column):
-        """A score as (blocks, cells), NaN if no run is done or the run has no such score."""
+        """A score as (blocks, cells), NaN if no run is done or the run has no such score, or an infinite one, because it diverged."""
         table = np.full((len(self.blocks), len(self.cells)), np.nan)
         if column in self.done:
             table[self.done["block"], self.done["cell"]] = pd.to_numeric(self.done[column], errors="coerce")
-        return table
+        return np.where(np.isfinite(table), table, np.nan)
 
     def name(self, cell):
         """A cell as its run folders name it, by the axes that vary ("gelu-lr0.1")."""

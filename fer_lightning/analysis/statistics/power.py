@@ -1,6 +1,7 @@
 """The power of each test over seeds, the seeds that an effect needs, and the smallest effect that some seeds find.
 
-Effects and sd, the standard deviation of the residual of one run, are in the same unit. A power is a function of (effect, seeds).
+Effects, sd, the standard deviation of the residual of one run, and floor, the standard error that the images alone give a difference, are
+in the same unit. A power is a function of (effect, seeds). Tests of differences hold for other images, F tests for these only.
 """
 
 import numpy as np
@@ -10,6 +11,9 @@ TARGET = 0.8
 
 # More seeds than anyone runs; of more a report says only that it is more.
 MOST_SEEDS = 10_000
+
+# As good as infinitely many.
+ENDLESS = 10**13
 
 
 def interaction_power(gain, seeds, *, sd, a, b, alpha=0.05):
@@ -24,9 +28,14 @@ def main_effect_power(difference, seeds, *, sd, a, b, alpha=0.05):
     return f_power(noncentrality, a - 1, (a * b - 1) * (seeds - 1), alpha)
 
 
-def paired_power(difference, seeds, *, sd, cells, alpha=0.05):
-    """Power of the t test, paired by seed, of a difference of two cells, or of two gains (four cells): its sd is sqrt(cells) sd."""
-    return f_power(seeds * (difference / sd) ** 2 / cells, 1, seeds - 1, alpha)
+def standard_error(seeds, *, sd, cells, floor=0.0):
+    """Of a difference of two cells, or of two gains (four cells): its sd over seeds is sqrt(cells) sd."""
+    return np.sqrt(cells * sd**2 / seeds + floor**2)
+
+
+def paired_power(difference, seeds, *, sd, cells, floor=0.0, alpha=0.05):
+    """Power of the t test, paired by seed, of a difference of two cells, or of two gains (four cells)."""
+    return f_power((difference / standard_error(seeds, sd=sd, cells=cells, floor=floor)) ** 2, 1, seeds - 1, alpha)
 
 
 def f_power(noncentrality, df, df_residual, alpha):
@@ -34,15 +43,20 @@ def f_power(noncentrality, df, df_residual, alpha):
     return float(scipy.stats.ncf.sf(scipy.stats.f.isf(alpha, df, df_residual), df, df_residual, noncentrality))
 
 
-def equivalence_power(margin, seeds, *, sd, contrasts, alpha=0.05):
+def equivalence_power(margin, seeds, *, sd, contrasts, floor=0.0, alpha=0.05):
     """A lower bound (Bonferroni) of the power to show that all of `contrasts` differences of gains lie within +-margin, if all are 0."""
-    error = 2 * sd / np.sqrt(seeds)
+    error = standard_error(seeds, sd=sd, cells=4, floor=floor)
     each = 2 * scipy.stats.t.cdf(margin / error - scipy.stats.t.isf(alpha, seeds - 1), seeds - 1) - 1
     return float(max(1 - contrasts * (1 - max(each, 0)), 0))
 
 
 def seeds_needed(power, effect):
-    """The smallest number of seeds for which power(effect, seeds) is 80 %; None if MOST_SEEDS are too few. Power grows with seeds."""
+    """The smallest number of seeds for which power(effect, seeds) is 80 %; None if MOST_SEEDS are too few, infinity if no number is enough.
+
+    Power grows with seeds.
+    """
+    if power(effect, ENDLESS) < TARGET:
+        return np.inf
     low, high = 1, 2
     while power(effect, high) < TARGET:
         low, high = high, 2 * high

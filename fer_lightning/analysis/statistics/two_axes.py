@@ -9,36 +9,59 @@ from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.statistics.contrasts import differences_of_gains, gains, per_block, roles
 from fer_lightning.analysis.statistics.factorial import bayes_factor, tukey_nonadditivity, two_way
 from fer_lightning.analysis.statistics.interaction_verdict import decide, untested
-from fer_lightning.analysis.statistics.paired_tests import contrast_tests
+from fer_lightning.analysis.statistics.paired_tests import contrast_tests, mean_floor
 from fer_lightning.analysis.statistics.robustness import aligned_ranks, mixed_model, permutation_p, residual_checks
 from fer_lightning.analysis.statistics.seeds_needed import TYPICAL_SD, StudyPower, power_finding, seeds_for_interaction
-from fer_lightning.analysis.wording import axis_word, contrast_columns, equals, number, p_value, percent, points
+from fer_lightning.analysis.statistics.seeds_outlook import outlook, outlook_finding
+from fer_lightning.analysis.wording import ADJUSTED, axis_word, contrast_columns, equals, listed, number, p_value, percent, points
 from fer_lightning.config.cell_names import level_name
 
 
-def crossed_findings(design, scores, analysis, images):
-    """(Verdict, [Finding], {kind: frame of `contrast_tests`}) of a grid of two axes with a run in every cell.
+def crossed_findings(design, scores, analysis, right):
+    """(Verdict, [Finding], {kind: frame of `contrast_tests`}, frame of `outlook` or None) of a grid of two axes with a run in every cell.
 
-    scores: {outcome, clean, logit: (blocks, cells)}; images: see `contrast_tests`
+    scores: {outcome, clean, logit: (blocks, cells)}; right: see `contrast_tests`
     """
     parts = roles(design, analysis.reference)
-    differences, single = _contrasts(design, scores, parts=parts, analysis=analysis, images=images)
+    differences, single = _contrasts(design, scores, parts=parts, analysis=analysis, right=right)
     frames = {"difference of gains": differences, "gain": single}
-    tables = [_differences(differences, parts, images), _gains(single, parts)]
+    tables = [_differences(differences, parts, right), _gains(single, parts)]
     y = complete(design, scores["outcome"])
     axes = {axis: len(levels) for axis, levels in design.levels.items()}
     study_power = partial(StudyPower, axes=axes, contrasts=len(differences), alpha=analysis.alpha, sesoi=analysis.sesoi)
     if len(y) < 2:
         settle = seeds_for_interaction([study_power(sd) for sd in TYPICAL_SD], parts.other)
         verdict = untested("fewer than two seeds have every cell, so no test is possible", parts, settle)
-        return verdict, [_nonadditivity(design, scores["outcome"]), *tables], frames
+        return verdict, [_nonadditivity(design, scores["outcome"]), *tables], frames, None
     anova = two_way(y)
-    study = study_power(float(anova.sd_residual))
+    images = float(np.nanmax(scores["images"], initial=0))
+    study = study_power(float(anova.sd_residual), floor=mean_floor(differences), pair_floor=mean_floor(single), images=images)
     if not study.sd > 0:
-        return untested("all repeats scored the same, so no test is possible", parts), [_anova(anova, axes, len(y)), *tables], frames
-    verdict = decide(float(anova.p["ab"]), differences, parts, analysis, remedy=seeds_for_interaction([study], parts.other))
-    findings = [_anova(anova, axes, len(y)), _robustness(design, scores, analysis), *tables]
-    return verdict, [*findings, power_finding(study, len(y))], frames
+        verdict = untested("all repeats scored the same, so no test is possible", parts)
+        return verdict, [_anova(anova, axes, len(y)), *tables], frames, None
+    settle, left_out = seeds_for_interaction([study], parts.other), _left_out(design, scores["outcome"], analysis)
+    verdict = decide(float(anova.p["ab"]), differences, parts, analysis, remedy=settle, left_out=left_out)
+    weights = np.stack([contrast.weights for contrast in differences_of_gains(design, parts)])
+    whole = None if right is None else right[~np.isnan(scores["outcome"]).any(1)]
+    chances = outlook(y, weights, differences, analysis=analysis, images=images, right=whole)
+    findings = [_anova(anova, axes, len(y)), _robustness(design, scores, analysis), *tables, power_finding(study, len(y))]
+    return verdict, [*findings, outlook_finding(chances, len(y), analysis.tuned_per_cell)], frames, chances
+
+
+def _left_out(design, table, analysis):
+    """A sentence on the seeds that the F test leaves out, because they lack a cell; empty if there are none."""
+    lacking = np.isnan(table).any(1)
+    if not lacking.any():
+        return ""
+    names = listed(name for name, lacks in zip(design.blocks, lacking) if lacks)
+    _, p = mixed_model(table, *(len(levels) for levels in design.levels.values()))
+    y = complete(design, table)
+    agree = (p < analysis.alpha) == (float(two_way(y).p["ab"]) < analysis.alpha)
+    warning = "" if agree or np.isnan(p) else " The two disagree, so the choice of seeds decides: finish the missing runs first."
+    return (
+        f"The F test leaves out {int(lacking.sum())} of {len(table)} seeds, which lack a run ({names}); a mixed model of all runs has p "
+        f"{equals(p)}.{warning}"
+    )
 
 
 def complete(design, table):
@@ -46,14 +69,14 @@ def complete(design, table):
     return table[~np.isnan(table).any(1)].reshape(-1, *(len(levels) for levels in design.levels.values()))
 
 
-def _contrasts(design, scores, *, parts, analysis, images):
+def _contrasts(design, scores, *, parts, analysis, right):
     """(differences of gains, gains), frames of `contrast_tests`; the first with the further columns that `decide` needs."""
     contrasts = differences_of_gains(design, parts)
-    differences = contrast_tests(scores["outcome"], contrasts, analysis, images)
+    differences = contrast_tests(scores["outcome"], contrasts, analysis, right)
     for scale in ("clean", "logit"):
         differences[scale] = pd.DataFrame(per_block(scores[scale], contrasts)).mean()
     treatments = gains(design, parts)
-    single = contrast_tests(scores["outcome"], treatments, analysis, images)
+    single = contrast_tests(scores["outcome"], treatments, analysis, right)
     gain = {(c.treatment, c.level): estimate for c, estimate in zip(treatments, single["estimate"])}
     reference = level_name(parts.other, parts.reference)
     differences["treatment"] = [c.treatment for c in contrasts]
@@ -130,17 +153,20 @@ def _nonadditivity(design, table):
     return Finding("Interaction, descriptive", ("Fewer than two seeds have every cell: no test is possible.", sentence))
 
 
-def _differences(frame, parts, images):
+def _differences(frame, parts, right):
     treated, other = axis_word(parts.treated), axis_word(parts.other)
     reference = level_name(parts.other, parts.reference)
-    text = (
+    text = [
         f"How much more {treated} gains with each {other} than with {reference}, in points, paired by seed. A gain is measured from "
-        f"{level_name(parts.treated, parts.base)}. Intervals and p are Holm-adjusted over the rows. Equivalence p: of two one-sided t "
-        "tests; if it is small, the difference is smaller than the smallest difference of interest.",
-        "The intervals here and below hold for other seeds and other images (two-way bootstrap); p holds for other seeds on these images."
-        if images
-        else "The intervals here and below hold, as p does, for other seeds on these images.",
-    )
+        f"{level_name(parts.treated, parts.base)}."
+    ]
+    if frame["p"].notna().any():
+        text += [
+            f"{ADJUSTED} Equivalence p: of two one-sided t tests; if it is small, the difference is smaller than the smallest of interest.",
+            "Intervals and p here and below hold for other seeds and other images: the standard error is that of both (two-way variance)."
+            if right is not None
+            else "Intervals and p here and below are over seeds alone.",
+        ]
     rows = {
         "difference of gains": frame["name"],
         **contrast_columns(frame, "points"),
@@ -148,11 +174,11 @@ def _differences(frame, parts, images):
         "on clean images": frame["clean"].map(points),
         "logit": frame["logit"].map(number),
     }
-    return Finding("Differences of gains", text, pd.DataFrame(rows))
+    return Finding("Differences of gains", tuple(text), pd.DataFrame(rows))
 
 
 def _gains(frame, parts):
     treated, base = axis_word(parts.treated), level_name(parts.treated, parts.base)
-    text = (f"What {treated} gains over {base}, in points, paired by seed. Intervals and p are Holm-adjusted over the rows.",)
+    text = (f"What {treated} gains over {base}, in points, paired by seed.", *[ADJUSTED] * bool(frame["p"].notna().any()))
     rows = {"gain": frame["name"], "seeds": frame["n"], **contrast_columns(frame, "points")}
     return Finding(f"Gain of {parts.treated}", text, pd.DataFrame(rows))

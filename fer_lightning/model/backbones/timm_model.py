@@ -19,7 +19,7 @@ class TimmBackbone(nn.Module):
     pretrained:  false: random weights; true: download timm's release; a path: a .safetensors, .pth or .bin file of such a release, or a
                  folder with one (a hub snapshot, whose config.json then gives mean, standard deviation and size). The classifier in the
                  file is dropped, every other key must fit. Files are read as tensors only: a pickle that runs code is refused
-    input_size:  if it differs from the release, position tables are resampled; convolutional models take any size
+    input_size:  if it differs from the release (native_size), position tables are resampled; most convolutional models take any size
     in_channels: if it differs from the release (3), timm sums or repeats the first convolution; 1 saves the copies of the grey channel
     drop_path_rate: stochastic depth, if the model has it; None keeps timm's value
 
@@ -43,7 +43,8 @@ class TimmBackbone(nn.Module):
             file = _weight_file(path)
             cfg = dataclasses.replace(cfg, **_snapshot_facts(path, name))
         channels = in_channels or cfg.input_size[0]
-        size = input_size or cfg.input_size[-1]
+        self.native_size = cfg.input_size[-1]
+        size = input_size or self.native_size
         arguments = {
             "pretrained_cfg": cfg,
             "in_chans": in_channels,
@@ -84,9 +85,13 @@ def _create(name, arguments, **more):
         return timm.create_model(name.partition(".")[0], **arguments, **more)
     except OSError:  # of the hub; some of these are ValueErrors too
         raise
-    except (AssertionError, TypeError, ValueError) as e:
+    except Exception as e:  # each model raises its own
+        if more.get("pretrained") and not isinstance(e, (AssertionError, TypeError, ValueError)):
+            raise  # of the weights
         given = {k: v for k, v in arguments.items() if v is not None and k != "pretrained_cfg"}
-        raise ConfigError(f"backbone: timm cannot build {name!r} with {given}: {first_line(e)}") from e
+        native = arguments["pretrained_cfg"].input_size[-1]
+        hint = f" It was made for {native}: input_size={native} resizes the images." if given.get("img_size", native) != native else ""
+        raise ConfigError(f"backbone: timm cannot build {name!r} with {given}: {first_line(e).rstrip('.')}.{hint}") from e
 
 
 def _load(name, file, cfg, arguments):

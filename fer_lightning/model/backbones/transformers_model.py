@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import json
+import math
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -28,6 +29,8 @@ class TransformersBackbone(nn.Module):
     The embedding is that of the model's pooler, if the pooler has weights; otherwise the mean over all tokens, class token included, or
     over the map. Mean and standard deviation come from the json of the image processor; without one they are 0.5 and 0.5.
     Weights are read as tensors only, and no code from a hub or a folder is run.
+    A masked autoencoder sees the whole image: its mask_ratio is 0 unless `config` sets it, and then it is refused, as is any other model
+    that draws at random in evaluation.
 
     (B, channels, size, size) -> (B, num_features). ConfigError for an unknown name and for weights that cannot be read or do not fit.
     """
@@ -51,6 +54,8 @@ class TransformersBackbone(nn.Module):
             raise ConfigError(f"backbone.name: {name!r} ({default.model_type}) takes no images.")
 
         changes = dict(config or {})
+        if hasattr(default, "mask_ratio"):
+            changes.setdefault("mask_ratio", 0.0)
         if input_size and not pretrained and hasattr(default, "image_size"):
             changes["image_size"] = input_size
         settings = _changed(default, changes, bare)
@@ -74,13 +79,17 @@ class TransformersBackbone(nn.Module):
         size = input_size or native
         resamples = size != native and "interpolate_pos_encoding" in inspect.signature(self.model.forward).parameters
         self.options = {"interpolate_pos_encoding": True} if resamples else {}
+        self.patch = settings.patch_size if settings.model_type == "vit_mae" and not settings.mask_ratio else None
         channels = getattr(settings, "num_channels", 3)
         mean, std = (fitted(facts.get(key, (0.5,)), channels) for key in ("image_mean", "image_std"))
         self.input_spec = InputSpec(size, channels, mean, std)
         self.num_features = self._width()
 
     def forward(self, x):
-        output = self.model(pixel_values=x, **self.options)
+        options = self.options
+        if self.patch:  # it shuffles the patches in the order of a noise; this one leaves them as they are
+            options = options | {"noise": torch.arange((x.shape[-1] // self.patch) ** 2, device=x.device).expand(len(x), -1)}
+        output = self.model(pixel_values=x, **options)
         pooled = getattr(output, "pooler_output", None)
         if pooled is not None:
             return pooled.flatten(1)
@@ -88,14 +97,20 @@ class TransformersBackbone(nn.Module):
         return last.mean((2, 3)) if last.ndim == 4 else last.mean(1)
 
     def _width(self):
-        """num_features, from a forward pass: the configs of the families call it hidden_size, hidden_sizes[-1], embed_dim * 8, ..."""
-        spec = self.input_spec
-        zeros = torch.zeros(1, spec.channels, spec.size, spec.size, device=next(self.model.parameters()).device)
+        """num_features, from a forward pass: the configs of the families call it hidden_size, hidden_sizes[-1], embed_dim * 8, ...
+
+        ConfigError if a second pass in evaluation gives the same image other features.
+        """
+        spec, name = self.input_spec, type(self.model).__name__
+        shape = (1, spec.channels, spec.size, spec.size)
+        image = torch.linspace(-1, 1, math.prod(shape), device=next(self.model.parameters()).device).view(shape)  # no two patches alike
         self.model.eval()
-        with torch.no_grad(), _trying(f"{type(self.model).__name__} cannot read {tuple(zeros.shape)}"):
-            width = self(zeros).shape[1]
+        with torch.no_grad(), _trying(f"{name} cannot read {shape}"):
+            first, second = self(image), self(image)
+        if not first.is_meta and not torch.allclose(first, second, rtol=1e-4, atol=1e-5, equal_nan=True):
+            raise ConfigError(f"backbone: {name} draws at random in evaluation too, so the same image gets two answers: choose another.")
         self.model.train()  # from_pretrained returns it in eval mode, which Lightning would keep
-        return width
+        return first.shape[1]
 
 
 def _place(source):

@@ -65,27 +65,61 @@ function startCurves() {
     const runs = all.runs.filter((run) => run.name.toLowerCase().includes(words) && run.scores[score.value]);
     const cells = [...new Set(runs.map((run) => run.cell))].sort((a, b) => a - b);
     const coloured = new Set([...cells.slice(0, all.most), ...highlighted]);
-    // One trace a cell, and one for all that are grey: a line ends where a null stands.
-    const traces = new Map();
-    for (const run of runs) {
-      const bright = highlighted.size ? highlighted.has(run.cell) : coloured.has(run.cell);
-      const key = bright ? run.cell : -1;
-      if (!traces.has(key)) traces.set(key, trace(key));
-      const lines = traces.get(key);
-      lines.x.push(...run.epochs, null);
-      lines.y.push(...run.scores[score.value], null);
-      lines.text.push(...Array(run.epochs.length + 1).fill(literal(run.name)));
+    const isBright = (cell) => (highlighted.size ? highlighted : coloured).has(cell);
+    // Training beside validation, on the same scale, if it has the score too.
+    const beside = score.value.replace("val/", "train/");
+    const both = beside !== score.value && runs.some((run) => run.scores[beside]);
+    find("curve-beside").hidden = !both;
+    const range = both ? { range: rangeOf(runs, [score.value, beside]) } : {};
+    const marks = phaseMarks(runs);
+    for (const [id, name] of [["curve-chart", score.value], ...(both ? [["curve-beside", beside]] : [])]) {
+      const share = /accuracy|f1|top2/.test(name);
+      draw(find(id), lines(runs, name, isBright), {
+        height: 420,
+        showlegend: false,
+        xaxis: { title: { text: "epoch" }, dtick: longest > 10 ? undefined : 1 },
+        yaxis: { title: { text: name }, type: log.checked ? "log" : "linear", tickformat: share && !log.checked ? ".0%" : "", ...range },
+        ...marks,
+      });
     }
-    const share = /accuracy|f1|top2/.test(score.value);
-    const layout = {
-      height: 420,
-      showlegend: false,
-      xaxis: { title: { text: "epoch" }, dtick: longest > 10 ? undefined : 1 },
-      yaxis: { title: { text: score.value }, type: log.checked ? "log" : "linear", tickformat: share && !log.checked ? ".0%" : "" },
-    };
-    draw(find("curve-chart"), [...traces.entries()].sort(([a], [b]) => a - b).map(([, lines]) => lines), layout);
     find("curve-count").textContent = `${runs.length} of ${all.runs.length} runs`;
     drawChips([...coloured].filter((cell) => cells.includes(cell)), cells.length);
+  }
+
+  /* One trace a cell, and one for all that are grey: a line ends where a null stands. */
+  function lines(runs, name, isBright) {
+    const traces = new Map();
+    for (const run of runs.filter((run) => run.scores[name])) {
+      const key = isBright(run.cell) ? run.cell : -1;
+      if (!traces.has(key)) traces.set(key, trace(key));
+      const line = traces.get(key);
+      line.x.push(...run.epochs, null);
+      line.y.push(...run.scores[name], null);
+      line.text.push(...Array(run.epochs.length + 1).fill(literal(run.name)));
+    }
+    return [...traces.entries()].sort(([a], [b]) => a - b).map(([, line]) => line);
+  }
+
+  function rangeOf(runs, names) {
+    let [low, high] = [Infinity, -Infinity];
+    for (const run of runs)
+      for (const name of names)
+        for (const value of run.scores[name] ?? [])
+          if (value !== null && !(log.checked && value <= 0)) [low, high] = [Math.min(low, value), Math.max(high, value)];
+    if (log.checked) [low, high] = [Math.log10(low), Math.log10(high)];
+    const margin = 0.04 * (high - low || 1);
+    return [low - margin, high + margin];
+  }
+
+  /* A vertical line where a phase of some run begins, with the name of the phase. */
+  function phaseMarks(runs) {
+    const begun = new Map(runs.flatMap((run) => Object.entries(run.phases ?? {}).map(([name, x]) => [`${name} ${x}`, [name, x]])));
+    const places = [...begun.values()];
+    const line = { color: "#8b929a", width: 1, dash: "dot" };
+    return {
+      shapes: places.map(([, x]) => ({ type: "line", x0: x, x1: x, y0: 0, y1: 1, yref: "paper", line })),
+      annotations: places.map(([name, x]) => ({ text: literal(name), x, y: 1, yref: "paper", xanchor: "left", yanchor: "top", showarrow: false })),
+    };
   }
 
   function trace(cell) {

@@ -1,0 +1,57 @@
+"""What is checked of a config before torch is imported: ranges and choices, keys of the trainer, which targets are completed later."""
+
+import re
+from importlib.util import find_spec
+
+from omegaconf import DictConfig, OmegaConf
+
+from fer_lightning.config.arguments import ARGUMENTS, PACKAGES
+from fer_lightning.config.ranges import check_values
+from fer_lightning.config.schema import Config, Head, Phase, Stability, Study
+from fer_lightning.config.trainer_keys import check_trainer
+from fer_lightning.process.errors import ConfigError
+from fer_lightning.safety.allowed_targets import USERS, VARIABLE
+
+SCHEMAS = {"": Config, "head": Head, "phases.*": Phase, "stability": Stability, "study": Study}
+
+# Training calls what these nodes make with arguments of its own: parameters, class counts, images, a width.
+COMPLETED_LATER = ("protocol", "head.norm", "head.act", "loss", "optimizer")
+
+
+def check_config(cfg, *, with_types=True):
+    """Raise ConfigError for a value that no run can have, in a config or a part of it. with_types: whether also for one of a wrong type"""
+    for key, node in _mappings(cfg):
+        place = re.sub(r"^phases\.[^.]+", "phases.*", key)
+        if place in SCHEMAS:
+            check_values(key, node, SCHEMAS[place], with_types=with_types)
+        elif "_target_" in node:
+            place = place.removeprefix("phases.*.")
+            _check_package(key, str(node._target_))
+            _check_partial(key, node, later=place in COMPLETED_LATER)
+            if place in ARGUMENTS and str(node._target_).startswith(PACKAGES):
+                check_values(key, node, ARGUMENTS[place], with_types=with_types)
+    if "trainer" in cfg:
+        check_trainer(cfg.trainer)
+
+
+def _check_partial(key, node, *, later):
+    partial = node.get("_partial_", False)
+    if partial and not later and key in ARGUMENTS:
+        raise ConfigError(f"{key}._partial_=true: leave it out, because {node._target_} is called with what stands here.")
+    if later and not partial:
+        raise ConfigError(f"{key} needs the line `_partial_: true`, because training calls {node._target_} with arguments of its own.")
+
+
+def _check_package(key, target):
+    """A package that the variable misspells is the likely reason why a target is not allowed."""
+    absent = [package for package in USERS if find_spec(package.partition(".")[0]) is None]
+    if absent and not key.startswith("hydra.") and not target.startswith((*PACKAGES, *(f"{package}." for package in USERS))):
+        raise ConfigError(f"{VARIABLE} names {absent[0]}, and there is no such package; {key}._target_ is {target}.")
+
+
+def _mappings(cfg, key=""):
+    """(key, node) of every mapping of a config that is not the value of a reference."""
+    yield key, cfg
+    for name in cfg:
+        if not OmegaConf.is_missing(cfg, name) and not OmegaConf.is_interpolation(cfg, name) and isinstance(cfg[name], DictConfig):
+            yield from _mappings(cfg[name], f"{key}.{name}".lstrip("."))

@@ -1,0 +1,104 @@
+"""A finished run as files for other programs, and a table of what each form weighs, takes and scores."""
+
+import time
+
+import numpy as np
+import torch
+
+from fer_lightning.config.targets import build
+from fer_lightning.data.faces import CLASSES, SIZE
+from fer_lightning.data.twins import image_ids, without_twin
+from fer_lightning.process.errors import DataError, UserError
+from fer_lightning.process.files import replace_file
+from fer_lightning.runs.result import read_result
+from fer_lightning.shipping.card import card
+from fer_lightning.shipping.onnx_file import check_onnx, quantise, run_onnx, session, write_onnx
+from fer_lightning.shipping.weights_folder import NETWORK, WEIGHTS, write_weights
+from fer_lightning.shipping.whole_network import WholeNetwork
+from fer_lightning.training.restore import restore, restore_module
+
+ONNX, INT8, CARD = "model.onnx", "model.int8.onnx", "README.md"
+# Of the training part, evenly spaced: they set the ranges of int8. Of noise and faces, so many are compared with torch.
+CALIBRATION, CHECKED = 512, 256
+REPEATS = 20
+
+
+def export(run, folder, int8=True):
+    """Write ONNX, int8, safetensors and a card. Returns the rows of the card's table, dicts.
+
+    int8: needs the data of the run, to calibrate; DataError if they are not there
+    UserError if the folder holds anything that is not an export.
+    """
+    _check_ours(folder)
+    try:
+        cfg, faces, data, module = restore(run)
+    except DataError as error:
+        if int8:
+            raise DataError(f"{error} Without the data, export with --no-int8.") from error
+        (cfg, module), faces = restore_module(run), None
+    network = WholeNetwork(module.backbone, module.head, build(cfg.evaluation, "evaluation"))
+    folder.mkdir(parents=True, exist_ok=True)
+    result = read_result(run)
+    about = {"classes": ",".join(CLASSES), "made_by": f"fer_lightning {result['environment'].get('fer_lightning')}"}
+    write_onnx(network, folder / ONNX, about)
+    noise = np.random.default_rng(0).integers(0, 256, (CHECKED, 1, SIZE, SIZE), dtype=np.uint8)
+    difference = check_onnx(folder / ONNX, network, noise if faces is None else faces.pixels[data.split.train[:CHECKED]])
+    write_weights(network, cfg, folder)
+    if int8:
+        spaced = np.linspace(0, len(data.split.train) - 1, min(CALIBRATION, len(data.split.train))).astype(int)
+        quantise(folder / ONNX, folder / INT8, faces.pixels[data.split.train[spaced]])
+    test = None if faces is None or not len(data.split.test) else _test_part(faces, data.split)
+    rows = [_row("torch", folder / WEIGHTS, _torch(network), test), _row("ONNX", folder / ONNX, _onnx(folder / ONNX), test)]
+    if int8:
+        rows.append(_row("ONNX, int8", folder / INT8, _onnx(folder / INT8), test))
+    replace_file(folder / CARD, card(result, cfg, rows, difference))
+    return rows
+
+
+def _check_ours(folder):
+    """UserError if a folder holds what an export does not write."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: name a folder for the export.")
+    others = sorted({path.name for path in folder.glob("*")} - {ONNX, INT8, CARD, WEIGHTS, NETWORK})
+    if others:
+        raise UserError(f"{folder} holds other files ({', '.join(others[:3])}): name a new folder for the export.")
+
+
+def _torch(network):
+    def probabilities(faces):
+        with torch.inference_mode():
+            return torch.cat([network(part) for part in torch.from_numpy(faces).split(64)]).numpy()
+
+    return probabilities
+
+
+def _onnx(path):
+    running = session(path)
+    return lambda faces: run_onnx(running, faces)
+
+
+def _test_part(faces, split):
+    """(faces, labels, which have no identical twin in train or val) of the test part."""
+    clean = without_twin(image_ids(faces.pixels), split.test, np.concatenate([split.train, split.val]))
+    return np.asarray(faces.pixels[split.test]), faces.labels[split.test], clean
+
+
+def _row(form, path, probabilities, test):
+    """A row of the table: size on disk, milliseconds at batch 1 and 64, accuracy on all and clean test images, in percent."""
+    row = {"form": form, "file": path.name, "MB": f"{path.stat().st_size / 1e6:.2f}", "ms, batch 1": _milliseconds(probabilities, 1)}
+    row["ms, batch 64"] = _milliseconds(probabilities, 64)
+    if test:
+        pixels, labels, clean = test
+        hits = probabilities(pixels).argmax(1) == labels
+        row |= {"test %": f"{100 * hits.mean():.2f}", "test clean %": f"{100 * hits[clean].mean():.2f}"}
+    return row
+
+
+def _milliseconds(probabilities, batch):
+    faces = np.zeros((batch, 1, SIZE, SIZE), np.uint8)
+    times = []
+    for _ in range(2 + REPEATS):
+        start = time.perf_counter()
+        probabilities(faces)
+        times.append(time.perf_counter() - start)
+    return f"{1000 * np.median(times[2:]):.2f}"
