@@ -78,7 +78,7 @@ def read_last(run):
         return None
 
 
-def load_selected(module, folder, phase, monitor, select="best"):
+def load_selected(module, folder, phase, monitor, *, select="best"):
     """Load the weights of the epoch that the monitor selected in a phase; of its last epoch if monitor is None: nothing was held out.
 
     select: best | last; last: of its last epoch anyway

@@ -25,7 +25,8 @@ def evaluate(trainer, module, data, faces, *, views, folder, photos=None):
     metrics = record(logits_of_parts(trainer, module, data))
     if views.count > 1:
         for part, scores in record(logits_of_parts(trainer, module, data, views), views=views.kind).items():
-            metrics[part] |= {_of_views(name, views.kind): value for name, value in (scores or {}).items() if name not in COUNTS}
+            if scores:
+                metrics[part] |= {_of_views(name, views.kind): value for name, value in scores.items() if name not in COUNTS}
     return metrics
 
 

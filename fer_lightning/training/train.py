@@ -193,7 +193,7 @@ def test_once(attempt, last, *, module, data, faces, photos):
     Returns ({epoch, monitor, value}: the epoch that is tested, and its score by the monitor; {train, val, test: scores}).
     """
     cfg, folder = attempt.cfg, attempt.folder
-    checkpoint, selected = load_selected(module, folder, last, cfg.monitor if data.selects else None, cfg.select)
+    checkpoint, selected = load_selected(module, folder, last, cfg.monitor if data.selects else None, select=cfg.select)
     keep_selected(folder, checkpoint)
     trainer = build_trainer(cfg, attempt.precision, callbacks=attempt.bars)
     metrics = evaluate(trainer, module, data, faces, views=build(cfg.evaluation, "evaluation"), folder=folder, photos=photos)

@@ -70,9 +70,9 @@ def checkpoint(command, tmp_path):
     kept = tmp_path / "kept.ckpt"
     load_selected = train.load_selected
 
-    def keep(module, folder, *rest):
+    def keep(module, folder, *rest, **select):
         shutil.copy(folder / "checkpoints" / "last.ckpt", kept)
-        return load_selected(module, folder, *rest)
+        return load_selected(module, folder, *rest, **select)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "load_selected", keep)

@@ -80,6 +80,15 @@ def test_several_views_and_a_timed_pass_stand_beside_the_single_crop(command, tm
     assert result["time"]["test_pass_ms"] > 0 and result["time"]["passes"] == 2 and result["time"]["device"] in ("cpu", "cuda")
 
 
+@pytest.mark.parametrize(("protocol", "without"), [("train_plus_one_test", "test"), ("swapped_merged", "val")])
+def test_several_views_of_a_protocol_that_lacks_a_part(command, tmp_path, protocol, without):
+    done = command(*TINY, "logger=csv", "evaluation=flip", f"protocol={protocol}")
+    assert done.code == 0, done.text
+    metrics = read_result(run_folders(tmp_path)[0])["metrics"]
+    (scored,) = {"val", "test"} - {without}
+    assert metrics[without] is None and "macro_f1_flip" in metrics[scored]
+
+
 def test_what_is_asked_for_beside_the_training_is_measured_on_a_finished_run(command, tmp_path):
     asked = [*TINY, "logger=csv", "evaluation=flip", "precision=bf16-mixed"]
     assert command(*asked, "timed_passes=2", "near_twins=0.94", "hydra.run.dir=at_once").code == 0
