@@ -14,8 +14,6 @@ from fer_lightning.config.ranges import PROBABILITY, SEED, SIZE, WIDTH, one_of, 
 from fer_lightning.config.registered_analysis import Analysis
 
 FREEZE = ("none", "all", "norms")
-PHASE_DATA = ("train", "train+val")
-PHASE_START = ("last", "best")
 
 # auto, or one of Lightning's names
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")
@@ -79,9 +77,9 @@ class Phase:
     """See `fer_lightning.training.phases.Phase`; without an optimizer or scheduler of its own a phase takes the root's."""
 
     epochs: int = within(1)
-    freeze: str = one_of(*FREEZE, default="none")
-    data: str = one_of(*PHASE_DATA, default="train")
-    start: str = one_of(*PHASE_START, default="last")
+    freeze: str = "none"
+    data: str = "train"
+    start: str = "last"
     optimizer: Any = None
     scheduler: Any = None
 

@@ -5,9 +5,12 @@ from dataclasses import KW_ONLY, dataclass
 
 from torch import nn
 
-from fer_lightning.config.schema import FREEZE, PHASE_DATA, PHASE_START
+from fer_lightning.config.schema import FREEZE
 from fer_lightning.optim.schedules import Schedule
 from fer_lightning.process.errors import ConfigError
+
+DATA = ("train", "train+val")
+START = ("last", "best")
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Phase:
     start: str = "last"
 
     def __post_init__(self):
-        for key, known in (("freeze", FREEZE), ("data", PHASE_DATA), ("start", PHASE_START)):
+        for key, known in (("freeze", FREEZE), ("data", DATA), ("start", START)):
             if getattr(self, key) not in known:
                 raise ConfigError(f"phase {self.name}: {key}={getattr(self, key)}: choose {', '.join(known[:-1])} or {known[-1]}.")
 
