@@ -13,6 +13,7 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from fer_lightning.config.trainer_keys import INSTEAD
 from fer_lightning.process.errors import UserError, near
 
 # Packages whose errors mean that a job was lost with its process or its machine. Errors inside a job are caught in the job.
@@ -150,6 +151,8 @@ def _unknown_key(line, key, node):
     line = line.rstrip(".")
     if "'" + key not in line and not line.startswith("Could not override"):  # in a file
         return f"{line.partition(': ')[0]}: there is no key {key}. {near(key, node.keys())}"
+    if f"'trainer.{key}'" in line and key in INSTEAD:
+        return f"{line}: {INSTEAD[key]}."
     if "/" in key:
         return f"{line}: there is no such key. Did you mean {key.replace('/', '.')}?"
     if not node:
