@@ -107,13 +107,13 @@ def finished(tmp_path_factory):
 
 
 CONFIGS = {
-    "hidden too large": ("head.hidden", 10**12, "does not fit the config of the run: it holds"),
-    "hidden that would fill the memory": ("head.hidden", 10**9, "does not fit the config of the run: it holds"),
-    "hidden is text": ("head.hidden", "x", "does not describe a run that can be built"),
+    "hidden too large": ("head.hidden", 10**12, r"head\.hidden=1000000000000: give a whole number"),
+    "larger than its weights": ("head.hidden", 2**20, "does not fit the config of the run: it holds"),
+    "widths that would fill the memory": ("backbone.widths", [10**9, 1, 1], r"backbone\.widths=.*: give one or more whole numbers"),
+    "hidden is text": ("head.hidden", "x", r"head\.hidden=x: wants int"),
     "no head": ("head", None, "does not describe a run that can be built"),
     "a backbone that is a number": ("backbone", 5, "does not describe a run that can be built"),
     "widths are text": ("backbone.widths", "abc", "does not describe a run that can be built"),
-    "phases are a list": ("phases", [1], "does not describe a run that can be built"),
     "a circle": ("seed", "${seed}", "Recursive interpolation"),
 }
 
