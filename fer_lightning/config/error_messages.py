@@ -95,7 +95,7 @@ def _full(error):
         place = Path(os.fsdecode(error.filename)).absolute()
         return f"{place}: the disk is full ({_free(place)}). Make room; {again}"
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    output = HydraConfig.get().runtime.output_dir if HydraConfig.initialized() else "."
+    output = HydraConfig.get().runtime.get("output_dir", ".") if HydraConfig.initialized() else "."  # a sweep has none
     for place in map(Path, (output, tempfile.gettempdir(), cache, ".")):
         if "no " in (free := _free(place)):
             return f"{place.absolute()}: the disk is full ({free}). Make room; {again}"
