@@ -158,8 +158,9 @@ def main():
     for times in (0, 0.5, 1, 2):
         extra = times * ANALYSIS.sesoi
         words = alarms(World(extra, arguments.spread), np.random.default_rng(0), **sizes)
-        for word, found in {word: words[..., 0] == word for word in WORDS} | {"additive, 2 x 2": words[..., 1] == "True"}.items():
-            cells = " | ".join(f"{100 * both:.1f} % ({100 * alone:.1f})" for both, alone in found.mean(0))
+        found = {word: words[..., 0] == word for word in WORDS} | {"additive, 2 x 2": words[..., 1] == "True"}
+        for word, said in found.items():
+            cells = " | ".join(f"{100 * both:.1f} % ({100 * alone:.1f})" for both, alone in said.mean(0))
             print(f"| {100 * extra:.2f} | {word} | {cells} |", flush=True)
     print("\n| cell x image SD | residual SD, points | floor, points | seeds promised for 80 % | synergy with them |")
     print("|---|---|---|---|---|")

@@ -13,6 +13,7 @@ from fer_lightning.analysis.study_facts import title
 from fer_lightning.analysis.study_record import gather, read_curves
 from fer_lightning.process.files import replace_file
 from fer_lightning.process.terminal import as_table, console
+from fer_lightning.process.visible import visible
 from fer_lightning.runs.ownership import check_replaced
 from fer_lightning.safety.spreadsheet import to_csv
 
@@ -48,8 +49,9 @@ def report(folder, figures=None, latex=False, images=True):
         write_latex([*findings, Finding("Classes", (), tables.per_class(study))], study.folder / "latex")
     replace_file(study.folder / "results.csv", to_csv(study.jobs))
     opening = [f"{tables.heading(study)}.", *conclusion.text, *remarks]
-    replace_file(study.folder / "report.md", to_markdown(title(study), opening, findings, shown))
-    replace_file(study.folder / "report.html", page)
+    # Names of folders are texts from elsewhere too.
+    replace_file(study.folder / "report.md", visible(to_markdown(title(study), opening, findings, shown)))
+    replace_file(study.folder / "report.html", visible(page))
     _show(study, ranking.table, [statistics.verdict.paragraph, *remarks])
     return len(study.unfinished)
 

@@ -29,7 +29,11 @@ SCALARS = (bool, int, float, str)
 
 def check_targets(cfg):
     """Raise ConfigError, with the nearest name, for a key that nothing reads or a value of the wrong type."""
-    check_plain(plain(cfg))
+    values = plain(cfg)
+    for key, value in _texts(values, ""):
+        if value == "???":  # OmegaConf's word for it
+            raise ConfigError(f"Missing mandatory value: {key}. A command took it away, or a file lacks it.")
+    check_plain(values)
     for key, node in _typed(cfg):
         # Hydra checks these itself, but lets `+key=value` pass.
         known = [field.name for field in dataclasses.fields(OmegaConf.get_type(node))]

@@ -71,7 +71,8 @@ def lost(folder, command):
     jobs = [result["job"] for result in read_results(folder)[0].values()]
     recorded = [{key: plain_level(value) for key, value in ((job["cell"] or {}) | {"seed": job["seed"]}).items()} for job in jobs]
     levels = [(job, written_levels(job, ledger["axes"]).items()) for job in ledger["jobs"] or ()]
-    return [job for job, wanted in levels if not any(wanted <= found.items() for found in recorded)]
+    typed = [job["overrides"] for job in jobs]
+    return [job for job, wanted in levels if job not in typed and not any(wanted <= found.items() for found in recorded)]
 
 
 def as_json(studies, now):

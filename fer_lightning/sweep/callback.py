@@ -68,7 +68,6 @@ class StudyCallback(Callback):
         with _stopping():
             check_secrets(OmegaConf.to_container(config, resolve=False))
             folder = check_run(config)
-            refuse_links(config.hydra.run.dir)  # before Hydra opens the log there
             refuse_merged_options(config.hydra.overrides.task)
             study = config.hydra.runtime.choices["study"]
             if study != "adhoc":
@@ -79,6 +78,7 @@ class StudyCallback(Callback):
             settings = without_hydra(config)
             _check_extras(settings, jobs=())
             check_run_folder(folder, training_config(settings))
+            refuse_links(folder)  # before Hydra opens the log there
             make_folder("hydra.run.dir", folder)
 
     def on_multirun_start(self, config, **_):
@@ -105,10 +105,10 @@ def begin(config):
     shares = any(axis.split(".")[0] in BEHIND for axis in axes)
     folder = announce(config, Sweep(name, axes, jobs=len(jobs) if jobs else None, shares=shares, started=time.time()))
     check_sweep(config, jobs)
+    check_study_folder(folder, base, axes, folder_names(jobs or (), axes, config.seed))
     for place in (folder, *folder.glob("*/")):
         refuse_links(place)
     settle_plugins(config)
-    check_study_folder(folder, base, axes, folder_names(jobs or (), axes, config.seed))
     about = {"name": name, **OmegaConf.to_container(config.study)}
     del about["rerun"]
     shipped = as_shipped(name, config.hydra.overrides.task) if about["published"] else {}

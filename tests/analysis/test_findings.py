@@ -397,7 +397,7 @@ def test_who_gains_over_what():
         ({"alpha": 0.0}, "study.analysis.alpha=0.0: the level of a test lies between 0 and 1"),
         ({"sesoi": 0.5e2}, "such as 0.005 for 0.5 points"),
         ({"resamples": 10}, "give 100 to 100000"),
-        ({"resamples": 10**12}, "the maximum 1000000"),
+        ({"resamples": 10**12}, "give 100 to 100000"),
         ({"outcome": "test_acuracy"}, "Did you mean test_accuracy"),
         ({"sesio": 0.01}, "study.analysis.sesio: there is no such key. Did you mean sesoi?"),
         ({"alpha": "low"}, "study.analysis.alpha='low': the type must be float, as of 0.05."),

@@ -316,7 +316,7 @@ def test_a_run_scores_what_has_no_near_twin(command, tmp_path):
 
 def test_near_twins_are_refused_before_training_and_are_no_part_of_a_job(command, tmp_path):
     done = command(*TINY, "logger=csv", "near_twins=0.2")
-    assert done.code == 1 and "such as 0.94" in done.text and "epoch 1/" not in done.text
+    assert done.code == 1 and "give a number, 0.9 to 1" in done.text and "epoch 1/" not in done.text
     assert job_id(compose(*TINY)) == job_id(compose(*TINY, "near_twins=0.94"))
 
 

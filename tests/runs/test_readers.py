@@ -30,7 +30,7 @@ from fer_lightning.runs.study_file import read_ledger, write_ledger
 PACKAGE = ROOT / "fer_lightning"
 
 # Rooms whose files read other files than those of a run folder: the readers themselves, data sets, weights.
-OTHER_FILES = ("runs", "safety", "data", "model")
+OTHER_FILES = ("runs", "safety", "data", "model", "shipping")
 READERS = {"read_parquet", "ParquetFile", "read_table", "read_csv", "read_json", "read_yaml", "DictReader"}
 SECRET = "correct-horse-battery-staple"
 LOADERS = {"OmegaConf.load", "yaml.load", "yaml.safe_load", "json.load", "csv.reader"}

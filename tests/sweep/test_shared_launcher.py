@@ -12,7 +12,12 @@ import pandas as pd
 import pytest
 from helpers.project import TINY
 from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.test_utils.launcher_common_tests import LauncherTestSuite
+from omegaconf.basecontainer import BaseContainer
+
+import fer_lightning.sweep.command  # noqa: F401  (registers its resolvers once, before a test forgets them)
+from fer_lightning.config import guarded_loading
 
 FROZEN = [*TINY, "logger=csv", "backbone.freeze=all", "augment=flip_shift"]
 SHARED = ["hydra/launcher=shared", "hydra.launcher.processes=2"]
@@ -26,6 +31,12 @@ class TestHydrasOwnSuite(LauncherTestSuite):
     def as_in_a_new_process(self, monkeypatch):
         """Hydra keeps the version that the last command asked for; its own suite is written for none."""
         monkeypatch.setattr(version.VersionBase.instance(), "version_base", version._UNSPECIFIED_)
+
+    @pytest.fixture(autouse=True)
+    def without_our_guard(self, monkeypatch):
+        """Its programs are not this one, so their configs lack the callback that every config of this program must have."""
+        monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", guarded_loading.UNGUARDED)
+        monkeypatch.setattr(BaseContainer, "_resolvers", dict(BaseContainer._resolvers))  # it removes all, ours too
 
 
 def test_jobs_side_by_side_leave_what_jobs_one_after_the_other_leave(process, tmp_path):

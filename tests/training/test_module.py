@@ -273,6 +273,6 @@ def test_a_backbone_that_breaks_the_contract_is_named(monkeypatch):
     monkeypatch.setattr(CompactCNN, "forward", lambda self, x: x.flatten(1))
     with pytest.raises(ConfigError, match=r"backbone CompactCNN turns one image into \(1, 2304\); its num_features says \(1, 16\)"):
         describe(build_module(cfg, torch.ones(7)))
-    monkeypatch.setattr("fer_lightning.training.build.instantiate", lambda node: nn.Flatten())
+    monkeypatch.setattr("fer_lightning.training.build.build", lambda node, key: nn.Flatten())
     with pytest.raises(ConfigError, match="CompactCNN has no num_features and no input_spec. A backbone needs"):
         build_module(cfg, torch.ones(7))
