@@ -8,7 +8,7 @@ import torch
 from fer_lightning.config.targets import build
 from fer_lightning.data.faces import CLASSES, SIZE
 from fer_lightning.data.twins import image_ids, without_twin
-from fer_lightning.process.errors import DataError, UserError
+from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import replace_file
 from fer_lightning.runs.result import read_result
 from fer_lightning.shipping.card import card
@@ -26,16 +26,17 @@ REPEATS = 20
 def export(run, folder, int8=True):
     """Write ONNX, int8, safetensors and a card. Returns the rows of the card's table, dicts.
 
-    int8: needs the data of the run, to calibrate; DataError if they are not there
-    UserError if the folder holds anything that is not an export.
+    int8: needs the data of the run, to calibrate
+    UserError without these data, without a finished run, and if the folder holds anything that is not an export.
     """
     _check_ours(folder)
+    cfg, module = restore_module(run)
     try:
-        cfg, faces, data, module = restore(run)
-    except DataError as error:
+        _, faces, data, _ = restore(run)
+    except UserError as error:
         if int8:
-            raise DataError(f"{error} Without the data, export with --no-int8.") from error
-        (cfg, module), faces = restore_module(run), None
+            raise UserError(f"{error} Without the data, export with --no-int8.") from error
+        faces = None
     network = WholeNetwork(module.backbone, module.head, build(cfg.evaluation, "evaluation"))
     folder.mkdir(parents=True, exist_ok=True)
     result = read_result(run)

@@ -55,7 +55,8 @@ def test_every_form_computes_what_predict_computes(run, command, tmp_path):
     assert done.code == 1 and "holds other files (mine.txt)" in done.text
 
 
-def test_without_the_data_there_is_no_int8(run, command, tmp_path):
+def test_without_the_data_there_is_no_int8(run, command, tmp_path, monkeypatch):
+    monkeypatch.delenv("FER2013_ROOT", raising=False)
     config = run / ".hydra" / "config.yaml"
     settings = yaml.safe_load(config.read_text())
     settings["data"] = {"_target_": "fer_lightning.data.fer2013.read", "root": "nowhere"}
