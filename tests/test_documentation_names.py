@@ -11,7 +11,7 @@ FILES = [path for part in PARTS for path in (ROOT / part).rglob("*") if "__pycac
 KINDS = (".py", ".md", ".yaml", ".toml", ".txt", ".cfg", ".sh")
 
 # Of a run folder or of the user's own, not of the project.
-MADE = {"report.md", "config.yaml", "hydra.yaml", "overrides.yaml", "mine.py", "my_backbones.py"}
+MADE = {"report.md", "config.yaml", "network.yaml", "hydra.yaml", "overrides.yaml", "mine.py", "my_backbones.py"}
 
 CODE = re.compile(r"\bS[0-4]-\d+\b|\bA\.[1-9]\b")
 SPAN = re.compile(r"\b(S[0-4])-(\d+) to (?:S[0-4]-)?(\d+)\b")
