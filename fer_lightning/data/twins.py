@@ -20,6 +20,11 @@ def without_twin(ids, index, others):
     return ~np.isin(ids[index], ids[others])
 
 
+def clean_test(pixels, split):
+    """Which images of the test part have no identical twin in training or validation, (len(split.test),) bool."""
+    return without_twin(image_ids(pixels), split.test, np.concatenate([split.train, split.val]))
+
+
 def blank(pixels):
     """Which images are blank: a standard deviation of the grey levels below BLANK_SD. pixels: (N, 1, 48, 48). Returns (N,) bool."""
     return np.array([image.std() < BLANK_SD for image in pixels], bool)

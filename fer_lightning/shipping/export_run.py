@@ -7,7 +7,7 @@ import torch
 
 from fer_lightning.config.targets import build
 from fer_lightning.data.faces import CLASSES, SIZE
-from fer_lightning.data.twins import image_ids, without_twin
+from fer_lightning.data.twins import clean_test
 from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import replace_file
 from fer_lightning.runs.result import read_result
@@ -15,7 +15,7 @@ from fer_lightning.shipping.card import card
 from fer_lightning.shipping.onnx_file import check_onnx, quantise, run_onnx, session, write_onnx
 from fer_lightning.shipping.weights_folder import NETWORK, WEIGHTS, write_weights
 from fer_lightning.shipping.whole_network import WholeNetwork
-from fer_lightning.training.restore import restore, restore_module
+from fer_lightning.training.restore import restore_data, restore_module
 
 ONNX, INT8, CARD = "model.onnx", "model.int8.onnx", "README.md"
 # Of the training part, evenly spaced: they set the ranges of int8. Of noise and faces, so many are compared with torch.
@@ -32,7 +32,7 @@ def export(run, folder, int8=True):
     _check_ours(folder)
     cfg, module = restore_module(run)
     try:
-        _, faces, data, _ = restore(run)
+        faces, data = restore_data(run, cfg)
     except UserError as error:
         if int8:
             raise UserError(f"{error} Without the data, export with --no-int8.") from error
@@ -80,8 +80,7 @@ def _onnx(path):
 
 def _test_part(faces, split):
     """(faces, labels, which have no identical twin in train or val) of the test part."""
-    clean = without_twin(image_ids(faces.pixels), split.test, np.concatenate([split.train, split.val]))
-    return np.asarray(faces.pixels[split.test]), faces.labels[split.test], clean
+    return np.asarray(faces.pixels[split.test]), faces.labels[split.test], clean_test(faces.pixels, split)
 
 
 def _row(form, path, probabilities, test):

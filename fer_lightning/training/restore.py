@@ -29,14 +29,18 @@ OF_TRAINING = ("augment", "logger", "loss", "optimizer", "phases", "scheduler", 
 def restore(folder):
     """(cfg, faces, data, module) of a run folder. UserError if it holds no finished run or its config no longer fits the program."""
     cfg, module = restore_module(folder)
+    return cfg, *restore_data(folder, cfg), module
+
+
+def restore_data(folder, cfg):
+    """(faces, data) of a run folder and its config. UserError if the images are not there any more."""
     with _in_one_sentence(Path(folder)):
-        faces = _data_of(folder, cfg)
+        faces = _faces_of(folder, cfg)
         split = build(cfg.protocol, "protocol")(faces)
-        data = FERDataModule(faces, split, batch_size=cfg.batch_size, eval_batch_size=cfg.eval_batch_size, seed=cfg.seed)
-    return cfg, faces, data, module
+        return faces, FERDataModule(faces, split, batch_size=cfg.batch_size, eval_batch_size=cfg.eval_batch_size, seed=cfg.seed)
 
 
-def _data_of(folder, cfg):
+def _faces_of(folder, cfg):
     """The images of a run: of FER-2013 those where the run found them, else those in FER2013_ROOT, else as its config says."""
     saw, place = read_record(folder)["data"], {}
     if target_name(cfg.data["_target_"]) == "fer_lightning:read":

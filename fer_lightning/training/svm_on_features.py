@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_lightning.data.twins import image_ids, without_twin
+from fer_lightning.data.twins import clean_test
 from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import check_writable, replace_file
 from fer_lightning.training.inference import features
@@ -50,7 +50,7 @@ def evaluate_svm(folder, costs, kernel):
     parts = {part: (features(module, data, rows), faces.labels[rows]) for part, rows in index.items()}
     machine, cost, tried = fit_svm(parts, costs, kernel)
     hits = machine.predict(parts["test"][0]) == parts["test"][1]
-    clean = without_twin(image_ids(faces.pixels), index["test"], np.concatenate([index["train"], index["val"]]))
+    clean = clean_test(faces.pixels, data.split)
     accuracy_clean = float(hits[clean].mean()) if clean.any() else None
     result = {
         "kernel": kernel,
