@@ -14,6 +14,8 @@ from fer_lightning.safety.allowed_targets import USERS, VARIABLE
 
 SCHEMAS = {"": Config, "head": Head, "phases.*": Phase, "stability": Stability, "study": Study}
 
+MOST_THREADS = 256
+
 # Training calls what these nodes make with arguments of its own: parameters, class counts, images, a width.
 COMPLETED_LATER = ("protocol", "head.norm", "head.act", "loss", "optimizer")
 
@@ -32,6 +34,13 @@ def check_config(cfg, *, with_types=True):
                 check_values(key, node, ARGUMENTS[place], with_types=with_types)
     if "trainer" in cfg:
         check_trainer(cfg.trainer)
+    if "threads" in cfg:
+        _check_threads(cfg.threads)
+
+
+def _check_threads(threads):
+    if threads != "auto" and (not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS):
+        raise ConfigError(f"threads={threads}: give auto, or a whole number from 1 to {MOST_THREADS}.")
 
 
 def _check_partial(key, node, *, later):

@@ -32,8 +32,6 @@ from fer_lightning.sweep.overrides import cell_values, refuse_merged_options
 
 log = logging.getLogger(__name__)
 
-MOST_THREADS = 256
-
 # conf/hydra/launcher/ has options with the names of the plug-ins. Hydra checks them against the plug-ins' own, and warns each time. Here,
 # because every process of a launcher imports this file.
 warnings.filterwarnings("ignore", message=r"\n'hydra/launcher/\w+' is validated against ConfigStore schema")
@@ -91,8 +89,6 @@ def _check(cfg, folder, overrides, sweep):
         refuse_links(folder)
         check_run_folder(folder, training_config(cfg), finished_only=sweep is not None)
         refuse_merged_options(overrides)
-        if cfg.threads != "auto" and (not isinstance(cfg.threads, int) or not 1 <= cfg.threads <= MOST_THREADS):
-            raise ConfigError(f"threads={cfg.threads}: give auto, or a whole number from 1 to {MOST_THREADS}.")
     except UserError as error:
         sys.exit(str(error))
 
