@@ -58,6 +58,7 @@ class Study:
     paper:     which table it repeats; protocol, images: of the paper's numbers; each accuracy is a share of so many images
     published: the paper's numbers; doubts: where its text contradicts its own table
     analysis:  what is tested and how, registered before the first run
+    rates:     learning rates that the file chose beforehand; its `optimizer.lr` looks up the one of a cell
     rerun:     none | failed: which jobs that already ended this command runs again
     """
 
@@ -69,6 +70,7 @@ class Study:
     published: list[Published] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     analysis: Analysis = field(default_factory=Analysis)
+    rates: dict[str, Any] | None = None
     rerun: str = one_of("none", "failed", default="none")
 
 

@@ -16,6 +16,7 @@ import torch
 from fer_lightning.process import ranks
 from fer_lightning.process.memory import give_back
 from fer_lightning.training.feature_table import Table, content_digest
+from fer_lightning.transforms.geometry import mirror
 from fer_lightning.transforms.prepare import prepare
 
 
@@ -43,8 +44,9 @@ class FrozenBackbone:
         """(features of this process's share, targets of all) of a training batch (pixels, labels, rows), augmented by an `Augment`."""
         pixels, labels, rows = batch
         if augment.only_flips:
-            pixels, targets, mirrored = augment(pixels, labels)
-            return self._of_stills(*(ranks.share(part, len(rows)) for part in (pixels, rows, mirrored))), targets
+            # Images are mirrored when they pass through the backbone, once; in every batch it was a seventh of a head's time.
+            mirrored = augment.draw_flips(pixels)
+            return self._of_stills(*(ranks.share(part, len(rows)) for part in (pixels, rows, mirrored))), labels
         if self._epochs is None:
             return self._of_augmented(batch, augment)
         if self._epoch is None or self._epoch[0] != epoch:
@@ -58,22 +60,23 @@ class FrozenBackbone:
 
     def evaluation(self, pixels, rows, views):
         """Features (V B, F) of the `Views` of images (B, 1, H, W) uint8; rows (B,). Crops are computed each time."""
-        seen = views.expand(pixels)
-        if seen.shape[1:] != pixels.shape[1:]:
-            return self._compute(seen)
-        return self._of_stills(seen, rows.repeat(views.count), views.mirrored.repeat_interleave(len(rows)))
+        if views.size not in (None, pixels.shape[-1]):
+            return self._compute(views.expand(pixels))
+        mirrored = views.mirrored.to(pixels.device).repeat_interleave(len(rows))
+        return self._of_stills(pixels.repeat(views.count, 1, 1, 1), rows.repeat(views.count), mirrored)
 
     def _of_stills(self, pixels, rows, mirrored):
-        """Features (B, F) of images (B, 1, H, W) uint8 that are mirrored where `mirrored` (B,) says so; rows (B,)."""
+        """Features (B, F) of images (B, 1, H, W) uint8, of their mirror images where `mirrored` (B,) says so; rows (B,)."""
         slots = rows.cpu() + self._images * mirrored.cpu()
         new = self._stills.lacks(slots)
         if new.any():
-            self._stills.keep(slots[new], self._compute(pixels[new.to(pixels.device)]))
+            chosen = new.to(pixels.device)
+            self._stills.keep(slots[new], self._compute(mirror(pixels[chosen], mirrored[chosen])))
         return self._stills.recall(slots, pixels.device)[0]
 
     def _of_augmented(self, batch, augment):
         pixels, labels, rows = batch
-        pixels, targets, _ = augment(pixels, labels)
+        pixels, targets, *_ = augment(pixels, labels)
         return self._compute(ranks.share(pixels, len(rows))), targets
 
     def save(self):

@@ -19,14 +19,12 @@ from fer_lightning.transforms.views import views
 
 
 class Augmented(NamedTuple):
-    """pixels:   (B', 1, H', W'), where B' is B, or 5 B or 10 B with five or ten crops
-    targets:  (B',) class ids or (B', 7) probabilities
-    mirrored: (B,) bool, which images were mirrored, if the augmentation does nothing else; otherwise None
+    """pixels:  (B', 1, H', W'), where B' is B, or 5 B or 10 B with five or ten crops
+    targets: (B',) class ids or (B', 7) probabilities
     """
 
     pixels: torch.Tensor
     targets: torch.Tensor
-    mirrored: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,15 +89,22 @@ class Augment:
             raise ConfigError(f"augment.crop_size={self.crop_size}: a size is 2 to {largest} pixels.")
 
     def __call__(self, pixels, labels):
-        pixels, mirrored = self._move(pixels)
-        pixels = self._erase(self._crop(self._light(pixels)))
-        pixels, targets = self._mix(pixels, torch.cat([labels] * (len(pixels) // len(labels))))
-        return Augmented(pixels, targets, mirrored if self.only_flips else None)
+        pixels = self._erase(self._crop(self._light(self._move(pixels))))
+        return Augmented(*self._mix(pixels, torch.cat([labels] * (len(pixels) // len(labels)))))
 
     @cached_property
     def only_flips(self):
         """Whether the images are mirrored or not, and otherwise stay as they are."""
         return asdict(self) == asdict(Augment(flip=self.flip))
+
+    def draw_flips(self, pixels):
+        """Which images (B,) bool a call mirrors that draws the same random numbers."""
+        return self._draw_shift_and_flip(pixels)[1]
+
+    def _draw_shift_and_flip(self, pixels):
+        """((up, left) (2, B) in whole pixels, mirrored (B,) bool)"""
+        shift = torch.randint(-self.shift, self.shift + 1, (2, len(pixels)), device=pixels.device)
+        return shift, torch.rand(len(pixels), device=pixels.device) < self.flip
 
     @property
     def _warps(self):
@@ -108,16 +113,15 @@ class Augment:
         return bool(between or (self.shift and self.fill != "reflection"))
 
     def _move(self, pixels):
-        """Flip, shift, rotate, shear, zoom and crop. Returns the images and which of them are mirrored, (B,) bool."""
+        """Flip, shift, rotate, shear, zoom and crop."""
         if not (self.flip or self.shift or self._warps):
-            return pixels, torch.zeros(len(pixels), dtype=torch.bool, device=pixels.device)
-        batch, _, height, width = pixels.shape
-        up, left = torch.randint(-self.shift, self.shift + 1, (2, batch), device=pixels.device)
-        mirrored = torch.rand(batch, device=pixels.device) < self.flip
+            return pixels
+        height, width = pixels.shape[-2:]
+        (up, left), mirrored = self._draw_shift_and_flip(pixels)
         shifted = _chosen(pixels, self.shift_p)
         up, left = up * shifted, left * shifted
         if not self._warps:
-            return geometry.flip_and_shift(pixels, mirrored, left, up), mirrored
+            return geometry.flip_and_shift(pixels, mirrored, left, up)
 
         frame = (self.resized_crop_size, self.resized_crop_size) if self.resized_crop_size else (height, width)
         more_up, more_left = _draw(pixels, self.shift_fraction, 2) * shifted
@@ -130,7 +134,7 @@ class Augment:
         cropped = fits & _chosen(pixels, self.resized_crop)
         box = [torch.where(cropped, side, uncropped) for side, uncropped in zip(box, (0, 0, height, width), strict=True)]
         movement = geometry.from_box(movement, box, (height, width), frame)
-        return geometry.warp(pixels, movement, frame, self.fill), mirrored
+        return geometry.warp(pixels, movement, frame, self.fill)
 
     def _light(self, pixels):
         if not (self.brightness or self.contrast):

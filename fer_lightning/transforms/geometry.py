@@ -10,6 +10,11 @@ import torch.nn.functional as F
 FILLS = {"nearest": "border", "reflection": "reflection", "zeros": "zeros"}
 
 
+def mirror(pixels, mirrored):
+    """Mirror the images that `mirrored` (B,) names. Same shape and type."""
+    return torch.where(mirrored.view(-1, 1, 1, 1), pixels.flip(-1), pixels)
+
+
 def flip_and_shift(pixels, mirrored, left, up):
     """Mirror the images that `mirrored` (B,) names, then shift by whole pixels, filled by reflection. (B, 1, H, W); the type stays.
 

@@ -58,30 +58,30 @@ def check(ours, theirs):
 
 
 def test_rotation_is_torchvisions(extreme):
-    out, *_ = Augment(rotation=25, fill="zeros")(smooth(), LABELS[:4])
+    out, _ = Augment(rotation=25, fill="zeros")(smooth(), LABELS[:4])
     check(out, torch.stack([tv.rotate(image, extreme * 25, BILINEAR) for image in smooth()]))
 
 
 def test_shift_is_torchvisions(extreme):
-    out, *_ = Augment(shift_fraction=0.15, fill="zeros")(smooth(), LABELS[:4])
+    out, _ = Augment(shift_fraction=0.15, fill="zeros")(smooth(), LABELS[:4])
     shift = [-extreme * 0.15 * 48] * 2
     check(out, torch.stack([tv.affine(image, 0.0, shift, 1.0, [0.0, 0.0], BILINEAR) for image in smooth()]))
 
 
 def test_zoom_is_torchvisions_inverse_scale(extreme):
-    out, *_ = Augment(zoom=0.25, fill="zeros")(smooth(), LABELS[:4])
+    out, _ = Augment(zoom=0.25, fill="zeros")(smooth(), LABELS[:4])
     check(out, torch.stack([tv.affine(image, 0.0, [0, 0], 1 / (1 + extreme * 0.25), [0.0, 0.0], BILINEAR) for image in smooth()]))
 
 
 def test_shear_is_torchvisions(extreme):
-    out, *_ = Augment(shear=20, fill="zeros")(smooth(), LABELS[:4])
+    out, _ = Augment(shear=20, fill="zeros")(smooth(), LABELS[:4])
     check(out, torch.stack([tv.affine(image, 0.0, [0, 0], 1.0, [0.0, extreme * 20.0], BILINEAR) for image in smooth()]))
 
 
 def test_light_is_torchvisions(extreme):
     pixels = smooth().byte()
-    bright, *_ = Augment(brightness=0.4)(pixels, LABELS[:4])
-    flat, *_ = Augment(contrast=0.4)(pixels, LABELS[:4])
+    bright, _ = Augment(brightness=0.4)(pixels, LABELS[:4])
+    flat, _ = Augment(contrast=0.4)(pixels, LABELS[:4])
     for i, image in enumerate(pixels.float() / 255):
         check(bright[i], tv.adjust_brightness(image, 1 + extreme * 0.4) * 255)
         check(flat[i], tv.adjust_contrast(image, 1 + extreme * 0.4) * 255)
@@ -143,9 +143,9 @@ def test_an_area_above_one_falls_back_to_the_whole_image_or_shrinks_it():
 
 
 def test_resized_crop_size_is_what_comes_out():
-    out, *_ = Augment(resized_crop=0.5, resized_crop_size=64)(smooth(128), LABELS)
+    out, _ = Augment(resized_crop=0.5, resized_crop_size=64)(smooth(128), LABELS)
     assert out.shape == (128, 1, 64, 64)
-    whole, *_ = Augment(resized_crop_size=64)(smooth(), LABELS[:4])
+    whole, _ = Augment(resized_crop_size=64)(smooth(), LABELS[:4])
     check(whole[..., 1:-1, 1:-1], F.interpolate(smooth(), (64, 64), mode="bilinear")[..., 1:-1, 1:-1])
 
 
@@ -168,7 +168,7 @@ def test_the_gather_is_the_warp():
 @pytest.mark.parametrize("kwargs", EACH, ids=lambda kwargs: next(iter(kwargs)))
 def test_equal_images_get_draws_of_their_own(kwargs):
     torch.manual_seed(0)
-    out, labels, _ = Augment(**kwargs)(IMAGE.expand(128, -1, -1, -1), LABELS)
+    out, labels = Augment(**kwargs)(IMAGE.expand(128, -1, -1, -1), LABELS)
     # Of the 81 shifts and the 81 crops by whole pixels, 128 draws hit some 64; with flips some 88 of 162.
     assert len({image.numpy().tobytes() for image in out}) > 55
     assert torch.equal(labels, LABELS)
@@ -176,7 +176,7 @@ def test_equal_images_get_draws_of_their_own(kwargs):
 
 def test_every_result_is_a_crop_of_the_reflected_image():
     torch.manual_seed(1)
-    out, *_ = Augment(flip=0.5, shift=4)(IMAGE.expand(256, -1, -1, -1), LABELS.repeat(2))
+    out, _ = Augment(flip=0.5, shift=4)(IMAGE.expand(256, -1, -1, -1), LABELS.repeat(2))
     padded = F.pad(IMAGE.float(), (4, 4, 4, 4), mode="reflect").byte()
     crops = [padded[0, :, y : y + 48, x : x + 48] for y in range(9) for x in range(9)]
     expected = {crop.numpy().tobytes() for c in crops for crop in (c, c.flip(-1))}
@@ -185,14 +185,21 @@ def test_every_result_is_a_crop_of_the_reflected_image():
     assert len(found) > 100
 
 
-def test_what_was_mirrored_is_returned_if_nothing_else_changes():
-    torch.manual_seed(7)
+def test_flips_are_drawn_as_a_call_draws_them():
     batch = torch.randint(0, 256, (128, 1, 48, 48), dtype=torch.uint8)
-    out, _, mirrored = Augment(flip=0.5)(batch, LABELS)
+    torch.manual_seed(7)
+    out, _ = Augment(flip=0.5)(batch, LABELS)
+    torch.manual_seed(7)
+    mirrored = Augment(flip=0.5).draw_flips(batch)
     assert torch.equal(mirrored, (out != batch).flatten(1).any(1)) and 40 < mirrored.sum() < 90
-    assert not Augment()(batch, LABELS).mirrored.any()
+    assert torch.equal(geometry.mirror(batch, mirrored), out)
+    assert not Augment().draw_flips(batch).any()
+
+
+def test_only_flips():
+    assert Augment().only_flips and Augment(flip=0.5).only_flips
     for more in ({"shift": 4}, {"mixup": 0.4}, {"crop_size": 40}, {"erase": 0.5}, {"rotation": 9}):
-        assert Augment(flip=0.5, **more)(batch, LABELS).mirrored is None
+        assert not Augment(flip=0.5, **more).only_flips
 
 
 def test_flip_always_and_never():
@@ -220,14 +227,14 @@ def test_flip_always_and_never():
 )
 def test_the_stated_share_is_changed(kwargs):
     torch.manual_seed(2)
-    out, *_ = Augment(**kwargs)(IMAGE.expand(4000, -1, -1, -1), torch.zeros(4000, dtype=torch.long))
+    out, _ = Augment(**kwargs)(IMAGE.expand(4000, -1, -1, -1), torch.zeros(4000, dtype=torch.long))
     share = ((out.float() - IMAGE).abs().amax((1, 2, 3)) > 0.2).float().mean()
     assert 0.22 < share < 0.28
 
 
 def test_random_crops_are_cut_from_all_places():
     torch.manual_seed(3)
-    out, *_ = Augment(crop_size=46)(IMAGE.expand(500, -1, -1, -1), torch.zeros(500, dtype=torch.long))
+    out, _ = Augment(crop_size=46)(IMAGE.expand(500, -1, -1, -1), torch.zeros(500, dtype=torch.long))
     expected = {IMAGE[0, 0, y : y + 46, x : x + 46].numpy().tobytes() for y in range(3) for x in range(3)}
     assert {image.numpy().tobytes() for image in out} == expected and out.dtype == torch.uint8
 
@@ -235,7 +242,7 @@ def test_random_crops_are_cut_from_all_places():
 @pytest.mark.parametrize(("kind", "count"), [("five_crop", 5), ("ten_crop", 10)])
 def test_training_crops_are_torchvisions_with_their_labels(kind, count):
     batch = torch.randint(0, 256, (3, 1, 48, 48), dtype=torch.uint8)
-    out, labels, _ = Augment(crops=kind, crop_size=40)(batch, torch.tensor([4, 0, 6]))
+    out, labels = Augment(crops=kind, crop_size=40)(batch, torch.tensor([4, 0, 6]))
     assert out.shape == (3 * count, 1, 40, 40) and labels.tolist() == [4, 0, 6] * count
     for i, image in enumerate(batch):
         assert torch.equal(out[i::3], torch.stack(getattr(tv, kind)(image, [40, 40])))
@@ -243,7 +250,7 @@ def test_training_crops_are_torchvisions_with_their_labels(kind, count):
 
 def test_every_crop_is_erased_by_itself():
     torch.manual_seed(4)
-    out, *_ = Augment(crops="ten_crop", crop_size=40, erase=0.5)(torch.full((64, 1, 48, 48), 255, dtype=torch.uint8), LABELS[:64])
+    out, _ = Augment(crops="ten_crop", crop_size=40, erase=0.5)(torch.full((64, 1, 48, 48), 255, dtype=torch.uint8), LABELS[:64])
     erased = (out == 0).float().mean((1, 2, 3)).view(10, 64)
     assert 0.4 < (erased > 0).float().mean() < 0.6
     assert (erased > 0).any(0).float().mean() > 0.95 and not (erased > 0).all(0).any()
@@ -255,7 +262,7 @@ def test_mixup_mixes_pixels_as_it_mixes_targets(concentration):
     torch.manual_seed(5)
     labels = torch.arange(4000) % 7
     pixels = (labels * 30).byte().view(-1, 1, 1, 1).expand(-1, 1, 8, 8)
-    out, targets, _ = Augment(mixup=concentration)(pixels, labels)
+    out, targets = Augment(mixup=concentration)(pixels, labels)
     assert targets.shape == (4000, 7) and out.dtype == torch.float32
     torch.testing.assert_close(targets.sum(1), torch.ones(4000))
     torch.testing.assert_close(out[:, 0, 3, 3], targets @ (30.0 * torch.arange(7)))
@@ -271,7 +278,7 @@ def test_every_option_keeps_the_grey_levels_and_fits_the_labels(name, dtype):
     torch.manual_seed(6)
     transform = instantiate(compose(f"augment={name}").augment)
     pixels = torch.randint(0, 256, (16, 1, 48, 48)).to(dtype)
-    out, targets, _ = transform(pixels, LABELS[:16])
+    out, targets = transform(pixels, LABELS[:16])
     assert len(out) == len(targets) == (160 if name == "four_stage_vgg" else 16)
     assert out.float().amin() >= 0 and out.float().amax() <= 255.001
     assert out.dtype in (dtype, torch.float32)
