@@ -53,6 +53,7 @@ bench: setup
 	$(BIN)/python benchmarks/input_path.py
 	$(BIN)/python benchmarks/training_loop.py
 	$(BIN)/python benchmarks/training_loop.py --batch 64
+	$(BIN)/python benchmarks/against_template.py
 	$(BIN)/python benchmarks/stability_monitor.py
 	$(BIN)/python benchmarks/frozen_grid.py --only a logger=csv
 	$(BIN)/python benchmarks/frozen_grid.py --only b --batch 2048 logger=csv

@@ -54,7 +54,7 @@ class Bare:
         self.net.train()
         start = time.perf_counter()
         for index in torch.randperm(len(self.pixels), device=self.device).split(self.batch):
-            pixels, labels, _ = self.augment(self.pixels[index], self.labels[index])
+            pixels, labels = self.augment(self.pixels[index], self.labels[index])
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.low):
                 logits = self.net(prepare(pixels, self.spec, self.channels_last))
             loss = F.cross_entropy(logits.float(), labels, label_smoothing=0.1)

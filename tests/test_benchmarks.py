@@ -1,6 +1,9 @@
 """Each benchmark script starts, and those that need no process of their own run to the end on next to nothing."""
 
+import os
 import re
+import subprocess
+import sys
 from importlib import import_module
 
 import numpy as np
@@ -14,6 +17,7 @@ NUMBER = r"[\d,]+(?:\.\d+)?"
 
 # What each script measures, as its last line says it; every number in brackets must be positive.
 FIGURES = {
+    "against_template": rf"ours, without averaged weights +({NUMBER}) images/s   by the template ({NUMBER}) \(({NUMBER}) to ({NUMBER})\)",
     "allocation": rf"compact, batch 8: ({NUMBER}) .* ({NUMBER}) to ({NUMBER}) images/s, ({NUMBER}) to ({NUMBER}) pages a step, .* MB",
     "busy": rf"beside 1 more, load average {NUMBER}: one thread ({NUMBER}) images/s, 2 threads ({NUMBER}), ratio",
     "input_path": rf"loader   2 workers: ({NUMBER}) images/s; four_stage_vgg takes ({NUMBER}), ({NUMBER}) times as many",
@@ -25,6 +29,7 @@ FIGURES = {
 }
 
 TINY = {
+    "against_template": f"--images 64 --batch 32 --rounds 1 --precision 32-true {NET}",
     "allocation": f"--backbones compact --batch 8 --steps 1 --rounds 1 {NET}",
     "busy": f"--threads 2 --load 1 --rounds 1 {NET} batch_size=8 logger=csv",
     "false_alarms": "--studies 2 --images 200",
@@ -73,6 +78,16 @@ def test_a_script_runs_to_the_end(benchmark, script):
 def test_a_script_of_several_processes_runs_to_the_end(benchmark, script):
     done = benchmark(script, MINUTES[script])
     assert done.code == 0, done.text
+
+
+@pytest.mark.slow
+def test_the_gpu_day_works_on_the_day(tmp_path):
+    environment = os.environ | {"SMALL": "1", "PYTHON": sys.executable}
+    subprocess.run(["bash", ROOT / "benchmarks" / "gpu_day.sh", tmp_path], check=True, env=environment)
+    lines = (tmp_path / "summary.txt").read_text().splitlines()
+    assert len(lines) == 7
+    for line in lines:
+        assert ": exit code 0 " in line, (line, (tmp_path / f"{line.partition(':')[0]}.log").read_text())
 
 
 @pytest.mark.slow

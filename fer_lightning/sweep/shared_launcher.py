@@ -37,9 +37,10 @@ def run_jobs(hydra_args, jobs, first, processes=None):
     workers = min(processes or torch.get_num_threads(), len(sharing))
     # A fresh interpreter: a forked one inherits threads that do not run and a GPU that it must not use.
     start = multiprocessing.get_context("spawn")
+    stop = start.Event()
     # Resolvers are local functions, which cannot be pickled; each process registers its own when it imports this module.
     state = {key: value for key, value in Singleton.get_state().items() if key != RESOLVERS}
-    with ProcessPoolExecutor(workers, start, initializer=_begin, initargs=(state, start.Event())) as pool:
+    with ProcessPoolExecutor(workers, start, initializer=_begin, initargs=(state, stop)) as pool:
         waiting = {place: pool.submit(_run_elsewhere, hydra_args, [jobs[place]], first + place) for place in sharing}
         try:
             done |= {place: future.result()[0] for place, future in waiting.items()}
@@ -49,6 +50,7 @@ def run_jobs(hydra_args, jobs, first, processes=None):
                 "hydra.launcher.processes; finished jobs are kept."
             ) from error
         except BaseException:
+            stop.set()  # a scheduler may signal this process alone
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [done[place] for place in range(len(jobs))]
@@ -93,7 +95,7 @@ def _begin(state, stop):
     """Begin a process. state: the singletons of Hydra; stop: an event, set when the sweep is to end."""
     global _stop
     _stop = stop
-    end_with_parent(GRACE)
+    end_with_parent(GRACE, stop)
     compute_on_one_thread()  # two processes of two threads on two cores would wait for each other
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; only those that run a job obey
     setup_globals()

@@ -82,10 +82,13 @@ def long_sweep(tmp_path):
             os.killpg(sweep.pid, signal.SIGKILL)
 
 
-def test_ctrl_c_ends_those_that_run_and_starts_no_more(long_sweep, tmp_path):
+@pytest.mark.parametrize(
+    ("send", "signum"), [(os.killpg, signal.SIGINT), (os.kill, signal.SIGTERM)], ids=["ctrl-c", "sigterm to the parent"]
+)
+def test_a_signal_ends_those_that_run_and_starts_no_more(long_sweep, tmp_path, send, signum):
     sweep, running = long_sweep
-    os.killpg(sweep.pid, signal.SIGINT)
-    assert sweep.wait(timeout=120) == 130, (tmp_path / "said").read_text()
+    send(sweep.pid, signum)
+    assert sweep.wait(timeout=120) == 128 + signum, (tmp_path / "said").read_text()
     assert [json.loads((run / "result.json").read_text())["status"] for run in running] == ["interrupted"] * 2
     assert len(list(tmp_path.glob("sweep/*-s0"))) == 3
 
