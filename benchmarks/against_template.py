@@ -1,6 +1,6 @@
 """The compact net in the plain lightning-hydra-template and here: same net, batch, loss, optimizer and schedule, one epoch each in turn.
 
-    python benchmarks/against_template.py [--images 12800] [--batch 128] [--rounds 3] [--precision 32-true bf16-mixed] [overrides]
+    python benchmarks/against_template.py [--images 12800] [--batch 128] [--rounds 3] [--precision 32-true,bf16-mixed] [overrides]
 
 The template's side is written here as its users write it: a Dataset that flips and shifts one image at a time, a DataLoader without
 workers, a module that logs torchmetrics at each step, a checkpoint of the best epoch. `plain, whole batches` has our augmentation in its
@@ -150,12 +150,12 @@ def main():
     parser.add_argument("--images", type=int, default=12800)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--precision", nargs="+", default=["32-true", "bf16-mixed"])
+    parser.add_argument("--precision", default="32-true,bf16-mixed", help="separated by commas")
     parser.add_argument("overrides", nargs="*", help="config overrides, such as backbone=resnet18")
     arguments = parser.parse_args()
     quieten()
     print(machine())
-    for precision in arguments.precision:
+    for precision in arguments.precision.split(","):
         # The first round warms up.
         rounds = [{arm: rate(arm, precision, arguments) for arm in ARMS} for _ in range(arguments.rounds + 1)][1:]
         for arm in ARMS:

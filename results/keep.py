@@ -1,0 +1,53 @@
+"""Keep the small files of a study here: what a report is made of, without checkpoints, logs, steps and paths of a machine.
+
+    python results/keep.py multirun/NAME [--without-predictions]
+
+Writes results/NAME/. Run it again after more jobs have finished. Predictions are packed without loss, to half their size.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from fer_lightning.process.files import make_folder, replace_file, replacing
+from fer_lightning.runs.layout import METRICS, PREDICTIONS, RESULT
+from fer_lightning.runs.predictions import read_predictions
+from fer_lightning.runs.result import read_results
+
+HERE = Path(__file__).parent
+
+
+def keep(study, target, predictions=True):
+    """Copy study.json and, of each run that is done, its small files. Returns how many runs."""
+    results, _ = read_results(study)
+    done = {name: result for name, result in results.items() if result["status"] == "done"}
+    for name, result in done.items():
+        folder = target / name
+        make_folder(folder / ".hydra")
+        result["data"]["source"] = Path(result["data"]["source"]).name
+        replace_file(folder / RESULT, json.dumps(result, indent=1) + "\n")
+        for file in (METRICS, ".hydra/config.yaml"):
+            replace_file(folder / file, (study / name / file).read_text())
+        if predictions:
+            _pack(read_predictions(study / name), folder / PREDICTIONS)
+    replace_file(target / "study.json", (study / "study.json").read_text())
+    return len(done)
+
+
+def _pack(frame, path):
+    logits = list(frame.select_dtypes("float32"))
+    with replacing(path) as part:
+        frame.to_parquet(part, compression="zstd", compression_level=19, use_dictionary=False, use_byte_stream_split=logits)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path, help="folder of a study")
+    parser.add_argument("--without-predictions", action="store_true", help="keep scores and curves only")
+    arguments = parser.parse_args()
+    target = HERE / arguments.study.resolve().name
+    print(f"{keep(arguments.study, target, not arguments.without_predictions)} runs are kept in {target}")
+
+
+if __name__ == "__main__":
+    main()
