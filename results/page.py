@@ -8,14 +8,12 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from omegaconf import OmegaConf
 
 from fer_lightning.analysis import tables
 from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.markdown import to_markdown
 from fer_lightning.analysis.statistics.findings import study_findings
 from fer_lightning.analysis.study_record import gather
-from fer_lightning.config.groups import CONF
 from fer_lightning.process.files import replace_file
 
 HERE = Path(__file__).parent
@@ -94,12 +92,6 @@ def choices(study):
     table = (100 * table[sorted(table, key=float)]).map("{:.2f}".format).reset_index()
     rates = chosen(study)
     return table.assign(chosen=[f"{rates[cell]:g}" for cell in zip(table["head.act"], table["head.norm"], strict=True)])
-
-
-def registered():
-    """{(target of the activation, target of the norm): rate} in conf/study/frozen_head_grid.yaml."""
-    rates = OmegaConf.to_container(OmegaConf.load(CONF / "study" / "frozen_head_grid.yaml").study.rates)
-    return {(act, norm): rate for act, norms in rates.items() for norm, rate in norms.items()}
 
 
 def main():
