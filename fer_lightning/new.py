@@ -49,7 +49,7 @@ dropout: 0.0
 
 
 def add_arguments(parser):
-    parser.add_argument("kind", choices=["backbone"], help="what to start")
+    parser.add_argument("kind", help="what to start: backbone")
     parser.add_argument("name", help="what to call it: lower-case letters, digits and _")
     parser.add_argument("--folder", type=Path, default=Path(), help="where to write; default: here")
 
@@ -57,7 +57,11 @@ def add_arguments(parser):
 def run(arguments):
     import shlex
 
+    from fer_lightning.process.errors import UserError
+
     name, folder = arguments.name, arguments.folder
+    if arguments.kind != "backbone":
+        raise UserError(f"{arguments.kind} cannot be started, only a backbone: python -m fer_lightning.new backbone {name}")
     check_name(name)
     write({folder / f"{name}.py": MODULE, folder / CONFIGS / arguments.kind / f"{name}.yaml": CONFIG.format(name=name)})
     here, configs = shlex.quote(str(folder)), shlex.quote(str(folder / CONFIGS))
@@ -71,8 +75,8 @@ def check_name(name):
     from fer_lightning.config.groups import CONF
     from fer_lightning.process.errors import UserError
 
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
-        raise UserError(f"{name} is no name for a Python module: take lower-case letters, digits and _, such as wide_net.")
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,49}", name) or keyword.iskeyword(name):
+        raise UserError(f"{name} is no name for a Python module: take up to 50 lower-case letters, digits and _, such as wide_net.")
     if (CONF / "backbone" / f"{name}.yaml").exists():
         raise UserError(f"backbone={name} is there already: take another name.")
     if (found := find_spec(name)) is not None:
@@ -83,6 +87,9 @@ def write(files):
     """Write {path: text}. UserError if one of them is there, before any is written."""
     from fer_lightning.process.errors import UserError
 
+    for folder in {parent for path in files for parent in path.parents}:
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder} is a file: give another --folder.")
     there = [path for path in files if path.exists() or path.is_symlink()]
     if there:
         raise UserError(f"{there[0]} is there already: take another name, or another --folder.")

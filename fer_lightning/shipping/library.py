@@ -29,7 +29,7 @@ from fer_lightning.training.restore import restore_data, restore_module
 BATCH = 512
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FinishedRun:
     """A finished run, or an ensemble, which has neither config nor metrics nor weights.
 

@@ -182,7 +182,7 @@ def own_callbacks(cfg):
         key = f"callbacks.{name}"
         callback = build(node, key) if OmegaConf.is_dict(node) else node
         if not isinstance(callback, Callback):
-            raise ConfigError(f"{key} is a {type(callback).__name__}: let {key}._target_ name a subclass of lightning.Callback.")
+            raise ConfigError(f"{key} is no Lightning callback: let {key}._target_ name a subclass of lightning.Callback.")
         if type(callback).state_dict is not Callback.state_dict and (twin := stateful.setdefault(callback.state_key, key)) != key:
             raise ConfigError(f"{twin} and {key} keep their state under one name: give {type(callback).__name__} a `state_key`.")
         callbacks.append(callback)

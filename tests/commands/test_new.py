@@ -34,6 +34,8 @@ def test_nothing_is_written_over(run_main, tmp_path):
     (tmp_path / "mine.py").unlink()
     assert run_main(new, "backbone", "mine", "--folder", tmp_path / "a b")[0] is None
     assert "is there already" in run_main(new, "backbone", "mine", "--folder", tmp_path / "a b")[0]
+    (tmp_path / "file").touch()
+    assert run_main(new, "backbone", "mine", "--folder", tmp_path / "file")[0] == f"{tmp_path / 'file'} is a file: give another --folder.\n"
     (tmp_path / "mine.py").symlink_to(tmp_path / "nowhere")  # opening it would write there
     assert "is there already" in run_main(new, "backbone", "mine", "--folder", tmp_path)[0] and not (tmp_path / "nowhere").exists()
 
@@ -46,6 +48,7 @@ def test_nothing_is_written_over(run_main, tmp_path):
         ("2wide", "is no name for a Python module"),
         ("../wide", "is no name for a Python module"),
         ("größe", "is no name for a Python module"),
+        ("a" * 51, "is no name for a Python module"),
         ("class", "is no name for a Python module"),
         ("resnet18", "backbone=resnet18 is there already"),
         ("torch", "A Python module torch is there already"),
@@ -58,4 +61,4 @@ def test_a_wrong_name_is_one_sentence(run_main, tmp_path, name, sentence):
 
 
 def test_only_a_backbone_can_be_started(run_main):
-    assert "choose from" in run_main(new, "head", "mine")[0]
+    assert run_main(new, "head", "mine")[0] == "head cannot be started, only a backbone: python -m fer_lightning.new backbone mine\n"

@@ -75,12 +75,12 @@ def test_another_callback_is_another_job():
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (["+callbacks.x._target_=mine.number"], r"callbacks\.x is a int: let callbacks\.x\._target_ name a subclass of lightning"),
-        (["+callbacks.x=mine"], r"callbacks\.x is a str"),
-        (["+callbacks.x={}"], r"callbacks\.x is a dict"),
+        (["+callbacks.x._target_=mine.number"], r"callbacks\.x is no Lightning callback: let callbacks\.x\._target_ name"),
+        (["+callbacks.x=mine"], r"callbacks\.x is no Lightning callback"),
+        (["+callbacks.x={}"], r"callbacks\.x is no Lightning callback"),
         (["+callbacks.x={_target_: mine.Count, nam: a}"], r"callbacks\.x\.nam: mine\.Count has no such argument\. Did you mean name\?"),
         (["+callbacks.x={_target_: mine.Count, name: 3}"], r"callbacks\.x\.name=3: wants str, got int"),
-        (["+callbacks.x={_target_: mine.Count, _partial_: true}"], r"callbacks\.x is a partial"),
+        (["+callbacks.x={_target_: mine.Count, _partial_: true}"], r"callbacks\.x is no Lightning callback"),
         (["+callbacks.x._target_=mine.Cont"], r"callbacks\.x\._target_=mine\.Cont cannot be imported"),
         (["+callbacks.x._target_=mine.EarlyStopping"], "is refused"),  # the package only imports it
         (["+callbacks.x._target_=lightning.pytorch.callbacks.ModelCheckpoint"], "is refused"),  # writes wherever it is told to
