@@ -14,14 +14,14 @@ from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parent.parent
 
-# Where a link leads that leaves docs/, or docs/ itself as README.md sees it; the first that fits.
-LINKS = (
-    (r"(\.\./)?docs/", ""),
-    (r"(\.\./)?multirun/README\.md", "run_folder.md"),
-    (r"(\.\./)?conf(/[^)#]*)?", "reference.md"),
-    (r"(\.\./)?examples(/[^)#]*)?", "examples.md"),
-    (r"(\.\./)?README\.md", "index.md"),
-)
+# Links that leave docs/, or that README.md has into it, as links of the site.
+LINKS = {
+    r"\]\((\.\./)?docs/": "](",
+    r"\]\((\.\./)?README\.md": "](index.md",
+    r"\]\((\.\./)?multirun/README\.md": "](run_folder.md",
+    r"\]\((\.\./)?conf(/[^)#]*)?(?=[)#])": "](reference.md",
+    r"\]\((\.\./)?examples(/[^)#]*)?(?=[)#])": "](examples.md",
+}
 
 GROUPS = """# Configs
 
@@ -43,15 +43,9 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, **_):
-    """Links of the checkout as links of the site."""
-
-    def site(match):
-        for pattern, target in LINKS:
-            if re.match(pattern + ("" if target == "" else r"(?=[#)])"), match[1]):
-                return "](" + re.sub(pattern, target, match[1], count=1)
-        return match[0]
-
-    return re.sub(r"\]\(([^)\s]+\))", site, markdown)
+    for pattern, target in LINKS.items():
+        markdown = re.sub(pattern, target, markdown)
+    return markdown
 
 
 def reference(conf):

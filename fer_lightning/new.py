@@ -7,9 +7,12 @@ It writes NAME.py and my_conf/backbone/NAME.yaml into the folder, replaces nothi
 
 import keyword
 import re
+import shlex
+from importlib.util import find_spec
 from pathlib import Path
 
 from fer_lightning.process.command_line import command
+from fer_lightning.process.errors import UserError
 
 CONFIGS = "my_conf"
 
@@ -55,10 +58,6 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    import shlex
-
-    from fer_lightning.process.errors import UserError
-
     name, folder = arguments.name, arguments.folder
     if arguments.kind != "backbone":
         raise UserError(f"{arguments.kind} cannot be started, only a backbone: python -m fer_lightning.new backbone {name}")
@@ -70,10 +69,7 @@ def run(arguments):
 
 def check_name(name):
     """UserError for a name that Python, or the command that trains, would not find or would take for something else."""
-    from importlib.util import find_spec
-
     from fer_lightning.config.groups import CONF
-    from fer_lightning.process.errors import UserError
 
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,49}", name) or keyword.iskeyword(name):
         raise UserError(f"{name} is no name for a Python module: take up to 50 lower-case letters, digits and _, such as wide_net.")
@@ -85,8 +81,6 @@ def check_name(name):
 
 def write(files):
     """Write {path: text}. UserError if one of them is there, before any is written."""
-    from fer_lightning.process.errors import UserError
-
     for folder in {parent for path in files for parent in path.parents}:
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{folder} is a file: give another --folder.")
