@@ -15,6 +15,7 @@ from fer_lightning.training.build import own_callbacks
 from fer_lightning.training.restore import restore_module
 
 PACKAGE = """
+from pathlib import Path
 from lightning import Callback
 from lightning.pytorch.callbacks import EarlyStopping
 
@@ -25,6 +26,16 @@ class Count(Callback):
         self.batches += 1
     def on_train_epoch_end(self, trainer, module):
         module.log(f"own/{self.name}", float(self.batches))
+    def state_dict(self):
+        return {"batches": self.batches}
+    def load_state_dict(self, state):
+        self.batches = state["batches"]
+
+class FailOnce(Callback):
+    def on_train_epoch_start(self, trainer, module):
+        if trainer.current_epoch == 1 and not Path("failed").exists():
+            Path("failed").touch()
+            raise RuntimeError("for once")
 
 class Stateful(Callback):
     def state_dict(self):
@@ -65,6 +76,13 @@ def test_a_callback_may_end_the_training(mine, command, tmp_path):
     done = command(*TINY, "trainer.max_epochs=5", "+callbacks.stop._target_=mine.Stop", "logger=csv", "hydra.run.dir=run")
     assert done.code == 0 and len(read_metrics(tmp_path / "run")) == 1, done.text
     assert read_result(tmp_path / "run")["status"] == "done"
+
+
+def test_a_run_that_was_stopped_goes_on_with_the_state_of_its_callbacks(mine, command, tmp_path):
+    job = [*TINY, "+callbacks.count._target_=mine.Count", "+callbacks.fail._target_=mine.FailOnce", "logger=csv", "hydra.run.dir=run"]
+    failed, done = command(*job), command(*job)
+    assert failed.code == 1 and "RuntimeError: for once" in failed.text and done.code == 0, failed.text + done.text
+    assert [row["own/batches"] for row in read_metrics(tmp_path / "run")] == [3, 6]
 
 
 def test_another_callback_is_another_job():
