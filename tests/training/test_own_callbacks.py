@@ -20,6 +20,9 @@ from lightning import Callback
 from lightning.pytorch.callbacks import EarlyStopping
 
 class Count(Callback):
+    @property
+    def state_key(self):
+        return f"Count-{self.name}"
     def __init__(self, name: str = "batches"):
         self.name, self.batches = name, 0
     def on_train_batch_end(self, *_):
@@ -64,9 +67,10 @@ def test_an_option_of_ones_own_folder_stays_for_all_phases(mine, recipe, command
     arguments = recipe("phases:\n  1_head: {epochs: 1, freeze: all}\n  2_rest: {epochs: 1}\n")
     (tmp_path / "own" / "callbacks").mkdir()
     (tmp_path / "own" / "callbacks" / "counts.yaml").write_text("all:\n  _target_: mine.Count\n  name: counted\n")
-    done = command(*arguments, "callbacks=counts", "hydra.run.dir=run")
+    (tmp_path / "own" / "callbacks" / "more.yaml").write_text("more:\n  _target_: mine.Count\n  name: counted_too\n")
+    done = command(*arguments, "callbacks=[counts,more]", "hydra.run.dir=run")
     assert done.code == 0, done.text
-    assert [row["own/counted"] for row in read_metrics(tmp_path / "run")] == [3, 6]
+    assert [(row["own/counted"], row["own/counted_too"]) for row in read_metrics(tmp_path / "run")] == [(3, 3), (6, 6)]
     sys.modules.pop("mine")
     (tmp_path / "mine.py").unlink()
     restore_module(tmp_path / "run")  # predict and the like do without
