@@ -124,6 +124,8 @@ def test_a_strangers_callback_is_refused_before_it_is_imported(tmp_path, command
     assert done.code == 1 and "callbacks.x._target_=theirs.Callback is refused" in done.text and not (tmp_path / "ran").exists()
 
 
-def test_what_trainer_callbacks_should_have_been(command):
-    done = command(*TINY, "+trainer.callbacks=[]")
-    assert done.code == 1 and "callbacks=NAME adds your own" in done.text
+def test_what_was_meant(command):
+    own = "callbacks.x._target_"
+    for typed, meant in (("+trainer.callbacks=[]", "callbacks=NAME adds"), (f"{own}=mine.Stop", f"write +{own}=VALUE")):
+        done = command(*TINY, typed)
+        assert done.code == 1 and meant in done.text, done.text
