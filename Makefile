@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export FER2013_ROOT ?= data
 GRID = head.act=relu,gelu,swish,mish head.norm=none,bn
 
-.PHONY: setup sweep test test-all test-faults fuzz lint bench bench-recipe clean
+.PHONY: setup sweep test test-all test-faults fuzz lint site bench bench-recipe clean
 
 # Downloads gigabytes, because torch brings CUDA along. Without a GPU a tenth is enough:
 #   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make setup
@@ -47,6 +47,11 @@ fuzz: setup
 lint: setup
 	$(BIN)/ruff check .
 
+# The docs as a site, in site/: half a minute at most, and nothing is fetched. A link that leads nowhere ends it.
+site: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "site/index.html"
+
 # Half an hour on two quiet cores. What it found is in docs/performance.md; on a GPU every script uses it.
 bench: setup
 	@[ ! -f $(FER2013_ROOT)/fer2013.csv ] || $(BIN)/python benchmarks/read_csv.py $(FER2013_ROOT)/fer2013.csv
@@ -70,4 +75,4 @@ bench-recipe: setup
 	$(BIN)/python benchmarks/fast_recipe.py $(ARGS)
 
 clean:
-	rm -rf outputs multirun/*/
+	rm -rf outputs site multirun/*/

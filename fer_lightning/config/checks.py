@@ -16,6 +16,8 @@ SCHEMAS = {"": Config, "head": Head, "phases.*": Phase, "stability": Stability, 
 
 MOST_THREADS = 256
 
+MIXED = ("bf16-mixed", "bf16", "16-mixed", "16")
+
 # Training calls what these nodes make with arguments of its own: parameters, class counts, images, a width.
 COMPLETED_LATER = ("protocol", "head.norm", "head.act", "loss", "optimizer")
 
@@ -36,6 +38,23 @@ def check_config(cfg, *, with_types=True):
         check_trainer(cfg.trainer)
     if "threads" in cfg:
         _check_threads(cfg.threads)
+    if "precision" in cfg:
+        check_clipping(cfg, cfg.precision)
+
+
+def check_clipping(cfg, precision):
+    """Raise ConfigError if gradients of mixed precision are to be clipped beside a fused optimizer, which rescales them within its step."""
+    clip = cfg.trainer.get("gradient_clip_val") if "trainer" in cfg else None
+    if not clip or str(precision) not in MIXED:
+        return
+    own = {f"phases.{name}.optimizer": phase.optimizer for name, phase in cfg.phases.items() if phase.optimizer is not None}
+    used = own if own and len(own) == len(cfg.phases) else own | {"optimizer": cfg.optimizer}
+    for key, node in used.items():
+        if node.get("fused"):
+            raise ConfigError(
+                f"{key}.fused=true: with precision={precision} the gradients of a fused optimizer cannot be clipped. Leave out fused, "
+                f"trainer.gradient_clip_val={clip}, or the mixed precision (precision=32-true)."
+            )
 
 
 def _check_threads(threads):

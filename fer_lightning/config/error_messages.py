@@ -157,6 +157,8 @@ def _unknown_key(line, key, node):
         return f"{line}: there is no such key. Did you mean {key.replace('/', '.')}?"
     if not node:
         whole = line.partition("'")[2].rstrip("'")
+        if whole.endswith("._target_"):  # of a node that is open
+            return f"{line}: this mapping is empty; write +{whole}=VALUE."
         return f"{line}: this mapping is empty; write +{f'{whole}.'.partition(f'.{key}.')[0].rstrip('.')}={{{key}:VALUE}}."
     close = near(key, node.keys())
     inside = [f"{name}.{key}" for name in node if isinstance(child := node._get_node(name), DictConfig) and child and key in child]

@@ -18,7 +18,7 @@ NOT_TRAINING = (
 )
 
 # Keys that jobs of before had not, with the value that leaves them as they were: then they do not count.
-ADDED = {"select": "best"}
+ADDED = {"select": "best", "callbacks": {}}
 
 
 def training_config(cfg, without=()):

@@ -108,6 +108,7 @@ class Config:
     phases: dict[str, Phase] = field(default_factory=dict)
     trainer: Any = MISSING
     logger: Any = MISSING
+    callbacks: dict[str, Any] = field(default_factory=dict)
     recipe: Any = None
     study: Study = MISSING
     seed: int = within(**SEED)

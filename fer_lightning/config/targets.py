@@ -127,7 +127,9 @@ def _check_unique(key, target):
     if package not in {user.partition(".")[0] for user in USERS}:
         return
     definition = re.compile(rf"^(class|def) {target.__name__}\b", re.MULTILINE)
-    files = [file for folder in getattr(sys.modules[package], "__path__", ()) for file in sorted(Path(folder).rglob("*.py"))]
+    # A package without __init__.py may be found twice, by the current folder and by PYTHONPATH=.
+    folders = {Path(folder).resolve() for folder in getattr(sys.modules[package], "__path__", ())}
+    files = [file for folder in sorted(folders) for file in sorted(folder.rglob("*.py"))]
     found = [str(file) for file in files if definition.search(file.read_text(encoding="utf-8", errors="replace"))]
     if len(found) > 1:
         raise ConfigError(

@@ -11,7 +11,7 @@ _UNUSED = "nothing in a run reads it; leave it out"
 INSTEAD = {
     "precision": "precision=... sets the precision of a run",
     "logger": "logger=csv, wandb or [csv,tensorboard] chooses where a run is logged",
-    "callbacks": "a run has callbacks of its own, which patience, ema_decay and stability set",
+    "callbacks": "patience, ema_decay and stability set those of a run, and callbacks=NAME adds your own",
     "plugins": "a run has plugins of its own, which trainer.strategy and precision set",
     "profiler": "result.json has the times of a run, and timed_passes=N measures the test",
     "enable_progress_bar": "a run itself shows how far it is",

@@ -7,8 +7,9 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
-from fer_lightning.data.faces import CLASSES
+from fer_lightning.data.faces import CLASSES, Faces
 from fer_lightning.data.ferplus import distribution
+from fer_lightning.data.protocols import Split
 from fer_lightning.process import ranks
 from fer_lightning.process.errors import ConfigError
 
@@ -29,7 +30,7 @@ class FERDataModule(LightningDataModule):
     than LEAST.
     """
 
-    def __init__(self, faces, split, *, batch_size=128, eval_batch_size=512, seed=0):
+    def __init__(self, faces: Faces, split: Split, *, batch_size: int = 128, eval_batch_size: int = 512, seed: int = 0):
         super().__init__()
         self.pixels = torch.from_numpy(faces.pixels)
         self.labels = torch.from_numpy(faces.labels)
@@ -54,19 +55,19 @@ class FERDataModule(LightningDataModule):
         self.selects = len(self.split.val) > 0 and not merges
 
     @property
-    def class_counts(self):
+    def class_counts(self) -> torch.Tensor:
         """Training images per class, (7,); if the targets are probabilities, their sums."""
         targets = self.targets[torch.from_numpy(self.split.train)]
         return torch.bincount(targets, minlength=len(CLASSES)) if targets.ndim == 1 else targets.sum(0)
 
-    def train_dataloader(self):
+    def train_dataloader(self) -> DataLoader:
         order = EpochPermutation(len(self.train_index), self.seed)
         return self._loader(self.train_index, NoSmallRest(order, self.batch_size, LEAST * ranks.count()), self.targets)
 
-    def val_dataloader(self):
+    def val_dataloader(self) -> DataLoader | list:
         return self._eval_loader(self.split.val) if self.selects else []
 
-    def test_dataloader(self):
+    def test_dataloader(self) -> DataLoader:
         return self._eval_loader(self.split.test)
 
     def _eval_loader(self, index):

@@ -4,13 +4,14 @@ import os
 import shlex
 import sys
 from functools import partial
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
 from fer_lightning.data import cache
 from fer_lightning.data.csv_reader import read_archive, read_files, read_table
-from fer_lightning.data.faces import LABEL_SETS, NO_LABEL
+from fer_lightning.data.faces import LABEL_SETS, NO_LABEL, Faces
 from fer_lightning.data.ferplus import FILE, attach, relabel
 from fer_lightning.data.folder_reader import SPLIT_NAMES, list_images, read_folders, split_folders
 from fer_lightning.data.parquet_reader import list_tables, read_parquet
@@ -29,7 +30,14 @@ Say where it is with the environment variable FER2013_ROOT or the override data.
 READABLE = (".csv", ".tar.gz", ".tgz")
 
 
-def read(root, cache_dir=None, *, accept_modified=False, labels="fer", ferplus=None):
+def read(
+    root: str | PathLike[str],
+    cache_dir: str | PathLike[str] | None = None,
+    *,
+    accept_modified: bool = False,
+    labels: str = "fer",
+    ferplus: str | PathLike[str] | None = None,
+) -> Faces:
     """The Faces of the copy at `root`, a file or a folder; the layout is recognised by its files.
 
     cache_dir: folder of the memory map, by default fer_lightning/ in $XDG_CACHE_HOME or ~/.cache

@@ -12,7 +12,7 @@ from fer_lightning.config.cell_names import folder_name, written_levels
 from fer_lightning.process.errors import ConfigError
 
 # The only group of which several options may be chosen at once: they mirror the same record.
-MULTIPLE_CHOICE = ("logger",)
+MULTIPLE_CHOICE = ("callbacks", "logger")
 
 
 def parse(overrides):

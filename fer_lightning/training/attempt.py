@@ -19,6 +19,7 @@ class Attempt:
     began:      the start by time.perf_counter, less the seconds that earlier attempts took
     record:     what result.json holds of this attempt
     loggers:    {name in the config: logger}, on the first process only
+    callbacks:  the user's own, which stay for all phases
     """
 
     cfg: DictConfig
@@ -33,6 +34,7 @@ class Attempt:
     began: float = field(default_factory=time.perf_counter)
     record: dict = field(default_factory=dict)
     loggers: dict = field(default_factory=dict)
+    callbacks: list = field(default_factory=list)
 
     def write(self, **entries):
         """Add entries to the record and write result.json."""

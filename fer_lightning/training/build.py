@@ -2,8 +2,9 @@
 
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.environments import LightningEnvironment
+from omegaconf import OmegaConf
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from fer_lightning.config.targets import build, plain
@@ -171,6 +172,20 @@ def build_callbacks(cfg, selects, best):
         # Not save_weights_only: Lightning then skips the callbacks and would save the weights before averaging.
         file = {"dirpath": best.parent, "filename": best.stem, "enable_version_counter": False}
         callbacks.append(ModelCheckpoint(**file, monitor=cfg.monitor, mode=direction("monitor", cfg.monitor)))
+    return callbacks
+
+
+def own_callbacks(cfg):
+    """The callbacks that a user brings. ConfigError for what is no Lightning callback, and for two that a checkpoint cannot tell apart."""
+    callbacks, stateful = [], {}
+    for name, node in cfg.callbacks.items():
+        key = f"callbacks.{name}"
+        callback = build(node, key) if OmegaConf.is_dict(node) else node
+        if not isinstance(callback, Callback):
+            raise ConfigError(f"{key} is no Lightning callback: let {key}._target_ name a subclass of lightning.Callback.")
+        if type(callback).state_dict is not Callback.state_dict and (twin := stateful.setdefault(callback.state_key, key)) != key:
+            raise ConfigError(f"{twin} and {key} keep their state under one name: give {type(callback).__name__} a `state_key`.")
+        callbacks.append(callback)
     return callbacks
 
 

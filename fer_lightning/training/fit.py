@@ -46,7 +46,7 @@ def fit(attempt, module, data, phases, *, epochs, monitor, saved=None):
             attempt.write(phases=began | {phase.name: start})
             began = attempt.record["phases"]
             log.info("phase %s: %d epochs, frozen: %s, on %s", phase.name, phase.epochs, phase.freeze, phase.data)
-        callbacks = [epochs, monitor, *attempt.bars, *build_callbacks(cfg, data.selects, best_of(folder, phase))]
+        callbacks = [epochs, monitor, *attempt.bars, *attempt.callbacks, *build_callbacks(cfg, data.selects, best_of(folder, phase))]
         if module.frozen:
             callbacks.append(LambdaCallback(on_train_epoch_end=lambda *_: module.frozen.save()))
         callbacks.append(Continuation(folder, number, start, attempt.began))

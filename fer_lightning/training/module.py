@@ -1,12 +1,16 @@
 """The one LightningModule: a backbone and a head, their steps, scores and optimizer."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from lightning import LightningModule
+from torch import nn
 
 from fer_lightning.model.metrics import Predictions, score
 from fer_lightning.process import ranks
-from fer_lightning.training.phases import freeze
+from fer_lightning.training.phases import Phase, freeze
 from fer_lightning.transforms.prepare import prepare
+from fer_lightning.transforms.views import Views
 
 # Kinds of random numbers of a batch: all processes draw the same augmentation, each its own dropout, of kind DROPOUT + rank.
 AUGMENTATION, DROPOUT = range(2)
@@ -30,7 +34,18 @@ class FERModule(LightningModule):
     Logs train/*, val/* and lr once an epoch. After a pass, `val_predictions.compute()` and `test_predictions.compute()` hold its logits.
     """
 
-    def __init__(self, backbone, head, loss, *, augment, views, channels_last=True, seed=0, sizes=()):
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: nn.Module,
+        loss: Callable | None,
+        *,
+        augment: Callable | None,
+        views: Views,
+        channels_last: bool = True,
+        seed: int = 0,
+        sizes: Sequence[int] = (),
+    ):
         super().__init__()
         self.backbone = backbone
         self.head = head
@@ -49,7 +64,7 @@ class FERModule(LightningModule):
         if channels_last:
             self.to(memory_format=torch.channels_last)
 
-    def enter(self, phase, untouched=False):
+    def enter(self, phase: Phase, untouched: bool = False) -> None:
         """Freeze what the phase freezes; the next fit builds the optimizer and schedule of the phase.
 
         untouched: whether the backbone still has the weights it was built with and keeps them; checkpoints of training then omit it
@@ -65,15 +80,15 @@ class FERModule(LightningModule):
             module.eval()
         return self
 
-    def forward(self, inputs):
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Logits (B, 7) of prepared images (B, channels, size, size) or of features (B, num_features)."""
         return self.head(inputs if inputs.ndim == 2 else self.backbone(inputs))
 
-    def features(self, pixels):
+    def features(self, pixels: torch.Tensor) -> torch.Tensor:
         """The backbone's features (V B, num_features) of images (B, 1, 48, 48): all first views, then all second ones."""
         return self.backbone(self._prepare(self.views.expand(pixels)))
 
-    def logits(self, pixels):
+    def logits(self, pixels: torch.Tensor) -> torch.Tensor:
         """Logits (B, 7) of images (B, 1, 48, 48), uint8 or float in [0, 255], averaged over their views."""
         return self.views.merge(self.head(self.features(pixels)))
 

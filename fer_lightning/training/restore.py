@@ -23,7 +23,7 @@ from fer_lightning.training.build import build_module, build_net
 from fer_lightning.training.checkpoints import read_checkpoint
 
 # What only training needs: a run with an optimizer of somebody's own can be used without it.
-OF_TRAINING = ("augment", "logger", "loss", "optimizer", "phases", "scheduler", "train_sizes", "trainer")
+OF_TRAINING = ("augment", "callbacks", "logger", "loss", "optimizer", "phases", "scheduler", "train_sizes", "trainer")
 
 
 def restore(folder):

@@ -9,7 +9,7 @@ import numpy as np
 from lightning import seed_everything
 from lightning.pytorch.utilities.memory import garbage_collection_cuda, is_oom_error
 
-from fer_lightning.config.checks import check_config
+from fer_lightning.config.checks import check_clipping, check_config
 from fer_lightning.config.identity import shown_config
 from fer_lightning.config.targets import build, check_targets
 from fer_lightning.config.trainer_keys import check_validation
@@ -25,7 +25,7 @@ from fer_lightning.process.first_process import is_first
 from fer_lightning.process.memory import keep_freed_memory
 from fer_lightning.runs.layout import drop_unfinished
 from fer_lightning.training.attempt import Attempt
-from fer_lightning.training.build import build_module, build_monitor, build_phases, build_trainer, check_limits, check_steps
+from fer_lightning.training.build import build_module, build_monitor, build_phases, build_trainer, check_limits, check_steps, own_callbacks
 from fer_lightning.training.checkpoints import keep_selected, load_selected
 from fer_lightning.training.environment import environment
 from fer_lightning.training.epoch_record import EpochRecord, epoch_scores
@@ -80,6 +80,7 @@ def run(attempt):
     """The stages of an attempt. Returns what result.json then holds."""
     cfg, folder = attempt.cfg, attempt.folder
     seed_everything(cfg.seed, verbose=False)
+    attempt.callbacks = own_callbacks(cfg)
     faces, data, photos = load_data(cfg, attempt.accumulate)
     check_limits(cfg.trainer, data)
     module, phases = build_module(cfg, data.class_counts), build_phases(cfg)
@@ -124,6 +125,7 @@ def first_record(attempt, *, faces, data, module, phases):
     cfg, split = attempt.cfg, data.split
     accelerator = cfg.trainer.get("accelerator", "auto")
     precision = pick_precision(cfg.precision, module.backbone, phases, accelerator)
+    check_clipping(cfg, precision)
     if full_name(cfg.precision) == "16-mixed" != precision:
         log.warning("precision=%s needs a GPU: a CPU computes in bf16-mixed instead, and so the record says", cfg.precision)
     if is_emulated(precision, accelerator):

@@ -291,3 +291,39 @@ def test_a_package_that_is_misspelt_is_named(process, tmp_path):
     assert done.code == 1 and done.text.startswith("FER_LIGHTNING_PACKAGES names miin, and there is no such package; backbone._target_")
     done = process(*command, FER_LIGHTNING_PACKAGES="mine", PYTHONPATH=f"{tmp_path}:{':'.join(sys.path)}")
     assert done.code == 1 and done.text == "backbone._target_=mine.Net cannot be imported: No module named 'nowhere_to_be_found'.\n"
+
+
+CLIPPED = ("trainer.gradient_clip_val=1.0", "+optimizer.fused=true")
+
+
+def test_a_fused_optimizer_whose_gradients_would_be_clipped_in_mixed_precision():
+    cfg = compose(*CLIPPED)
+    check_config(cfg)  # auto: not known yet
+    for cfg.precision in ("bf16-mixed", "bf16", "16-mixed", "16"):
+        sentence = rf"optimizer\.fused=true: with precision={cfg.precision} the gradients .* trainer\.gradient_clip_val=1\.0, or the mixed"
+        with pytest.raises(ConfigError, match=sentence):
+            check_config(cfg)
+    for key, value in (("precision", "32-true"), ("trainer.gradient_clip_val", None), ("optimizer.fused", False)):
+        fine = copy.deepcopy(cfg)
+        OmegaConf.update(fine, key, value)
+        check_config(fine)
+
+
+def test_a_fused_optimizer_counts_where_it_is_used():
+    fused = "{_target_: torch.optim.SGD, _partial_: true, lr: 0.1, fused: true}"
+    plain = "{_target_: torch.optim.SGD, _partial_: true, lr: 0.1}"
+    settings = [CLIPPED[0], "precision=bf16-mixed"]
+    with pytest.raises(ConfigError, match=r"^phases\.b\.optimizer\.fused=true"):
+        check_config(compose(*settings, f"+phases={{a:{{epochs:1}},b:{{epochs:1,optimizer:{fused}}}}}"))
+    check_config(compose(*settings, CLIPPED[1], f"+phases={{a:{{epochs:1,optimizer:{plain}}}}}"))  # nothing takes the root's
+    with pytest.raises(ConfigError, match=r"^optimizer\.fused=true"):
+        check_config(compose(*settings, CLIPPED[1], f"+phases={{a:{{epochs:1}},b:{{epochs:1,optimizer:{plain}}}}}"))
+
+
+def test_precision_auto_that_turns_out_to_be_mixed(monkeypatch, command, tmp_path):
+    from fer_lightning.training import train
+
+    monkeypatch.setattr(train, "pick_precision", lambda *_: "bf16-mixed")
+    done = command(*TINY, *CLIPPED, "logger=csv", "hydra.run.dir=run")
+    assert done.code == 1 and "optimizer.fused=true: with precision=bf16-mixed" in done.text and "Traceback" not in done.text
+    assert not (tmp_path / "run" / "metrics.csv").exists()
