@@ -11,7 +11,7 @@ from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.published import audit, notes
 from fer_lightning.analysis.wording import number, percent
 from fer_lightning.config.cell_names import cell_name, level_text
-from fer_lightning.data.faces import CLASSES
+from fer_lightning.data.faces import classes_of
 from fer_lightning.runs import scores
 
 RANKED = (
@@ -142,13 +142,14 @@ def per_class(study):
     """Three rows a cell: recall, precision and F1 of each class on the test part, in percent, over the seeds."""
     rows = []
     for label in study.cells.index:
-        tables = [part["per_class"] for part in study.test_scores(label) if set(CLASSES) <= set(part.get("per_class") or ())]
+        classes = study.classes(label)
+        tables = [part["per_class"] for part in study.test_scores(label) if set(classes) <= set(part.get("per_class") or ())]
         for measure in ("recall", "precision", "f1") if tables else ():
-            values = np.array([[table[c][measure] for c in CLASSES] for table in tables])
-            sd = values.std(0, ddof=1) if len(values) > 1 else [None] * len(CLASSES)
-            shown = dict(zip(CLASSES, map(_with_sd, values.mean(0), sd)))
+            values = np.array([[table[c][measure] for c in classes] for table in tables])
+            sd = values.std(0, ddof=1) if len(values) > 1 else [None] * len(classes)
+            shown = dict(zip(classes, map(_with_sd, values.mean(0), sd)))
             rows.append({"cell": label, "measure": "F1" if measure == "f1" else measure} | shown)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).fillna("")  # cells need not have the same classes
 
 
 def data(study):

@@ -14,7 +14,7 @@ from fer_lightning.config.identity import shown_config
 from fer_lightning.config.targets import build, check_targets
 from fer_lightning.config.trainer_keys import check_validation
 from fer_lightning.data.datamodule import FERDataModule
-from fer_lightning.data.faces import CLASSES, check_faces
+from fer_lightning.data.faces import check_faces
 from fer_lightning.data.near_twins import photo_ids
 from fer_lightning.loggers import mirrors
 from fer_lightning.model.compiling import compile_nets
@@ -138,7 +138,9 @@ def first_record(attempt, *, faces, data, module, phases):
             "labels": faces.label_set,
             "fingerprint": faces.fingerprint,
             "near_twins": cfg.near_twins,
-            "counts": {part: _counts(faces.labels[getattr(split, part)]) for part in ("train", "val", "test")},
+            "classes": list(faces.classes),
+            "size": faces.size,
+            "counts": {part: _counts(faces, getattr(split, part)) for part in ("train", "val", "test")},
         },
         "model": {"backbone": cfg.backbone["_target_"], **describe(module)},
         "batch": {"size": data.batch_size, "accumulate": attempt.accumulate},
@@ -150,8 +152,8 @@ def first_record(attempt, *, faces, data, module, phases):
     return record
 
 
-def _counts(labels):
-    return dict(zip(CLASSES, np.bincount(labels, minlength=len(CLASSES)).tolist(), strict=True))
+def _counts(faces, index):
+    return dict(zip(faces.classes, np.bincount(faces.labels[index], minlength=len(faces.classes)).tolist(), strict=True))
 
 
 @contextmanager

@@ -135,8 +135,9 @@ def _looks():
 
 
 def _confusion(study):
-    """{cells: [label], counts: [7 x 7 a run, mean over the seeds]}"""
+    """{cells: [label], counts: [C x C a run, mean over the seeds]} of the cells with the classes of the best one."""
     counts = {label: table for label in study.cells.index if (table := confusion_counts(study, label)) is not None}
+    counts = {label: table for label, table in counts.items() if study.classes(label) == study.classes(next(iter(counts)))}
     return {"cells": list(counts), "counts": [(table / len(study.runs[label])).round(2).tolist() for label, table in counts.items()]}
 
 
