@@ -11,7 +11,6 @@ from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.published import audit, notes
 from fer_lightning.analysis.wording import number, percent
 from fer_lightning.config.cell_names import cell_name, level_text
-from fer_lightning.data.faces import classes_of
 from fer_lightning.runs import scores
 
 RANKED = (
@@ -168,6 +167,20 @@ def data(study):
     if len(rows) > 1:
         text.append(f"The runs are of {len(rows)} kinds of data or protocol: scores are not comparable between them.")
     return Finding("Data and leakage", tuple(text), pd.DataFrame(rows.values()).fillna("").astype(str))
+
+
+def evaluations(study):
+    """The scores of the finished runs on other data (`python -m fer_lightning.evaluate`), a row for each cell and data; None if none"""
+    shown = []
+    for (label, _), records in study.evaluations.items():
+        about, tested = records[0]["data"], [record["metrics"] for record in records]
+        row = {"cell": label, "data": about["source"], "part": about["part"], "seeds": str(len(records)), "images": f"{tested[0]['n']:,}"}
+        for name, title in (("accuracy", "accuracy %"), ("accuracy_clean", "clean %"), ("macro_f1", "macro F1 %")):
+            values = pd.Series([metrics.get(name) for metrics in tested], dtype=float)
+            row[title] = "" if values.isna().any() else _with_sd(values.mean(), values.std())
+        shown.append(row)
+    text = "Finished runs on other data or parts; no choice was made by these scores. ±: standard deviation over seeds."
+    return Finding("On other data", (text,), pd.DataFrame(shown)) if shown else None
 
 
 def _leaks(test):

@@ -95,6 +95,11 @@ def classes_of(result):
     return tuple((result.get("data") or {}).get("classes") or CLASSES)
 
 
+def size_of(result):
+    """The size of a run's images in pixels, from its result.json."""
+    return int((result.get("data") or {}).get("size") or SIZE)
+
+
 def check_faces(made, target):
     """What the reader named `target` made, if it is Faces. DataError otherwise."""
     if not isinstance(made, Faces):

@@ -20,6 +20,8 @@ MOST_PIXELS = 1024
 # As many as a table of predictions has columns for.
 MOST_CLASSES = 1000
 
+WHERE = "data.root names the folder whose folders are the classes, or train, val and test."
+
 # Names of classes are columns of tables, beside these, and are written to the screen, to pages and into ONNX files.
 NAME = re.compile(r"\w([\w .+&'()-]{0,58}[\w.+)])?")
 COLUMNS = ("cell", "measure", "no class", "part", "picture", "prediction", "protocol")
@@ -42,11 +44,12 @@ def read_image_folder(root: str | None = None, layout: str = "folders", size: in
         raise ConfigError("data=image_folder needs data.root=FOLDER, the folder of your images.")
     root = Path(root).expanduser().absolute()
     if not root.is_dir():
-        raise DataError(f"{root}: {'a file, not a folder' if root.exists() else 'there is no such folder'}. Name yours with data.root=FOLDER.")
+        reason = "is a file, not a folder" if root.exists() else "does not exist"
+        raise DataError(f"{root} {reason}. Name the folder of your images with data.root=FOLDER.")
     try:
         found = LAYOUTS[layout](root)
         names = renamed(sorted(found), labels or {}, "data.labels")
-        _check_classes(root, {name: found[name] for name in names}, set(names.values()))
+        _check_classes(root, {name: found[name] for name in names}, in_order(names.values()))
         images = [(image, c) for c, name in enumerate(names) for image in found[name]]
         images.sort(key=lambda entry: (entry[0].part, str(entry[0].path)))
         about = {"size": size, "classes": tuple(names), "parts": PARTS, "label_set": "own"}
@@ -56,10 +59,10 @@ def read_image_folder(root: str | None = None, layout: str = "folders", size: in
     return relabelled(faces, names)
 
 
-def renamed(names, labels, key):
-    """{class: class that it becomes}, without the classes that are left out, in the order of `in_order`.
+def renamed(names, labels, key, others=CLASSES):
+    """{class: class that it becomes}, without the classes that are left out.
 
-    names: of the classes; labels: {class: another of them, or one of CLASSES, or None: left out}
+    names: of the classes; labels: {class: another of them, or one of the others, or None: left out}
     key: where the labels come from, for the ConfigError if they name what there is not, or are ambiguous
     """
     if not isinstance(labels, Mapping):
@@ -68,8 +71,9 @@ def renamed(names, labels, key):
     for name, target in labels.items():
         if name not in names:
             raise ConfigError(f"{key} names {name}, and there is no such class. {near(name, names)}")
-        if target is not None and target not in (*names, *CLASSES):
-            raise ConfigError(f"{key} turns {name} into {target}, and there is no such class. {near(target, [*names, *CLASSES])}")
+        if target is not None and target not in (*names, *others):
+            known = dict.fromkeys([*names, *others])
+            raise ConfigError(f"{key} turns {name} into {target}, and there is no such class. {near(target, known)}")
         if labels.get(target, target) != target:
             raise ConfigError(f"{key} turns {name} into {target}, and {target} into {labels[target]}: name what {name} becomes in the end.")
     kept = {name: labels.get(name, name) for name in names}
@@ -91,26 +95,21 @@ def relabelled(faces, names):
 def _check_classes(root, found, classes):
     """DataError unless there are two classes or more, each with images and a name that can be shown.
 
-    found: {class: images}; classes: what the classes become
+    found: {class: images}; classes: what the classes become, without repeats
     """
-    where = "data.root names the folder whose folders are the classes, or train, val and test"
-    if not classes:
-        raise DataError(f"{root}: there are no classes in it. {where[0].upper()}{where[1:]}.")
-    if len(classes) > MOST_CLASSES:
-        raise DataError(f"{root}: {len(classes):,} classes; {MOST_CLASSES:,} is the most. {where[0].upper()}{where[1:]}.")
-    odd = sorted(name for name in classes if not NAME.fullmatch(name) or name.lower() in COLUMNS)
+    if not 2 <= len(classes) <= MOST_CLASSES:
+        what = f"only one class, {classes[0]}" if len(classes) == 1 else f"{len(classes):,} classes" if classes else "no classes"
+        raise DataError(f"{root} holds {what}; 2 to {MOST_CLASSES:,} are needed. {WHERE}")
+    odd = [name for name in classes if not NAME.fullmatch(name) or name.lower() in COLUMNS]
     if odd:
         raise DataError(f"{root}: {odd[0]!a} cannot be the name of a class: use letters, digits, spaces and . + - & ' ( ). Rename it.")
-    alike = {name.casefold(): name for name in sorted(classes)}
-    if len(alike) < len(classes):
-        first = next(name for name in sorted(classes) if alike[name.casefold()] != name)
-        other = alike[first.casefold()]
-        raise DataError(f"{root}: the classes {first} and {other} differ in capitals only. Make them one: data.labels={{{first}: {other}}}.")
+    spelt = {}
+    for name in classes:
+        if (other := spelt.setdefault(name.casefold(), name)) != name:
+            raise DataError(f"{root}: classes {other} and {name} differ in capitals only. Make them one: data.labels={{{name}: {other}}}.")
     empty = [name for name, images in found.items() if not images]
     if empty:
         raise DataError(f"{root}: there is no image of class {', '.join(empty[:5])}. Remove it, or set data.labels={{{empty[0]}: null}}.")
-    if len(classes) < 2:
-        raise DataError(f"{root}: all images are of one class, {next(iter(classes))}, and a network needs two. {where[0].upper()}{where[1:]}.")
 
 
 def _read(images, size):

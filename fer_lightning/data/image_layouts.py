@@ -77,7 +77,7 @@ def rafdb(root):
 
 
 def affectnet(root):
-    """AffectNet, eight classes: its own train_set/ and val_set/, each with images/ and annotations/, or folders 0 to 7 below train/ and val/.
+    """AffectNet, eight classes: its train_set/ and val_set/, each with images/ and annotations/, or folders 0 to 7 below train/ and val/.
 
     Its test part is not published: papers report on val, which is the test part here if there is no other.
     """

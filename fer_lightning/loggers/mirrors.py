@@ -224,7 +224,7 @@ def record_artifact(run_id, folder, result):
 
 
 def confusion_image(counts, names=CLASSES):
-    """The confusion matrix as the report draws it, pixels (H, W, 3) uint8. counts: C x C, a row for each true class; names: of the classes"""
+    """The confusion matrix as the report draws it, pixels (H, W, 3) uint8. counts: C x C, a row for each true class; names: theirs"""
     import numpy as np
 
     from fer_lightning.figures.description import Matrix

@@ -92,7 +92,7 @@ def per_class(logits, labels, classes=CLASSES):
 
 
 def confusion(logits, labels):
-    """C x C counts in the order of the classes; a row per true class, a column per prediction. Images without an answer are in no column."""
+    """C x C counts in the order of the classes; a row per true class, a column per prediction. An image without an answer is in none."""
     C = logits.shape[1]
     return tm.multiclass_confusion_matrix(answers(logits), labels, C + 1)[:C, :C].tolist()
 

@@ -1,6 +1,6 @@
 """The card of an exported network: what it is, how it was trained and scored, where it fails, what it is not for."""
 
-from fer_lightning.data.faces import SIZE, classes_of
+from fer_lightning.data.faces import classes_of, size_of
 
 FER2013 = """FER-2013's labels say which of seven words people chose for a face. Other people choose the same word for about two thirds of
 the faces. """
@@ -22,7 +22,7 @@ def card(result, cfg, rows, difference):
         "test part": _scores(test),
         "job": job["id"],
     }
-    classes, size = classes_of(result), data.get("size") or SIZE
+    classes, size = classes_of(result), size_of(result)
     own = data["verdict"] == "own"
     like, about_labels = ("the data it was trained on", "") if own else ("FER-2013", FER2013)
     recalls = {name: values["recall"] for name, values in (test.get("per_class") or {}).items()}

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from fer_lightning.config.targets import build
-from fer_lightning.data.faces import SIZE, classes_of
+from fer_lightning.data.faces import classes_of, size_of
 from fer_lightning.data.twins import clean_test
 from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import replace_file
@@ -41,7 +41,7 @@ def export(run, folder, int8=True):
     network = WholeNetwork(module.backbone, module.head, build(cfg.evaluation, "evaluation"))
     folder.mkdir(parents=True, exist_ok=True)
     result = read_result(run)
-    classes, size = classes_of(result), (result.get("data") or {}).get("size") or SIZE
+    classes, size = classes_of(result), size_of(result)
     about = {"classes": ",".join(classes), "made_by": f"fer_lightning {result['environment'].get('fer_lightning')}"}
     write_onnx(network, folder / ONNX, about, size)
     noise = np.random.default_rng(0).integers(0, 256, (CHECKED, 1, size, size), dtype=np.uint8)

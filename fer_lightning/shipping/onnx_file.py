@@ -26,7 +26,10 @@ INPUT, OUTPUT = "faces", "probabilities"
 
 
 def write_onnx(network, path, about, size=SIZE):
-    """Write a `WholeNetwork`. about: {key: text}, kept in the file; size: of the faces, in pixels. UserError if ONNX has no operator for some part of it."""
+    """Write a `WholeNetwork`. UserError if ONNX has no operator for some part of it.
+
+    about: {key: text}, kept in the file; size: of the faces, in pixels
+    """
     faces = torch.zeros(2, 1, size, size, dtype=torch.uint8)
     with replacing(path) as part, _quiet():
         try:

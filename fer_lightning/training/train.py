@@ -16,6 +16,7 @@ from fer_lightning.config.trainer_keys import check_validation
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.data.faces import check_faces
 from fer_lightning.data.near_twins import photo_ids
+from fer_lightning.data.twins import clean_test
 from fer_lightning.loggers import mirrors
 from fer_lightning.model.compiling import compile_nets
 from fer_lightning.model.description import describe
@@ -116,6 +117,9 @@ def load_data(cfg, accumulate):
     photos = None if cfg.near_twins is None else photo_ids(faces.pixels, cfg.near_twins)
     counts = [len(part) for part in (split.train, split.val, split.test)]
     log.info("%s, verdict %s, protocol %s: %d train, %d val, %d test", faces.source, faces.verdict, split.protocol, *counts)
+    if faces.is_own and len(twins := np.flatnonzero(~clean_test(faces.pixels, split))):
+        told = "%d of %d test images are identical to one that trains or selects; the scores without them are called clean"
+        log.warning(told, len(twins), len(split.test))
     return faces, data, photos
 
 

@@ -60,7 +60,7 @@ def render(study, *, curves, figures, statistics, stability, images=True):
     sheets, sheets_in_all = saliency_sheets(study) if images else ([], 0)
     payload = curves_payload(study, curves)
     conclusion, *tested = statistics.findings
-    published, unfinished = tables.published(study), tables.unfinished(study)
+    published, unfinished, elsewhere = tables.published(study), tables.unfinished(study), tables.evaluations(study)
     return jinja.get_template("report.html").render(
         name=study.folder.resolve().name,
         title=study_facts.title(study),
@@ -98,6 +98,7 @@ def render(study, *, curves, figures, statistics, stability, images=True):
             "runs": _table("runs", tables.runs(study), run_commands(study)),
         },
         data=_with_table(tables.data(study)),
+        elsewhere=[_with_table(elsewhere)] if elsewhere else [],
         traces=[(name, error["traceback"]) for name, r in study.results.items() if (error := r.get("error")) and error.get("traceback")],
         themes=htmlsafe_json_dumps(themes()),
         plotly=Markup(get_plotlyjs()),
