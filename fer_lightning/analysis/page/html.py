@@ -66,7 +66,7 @@ def render(study, *, curves, figures, statistics, stability, images=True):
         title=study_facts.title(study),
         facts=study_facts.facts(study),
         cut=study_facts.cut_budget(study),
-        published_faces=any(verdict != "synthetic" for verdict in study.done["verdict"]),
+        published_faces=any(verdict not in ("synthetic", "own") for verdict in study.done["verdict"]),
         command=shlex.join(["python", "-m", "fer_lightning", *study.ledger["command"]]) if study.ledger["command"] else "",
         sections=SECTIONS.items(),
         word=statistics.verdict.word,
