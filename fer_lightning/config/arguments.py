@@ -99,7 +99,7 @@ class Data:
     val: int = within(1, 1_000_000)
     test: int = within(1, 1_000_000)
     seed: int = within(**SEED)
-    size: int = within(**SIZE, noun="a size")
+    size: int = within(16, 1024, noun="a size")
 
 
 @dataclass

@@ -15,7 +15,7 @@ from fer_lightning.data.picture_file import read_picture
 from fer_lightning.process.errors import ConfigError, DataError, UserError, near
 
 BATCH = 256
-MOST_PIXELS = 1024
+LEAST_PIXELS, MOST_PIXELS = 16, 1024
 
 # As many as a table of predictions has columns for.
 MOST_CLASSES = 1000
@@ -34,12 +34,23 @@ def read_image_folder(root: str | None = None, layout: str = "folders", size: in
     size:      to which the middle square of each image is brought, in pixels; colours become grey
     labels:    {class: another class, or one of the seven of FER-2013, or None to leave its images out}
     cache_dir: folder of the memory map, by default fer_lightning/ in $XDG_CACHE_HOME or ~/.cache
-    ConfigError or DataError for what cannot be trained on, before an image is read where it can be known then
+    ConfigError or DataError for what cannot be trained on
     """
+    root, names, images = find_images(root, layout, size, labels)
+    about = {"size": size, "classes": tuple(names), "parts": PARTS, "label_set": "own"}
+    try:
+        faces = cache.load(root, [image.path for image, _ in images], partial(_read, images, size), cache_dir, **about)
+    except OSError as error:
+        raise DataError(f"{root}: cannot be read ({error}).") from error
+    return relabelled(faces, names)
+
+
+def find_images(root, layout, size, labels):
+    """What `read_image_folder` reads: (root, {class: class that it becomes}, [(Image, index of its class)]). It opens no image."""
     if layout not in LAYOUTS:
         raise ConfigError(f"data.layout={layout}: there is no such layout. {near(layout, LAYOUTS)}")
-    if not 2 <= size <= MOST_PIXELS:
-        raise ConfigError(f"data.size={size}: a size is 2 to {MOST_PIXELS:,} pixels.")
+    if not LEAST_PIXELS <= size <= MOST_PIXELS:
+        raise ConfigError(f"data.size={size}: a size is {LEAST_PIXELS} to {MOST_PIXELS:,} pixels.")
     if root is None:
         raise ConfigError("data=image_folder needs data.root=FOLDER, the folder of your images.")
     root = Path(root).expanduser().absolute()
@@ -50,13 +61,10 @@ def read_image_folder(root: str | None = None, layout: str = "folders", size: in
         found = LAYOUTS[layout](root)
         names = renamed(sorted(found), labels or {}, "data.labels")
         _check_classes(root, {name: found[name] for name in names}, in_order(names.values()))
-        images = [(image, c) for c, name in enumerate(names) for image in found[name]]
-        images.sort(key=lambda entry: (entry[0].part, str(entry[0].path)))
-        about = {"size": size, "classes": tuple(names), "parts": PARTS, "label_set": "own"}
-        faces = cache.load(root, [image.path for image, _ in images], partial(_read, images, size), cache_dir, **about)
     except OSError as error:
         raise DataError(f"{root}: cannot be read ({error}).") from error
-    return relabelled(faces, names)
+    images = [(image, c) for c, name in enumerate(names) for image in found[name]]
+    return root, names, sorted(images, key=lambda entry: (entry[0].part, str(entry[0].path)))
 
 
 def renamed(names, labels, key, others=CLASSES):

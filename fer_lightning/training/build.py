@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.environments import LightningEnvironment
+from omegaconf import OmegaConf
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from fer_lightning.config.targets import build, plain
@@ -135,6 +136,14 @@ def check_limits(trainer, data):
         if batches and isinstance(share, float) and int(share * batches) < 1:
             told = f"trainer.limit_{part}_batches={share} of {batches} batches is less than one"
             raise ConfigError(f"{told}: give a number of batches, or a share of {1 / batches:.3g} or more.")
+
+
+def check_crops(cfg, size):
+    """Raise ConfigError for a crop or a shift that is larger than the images of `size` pixels; the config knows only those of FER-2013."""
+    for key, most in {"augment.crop_size": size, "evaluation.size": size, "augment.shift": size - 1}.items():
+        value = OmegaConf.select(cfg, key)
+        if isinstance(value, int) and value > most and not OmegaConf.select(cfg, "augment.resized_crop_size"):
+            raise ConfigError(f"{key}={value}: the images have {size} pixels, so it is at most {most}.")
 
 
 def build_trainer(cfg, precision, *, loggers=(), callbacks=(), max_epochs=None, accumulate=1):

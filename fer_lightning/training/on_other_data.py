@@ -26,6 +26,7 @@ from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import check_writable
 from fer_lightning.runs.evaluations import write_evaluation
 from fer_lightning.runs.finished_run import read_record
+from fer_lightning.training.build import check_crops
 from fer_lightning.training.environment import environment
 from fer_lightning.training.restore import restore_data, restore_module
 from fer_lightning.training.timing import LOW
@@ -67,6 +68,7 @@ def evaluate_on(folder, faces=None, labels=None, part=None):
     own = faces is None
     own_faces, own_data = _own(folder, cfg, needed=own)
     faces = own_faces if own else faces
+    check_crops(cfg, faces.size)
     classes = classes_of(result)
     labels_there, names = _in_classes_of(faces, classes, {} if labels is None else labels, Path(folder))
     part = part or ("test" if own or np.any(faces.usage == PARTS.index("test")) else "all")

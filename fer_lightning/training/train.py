@@ -26,7 +26,7 @@ from fer_lightning.process.first_process import is_first
 from fer_lightning.process.memory import keep_freed_memory
 from fer_lightning.runs.layout import drop_unfinished
 from fer_lightning.training.attempt import Attempt
-from fer_lightning.training.build import build_module, build_monitor, build_phases, build_trainer, check_limits, check_steps
+from fer_lightning.training.build import build_module, build_monitor, build_phases, build_trainer, check_crops, check_limits, check_steps
 from fer_lightning.training.checkpoints import keep_selected, load_selected
 from fer_lightning.training.environment import environment
 from fer_lightning.training.epoch_record import EpochRecord, epoch_scores
@@ -111,6 +111,7 @@ def run(attempt):
 def load_data(cfg, accumulate):
     """(faces, data module, ids of near twins (N,) or None if near_twins is null). accumulate: parts that a batch is split into."""
     faces = check_faces(build(cfg.data, "data"), cfg.data["_target_"])
+    check_crops(cfg, faces.size)
     split = build(cfg.protocol, "protocol")(faces)
     sizes = {"batch_size": cfg.batch_size // accumulate, "eval_batch_size": max(1, cfg.eval_batch_size // accumulate)}
     data = FERDataModule(faces, split, **sizes, seed=cfg.seed)

@@ -10,14 +10,15 @@ import pandas as pd
 import pytest
 from helpers.own_images import COLOURS, draw_images
 from helpers.project import ROOT, compose, squeeze
-from PIL import Image
 
 from fer_lightning import evaluate, export, predict, report
 from fer_lightning.analysis.study_record import gather
 from fer_lightning.config.identity import job_id
+from fer_lightning.process.errors import ConfigError
 from fer_lightning.runs.evaluations import read_evaluations
 from fer_lightning.runs.predictions import part_of, probabilities, read_predictions
 from fer_lightning.runs.result import read_result
+from fer_lightning.training.build import check_crops
 from fer_lightning.training.on_other_data import intervals
 
 NAMES = sorted(COLOURS)
@@ -188,11 +189,17 @@ def test_twins_across_parts_are_counted_before_training(tmp_path, command):
     assert read_result(tmp_path / "run")["metrics"]["test"]["n_clean"] == 4  # of two classes
 
 
-def test_a_job_on_a_folder_that_is_gone_ends_in_one_sentence(tmp_path, command):
-    Image.new("L", (8, 8)).save(tmp_path / "x.png")
+def test_a_sweep_on_a_folder_that_is_gone_writes_nothing(tmp_path, command):
     done = command("-m", *IMAGES, *FEW, "head.norm=none,bn", "hydra.sweep.dir=s")
     assert done.code == 1 and "images does not exist. Name the folder of your images with data.root=FOLDER." in squeeze(done.text)
-    assert "Traceback" not in done.text
+    assert "Traceback" not in done.text and not (tmp_path / "s").exists()
+
+
+def test_crops_are_of_the_images_that_there_are():
+    cfg = compose("data=image_folder", "evaluation=ten_crop", "evaluation.size=40")
+    check_crops(cfg, 48)
+    with pytest.raises(ConfigError, match="evaluation.size=40: the images have 32 pixels, so it is at most 32"):
+        check_crops(cfg, 32)
 
 
 def test_intervals_hold_the_score_and_shrink_with_the_images():

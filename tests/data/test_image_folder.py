@@ -194,7 +194,7 @@ def test_a_folder_without_two_classes_is_refused(tmp_path):
         read_image_folder()
     with pytest.raises(ConfigError, match="data.layout=rafbd: there is no such layout. Did you mean rafdb?"):
         read_image_folder(str(tmp_path), layout="rafbd")
-    with pytest.raises(ConfigError, match="data.size=4096: a size is 2 to 1,024 pixels"):
+    with pytest.raises(ConfigError, match="data.size=4096: a size is 16 to 1,024 pixels"):
         read_image_folder(str(tmp_path), size=4096)
 
 
