@@ -12,7 +12,8 @@ from helpers.real_study import run_study
 from PIL import Image
 
 # docs/ferplus.md needs the real votes (tests/data/test_ferplus.py), docs/loggers.md a server (tests/loggers/test_wandb_offline.py),
-# docs/distributed.md processes of its own (tests/training/test_processes.py), docs/extend.md a package (tests/test_extend.py).
+# docs/distributed.md processes of its own (tests/training/test_processes.py), docs/extend.md a package (tests/test_extend.py),
+# docs/data.md images (tests/commands/test_evaluate.py).
 PAGES = ["README.md", "docs/quickstart.md"]
 PAGES += [f"docs/{name}.md" for name in ("studies", "audit", "compare", "export", "report", "search", "stability", "status")]
 FEW = ["data=synthetic", "data.train=64", "data.val=14", "data.test=14", "trainer=smoke", "logger=csv"]

@@ -1,7 +1,7 @@
 """Two finished runs compared, as plain values; `comparison_findings` puts them into words and tables."""
 
 from fer_lightning.analysis.two_runs import changes_by_class, flows, judge, kinds
-from fer_lightning.data.faces import CLASSES
+from fer_lightning.data.faces import classes_of
 from fer_lightning.runs.finished_run import difference, on_both
 from fer_lightning.runs.predictions import class_name
 from fer_lightning.runs.result import COUNTS
@@ -31,12 +31,13 @@ def compare_runs(a, b, split="test"):
     comparison["pictures"] = {"a": len(a.part(split)), "b": len(b.part(split)), "both": len(images)}
     if images.empty:
         return comparison | {"refused": f"There is no {split} image that both have scored."}
+    names = classes_of(a.result)
     classes = images[["label", "prediction_a", "prediction_b"]].to_numpy().T
     clean = images["clean"].to_numpy() if "clean" in images else None
     return comparison | {
         "paired": {"all": judge(*classes), "clean": judge(*classes[:, clean]) if clean is not None and clean.any() else None},
-        "changes": changes_by_class(*classes, CLASSES).to_dict("records"),
-        "flows": flows(*classes, CLASSES).to_dict("records"),
+        "changes": changes_by_class(*classes, names).to_dict("records"),
+        "flows": flows(*classes, names).to_dict("records"),
     }
 
 
@@ -85,5 +86,5 @@ def changed_images(a, b, split):
     images["change"] = kinds(*images[["label", "prediction_a", "prediction_b"]].to_numpy().T)
     changed = images[images["change"].notna()].copy()
     for column in ("label", "prediction_a", "prediction_b"):
-        changed[column] = [class_name(c, CLASSES) for c in changed[column]]
+        changed[column] = [class_name(c, classes_of(a.result)) for c in changed[column]]
     return changed

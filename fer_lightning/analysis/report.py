@@ -36,8 +36,8 @@ def report(folder, figures=None, latex=False, images=True):
 
     conclusion, *tested = statistics.findings
     ranking = Finding("Ranking by validation accuracy", (), tables.ranking(study))
-    findings = [ranking, tables.published(study), tables.doubts(study), *tested, *stability, tables.unfinished(study)]
-    findings = [finding for finding in findings if finding is not None]
+    findings = [ranking, tables.published(study), tables.doubts(study), *tested, *stability, tables.evaluations(study)]
+    findings = [finding for finding in (*findings, tables.unfinished(study)) if finding is not None]
     remarks = [*tables.remarks(study), *study.missing]
     shown = []
     if figures:

@@ -13,8 +13,7 @@ from fer_lightning.analysis.statistics.layout import Design, layout
 from fer_lightning.analysis.wording import listed
 from fer_lightning.config.cell_names import level_text
 from fer_lightning.config.registered_analysis import registered
-from fer_lightning.data.faces import CLASSES
-from fer_lightning.runs.predictions import part_of, predicted, probabilities, read_predictions
+from fer_lightning.runs.predictions import MOST_CLASSES, NO_CLASS, part_of, predicted, probabilities, read_predictions
 from fer_lightning.stability.measures import MEASURES
 from fer_lightning.stability.run_label import CUT_OFFS
 
@@ -117,17 +116,14 @@ def churn(folder, names):
 
     names: of the run folders. NaN if no two of them with readable predictions share an image.
     """
-    # How many runs predict a class for an image (its row in the data); the last column is for NO_CLASS, -1.
-    votes = np.zeros((0, len(CLASSES) + 1), np.int64)
+    rows, answers = [], []  # answers: one number for each image (its row in the data) and class, which is NO_CLASS or more
     for name in names:
         try:
             test = part_of(read_predictions(Path(folder) / name), "test")
         except (OSError, ValueError):
             continue
-        rows, found = test.index.to_numpy(), predicted(probabilities(test)[:, : len(CLASSES)])
-        if len(rows) and rows.max() >= len(votes):
-            votes = np.pad(votes, ((0, rows.max() + 1 - len(votes)), (0, 0)))
-        votes[rows, found] += 1
-    runs = votes.sum(1)
+        rows.append(test.index.to_numpy())
+        answers.append(rows[-1] * (MOST_CLASSES + 1) + predicted(probabilities(test)) - NO_CLASS)
+    runs, votes = (np.unique(np.concatenate([[], *of_runs]), return_counts=True)[1] for of_runs in (rows, answers))
     pairs = (runs * (runs - 1)).sum()
     return float(1 - (votes * (votes - 1)).sum() / pairs) if pairs else np.nan

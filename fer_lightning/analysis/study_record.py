@@ -10,6 +10,8 @@ import pandas as pd
 from fer_lightning.analysis.job_table import axes_of, make_jobs, rank_cells
 from fer_lightning.analysis.published import compare
 from fer_lightning.config.cell_names import cell_name, folder_name
+from fer_lightning.data.faces import classes_of
+from fer_lightning.runs.evaluations import read_evaluations
 from fer_lightning.runs.job_states import place
 from fer_lightning.runs.layout import METRICS, PREDICTIONS, RESULT
 from fer_lightning.runs.metrics_csv import read_metrics
@@ -88,6 +90,22 @@ class StudyRecord:
         begun = {place(result["job"].get("overrides") or (), axes) for result in self.results.values()}
         planned = dict.fromkeys(place(job, axes) for job in self.ledger["jobs"] or [])
         return [folder_name(dict(zip(axes, levels)), seed) for *levels, seed in planned if (*levels, seed) not in begun]
+
+    @cached_property
+    def evaluations(self):
+        """{(cell, name of the file): the records of its seeds} of the scores on other data."""
+        found = {}
+        for label in self.cells.index:
+            for name in self.runs[label]["name"]:
+                records, damaged = read_evaluations(self.folder / name)
+                self.missing += [f"{name}/{file} is damaged ({why})." for file, why in damaged.items()]
+                for file, record in records.items():
+                    found.setdefault((label, file), []).append(record)
+        return found
+
+    def classes(self, label):
+        """The names of the classes of a cell, those of its first run."""
+        return classes_of(self.results[self.runs[label]["name"].iloc[0]])
 
     def test_scores(self, label):
         """The scores of the test part of each finished run of a cell, for those that have one."""

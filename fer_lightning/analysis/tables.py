@@ -11,7 +11,6 @@ from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.published import audit, notes
 from fer_lightning.analysis.wording import number, percent
 from fer_lightning.config.cell_names import cell_name, level_text
-from fer_lightning.data.faces import CLASSES
 from fer_lightning.runs import scores
 
 RANKED = (
@@ -142,13 +141,14 @@ def per_class(study):
     """Three rows a cell: recall, precision and F1 of each class on the test part, in percent, over the seeds."""
     rows = []
     for label in study.cells.index:
-        tables = [part["per_class"] for part in study.test_scores(label) if set(CLASSES) <= set(part.get("per_class") or ())]
+        classes = study.classes(label)
+        tables = [part["per_class"] for part in study.test_scores(label) if set(classes) <= set(part.get("per_class") or ())]
         for measure in ("recall", "precision", "f1") if tables else ():
-            values = np.array([[table[c][measure] for c in CLASSES] for table in tables])
-            sd = values.std(0, ddof=1) if len(values) > 1 else [None] * len(CLASSES)
-            shown = dict(zip(CLASSES, map(_with_sd, values.mean(0), sd)))
+            values = np.array([[table[c][measure] for c in classes] for table in tables])
+            sd = values.std(0, ddof=1) if len(values) > 1 else [None] * len(classes)
+            shown = dict(zip(classes, map(_with_sd, values.mean(0), sd)))
             rows.append({"cell": label, "measure": "F1" if measure == "f1" else measure} | shown)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).fillna("")  # cells need not have the same classes
 
 
 def data(study):
@@ -167,6 +167,20 @@ def data(study):
     if len(rows) > 1:
         text.append(f"The runs are of {len(rows)} kinds of data or protocol: scores are not comparable between them.")
     return Finding("Data and leakage", tuple(text), pd.DataFrame(rows.values()).fillna("").astype(str))
+
+
+def evaluations(study):
+    """The scores of the finished runs on other data (`python -m fer_lightning.evaluate`), a row for each cell and data; None if none"""
+    shown = []
+    for (label, _), records in study.evaluations.items():
+        about, tested = records[0]["data"], [record["metrics"] for record in records]
+        row = {"cell": label, "data": about["source"], "part": about["part"], "seeds": str(len(records)), "images": f"{tested[0]['n']:,}"}
+        for name, title in (("accuracy", "accuracy %"), ("accuracy_clean", "clean %"), ("macro_f1", "macro F1 %")):
+            values = pd.Series([metrics.get(name) for metrics in tested], dtype=float)
+            row[title] = "" if values.isna().any() else _with_sd(values.mean(), values.std())
+        shown.append(row)
+    text = "Finished runs on other data or parts; no choice was made by these scores. ±: standard deviation over seeds."
+    return Finding("On other data", (text,), pd.DataFrame(shown)) if shown else None
 
 
 def _leaks(test):

@@ -94,11 +94,12 @@ class Protocol:
 
 
 @dataclass
-class Synthetic:
+class Data:
     train: int = within(2, 1_000_000)
     val: int = within(1, 1_000_000)
     test: int = within(1, 1_000_000)
     seed: int = within(**SEED)
+    size: int = within(16, 1024, noun="a size")
 
 
 @dataclass
@@ -148,7 +149,7 @@ class Launcher:
 
 # {key of a node with a target: its numbers}; optimizer and scheduler also within a phase
 ARGUMENTS = {
-    "data": Synthetic,
+    "data": Data,
     "protocol": Protocol,
     "augment": Augment,
     "evaluation": Evaluation,

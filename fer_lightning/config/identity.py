@@ -17,6 +17,9 @@ NOT_TRAINING = (
     *("data.root", "data.cache_dir", "data.ferplus"),
 )
 
+# Of FER-2013 every copy that is accepted is the same; the images of this reader are only known by where they are.
+PLACED = {"fer_lightning:read_image_folder": "data.root"}
+
 # Keys that jobs of before had not, with the value that leaves them as they were: then they do not count.
 ADDED = {"select": "best", "callbacks": {}}
 
@@ -28,7 +31,7 @@ def training_config(cfg, without=()):
     """
     kept = OmegaConf.masked_copy(cfg, [key for key in cfg if key not in NOT_TRAINING])
     flat = dict(leaves(_without_modules(OmegaConf.to_container(kept, resolve=True))))
-    left_out = (*NOT_TRAINING, *without)
+    left_out = [*(key for key in NOT_TRAINING if key != PLACED.get(flat.get("data._target_"))), *without]
     counted = {k: v for k, v in flat.items() if k not in ADDED or v != ADDED[k]}
     return {k: v for k, v in counted.items() if not any(k == key or k.startswith(f"{key}.") for key in left_out)}
 

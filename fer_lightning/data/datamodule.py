@@ -7,7 +7,7 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
-from fer_lightning.data.faces import CLASSES, Faces
+from fer_lightning.data.faces import Faces
 from fer_lightning.data.ferplus import distribution
 from fer_lightning.data.protocols import Split
 from fer_lightning.process import ranks
@@ -18,7 +18,7 @@ LEAST = 2
 
 
 class FERDataModule(LightningDataModule):
-    """Batches of (pixels (B, 1, 48, 48) uint8, labels (B,), rows (B,)); everything after that runs on the device.
+    """Batches of (pixels (B, 1, S, S) uint8, labels (B,), rows (B,)); everything after that runs on the device.
 
     In training the labels are (B, 7) probabilities if the label set of the faces is ferplus_votes.
 
@@ -34,6 +34,7 @@ class FERDataModule(LightningDataModule):
         super().__init__()
         self.pixels = torch.from_numpy(faces.pixels)
         self.labels = torch.from_numpy(faces.labels)
+        self.classes = faces.classes
         self.targets = torch.from_numpy(distribution(faces.votes)) if faces.label_set == "ferplus_votes" else self.labels
         self.split = split
         self.batch_size = batch_size
@@ -56,9 +57,9 @@ class FERDataModule(LightningDataModule):
 
     @property
     def class_counts(self) -> torch.Tensor:
-        """Training images per class, (7,); if the targets are probabilities, their sums."""
+        """Training images per class, (C,); if the targets are probabilities, their sums."""
         targets = self.targets[torch.from_numpy(self.split.train)]
-        return torch.bincount(targets, minlength=len(CLASSES)) if targets.ndim == 1 else targets.sum(0)
+        return torch.bincount(targets, minlength=len(self.classes)) if targets.ndim == 1 else targets.sum(0)
 
     def train_dataloader(self) -> DataLoader:
         order = EpochPermutation(len(self.train_index), self.seed)

@@ -54,6 +54,8 @@ def near_twins(pixels, threshold):
     """
     if not LOWEST <= threshold <= 1:
         raise ConfigError(f"Near twins from a similarity of {threshold} cannot be found: give a number from {LOWEST} to 1, such as 0.94.")
+    if pixels.shape[-1] != SIZE:
+        raise ConfigError(f"Near twins are found among images of {SIZE} pixels, and these have {pixels.shape[-1]}: set data.size={SIZE}.")
     path = _entry(pixels, threshold)
     try:
         table = np.array(json.loads(path.read_text("utf-8")), np.float64).reshape(-1, 3) if path else None

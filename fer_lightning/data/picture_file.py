@@ -1,4 +1,4 @@
-"""A picture file of a user's own, as an image like those of FER-2013."""
+"""A picture file of a user's own, as an image like those of the data set."""
 
 import os
 import warnings
@@ -24,8 +24,8 @@ DARK = 64
 MISREAD = {ExifTags.Base.PhotometricInterpretation: 0, ExifTags.Base.PlanarConfiguration: 2}
 
 
-def read_picture(path):
-    """The middle square of a picture file, of its first frame, as (1, 48, 48) uint8 grey.
+def read_picture(path, size=SIZE):
+    """The middle square of a picture file, of its first frame, as (1, size, size) uint8 grey.
 
     UserError for a file that is no picture, has over 50 megapixels or 100 MB, or is a pipe or device, which may never end.
     """
@@ -38,7 +38,7 @@ def read_picture(path):
                 if width * height > LARGEST:
                     raise UserError(f"{path}: {width} x {height} pixels are more than {LARGEST / 1e6:.0f} megapixels. Scale it down.")
                 grey = _grey(image, path)
-        return np.asarray(ImageOps.fit(grey, (SIZE, SIZE), Image.Resampling.BICUBIC))[None]
+        return np.asarray(ImageOps.fit(grey, (size, size), Image.Resampling.BICUBIC))[None]
     except UserError:
         raise
     except Exception as error:  # Pillow raises whatever its decoders raise

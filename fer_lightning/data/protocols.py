@@ -11,6 +11,10 @@ from fer_lightning.process.errors import ConfigError, DataError, near
 
 NONE = np.empty(0, np.int64)
 
+DRAWN = (
+    "protocol=train_875_125 draws the validation part from train and tests on the others, protocol=random_70_15_15 draws all three parts."
+)
+
 
 @dataclass(frozen=True)
 class Split:
@@ -41,17 +45,17 @@ def swapped_merged(faces):
 
 def train_plus_one_test(faces, val_part: str = "PublicTest"):
     """Training and one official test part / val_part, the other one / no test: S1's 32,298 / 3,589 (P5)."""
-    train, public, private = _official_parts(faces, "train_plus_one_test")
-    parts = {"PublicTest": (private, public), "PrivateTest": (public, private)}
-    if val_part not in parts:
-        raise ConfigError(f"protocol.val_part={val_part}: there is no such test part. {near(val_part, parts)}")
-    more, val = parts[val_part]
+    if val_part not in SPLITS[1:]:
+        raise ConfigError(f"protocol.val_part={val_part}: there is no such test part. {near(val_part, SPLITS[1:])}")
+    held_out = SPLITS.index(val_part)
+    train, *tests = _official_parts(faces, "train_plus_one_test", needed=(0, held_out))
+    val, more = tests[held_out - 1], tests[2 - held_out]
     return _split(faces, f"train_plus_one_test_{val_part}", _merge(train, more), val, NONE)
 
 
 def random_70_15_15(faces, seed: int = 0, keep_twins_together: bool | float = False):
     """70 / 15 / 15 % of all images, stratified: 25,121 / 5,383 / 5,383 (P4)."""
-    pool = _merge(*_official_parts(faces, "random_70_15_15"))
+    pool = _merge(*_official_parts(faces, "random_70_15_15", needed=()))
     draw, suffix = _stratified(faces, seed, keep_twins_together)
     size = round(0.15 * len(pool))
     test, rest = draw(pool, size)
@@ -61,7 +65,7 @@ def random_70_15_15(faces, seed: int = 0, keep_twins_together: bool | float = Fa
 
 def train_875_125(faces, seed: int = 0, keep_twins_together: bool | float = False):
     """87.5 / 12.5 % of Training, stratified / PublicTest and PrivateTest: 25,120 / 3,589 / 7,178 (P6)."""
-    pool, public, private = _official_parts(faces, "train_875_125")
+    pool, public, private = _official_parts(faces, "train_875_125", needed=(0, 1 if np.any(faces.usage == 1) else 2))
     draw, suffix = _stratified(faces, seed, keep_twins_together)
     val, train = draw(pool, round(0.125 * len(pool)))
     return _split(faces, f"train_875_125{suffix}", train, val, _merge(public, private))
@@ -73,7 +77,7 @@ def k_fold(faces, folds: int = 5, fold: int = 0, *, seed: int = 0, keep_twins_to
         raise ConfigError(f"protocol.folds={folds}: the minimum is two folds.")
     if not 0 <= fold < folds:
         raise ConfigError(f"protocol.fold={fold}: folds are 0 to {folds - 1}.")
-    pool, _, private = _official_parts(faces, "k_fold")
+    pool, _, private = _official_parts(faces, "k_fold", needed=(0, 2))
     draw, suffix = _stratified(faces, seed, keep_twins_together)
     rest = pool
     for drawn in range(fold + 1):
@@ -81,8 +85,17 @@ def k_fold(faces, folds: int = 5, fold: int = 0, *, seed: int = 0, keep_twins_to
     return _split(faces, f"k_fold{suffix}", np.setdiff1d(pool, val), val, private)
 
 
-def _official_parts(faces, protocol):
-    """The indices of Training, PublicTest and PrivateTest; of FER-2013's own labels all, of FER+ only the images that have a label."""
+def _official_parts(faces, protocol, needed=(0, 1, 2)):
+    """The indices of Training, PublicTest and PrivateTest; of FER-2013's own labels all, of FER+ only the images that have a label.
+
+    needed: which of train, val and test a user's own data must have; of FER-2013 every protocol needs all three
+    """
+    if faces.is_own:
+        parts = [np.flatnonzero(faces.usage == s) for s in range(len(faces.parts))]
+        lacking = [faces.parts[s] for s in needed if not len(parts[s])]
+        if lacking:
+            raise DataError(f"{faces.source} has no {' and no '.join(lacking)} part, which protocol={protocol} needs. {DRAWN}")
+        return parts
     parts = [np.flatnonzero(faces.usage == s) for s in range(len(SPLITS))]
     labelled = [part[faces.labels[part] != NO_LABEL] for part in parts]
     for name, part, kept in zip(SPLITS, parts, labelled, strict=True):
@@ -96,7 +109,14 @@ def _official_parts(faces, protocol):
 
 def _split(faces, protocol, *parts):
     """The Split with its name, which ends in _ferplus for labels of FER+: that is another task, and the numbers of the two never mix."""
-    return Split(protocol if faces.label_set == "fer" else f"{protocol}_ferplus", *parts)
+    if faces.is_own:
+        unseen = [name for c, name in enumerate(faces.classes) if not np.any(faces.labels[parts[0]] == c)]
+        if unseen:
+            raise DataError(
+                f"{faces.source}: no training image under protocol={protocol} is of class {', '.join(unseen[:5])}, which can then not be "
+                f"learnt. Add some, or leave the class out with data.labels={{{unseen[0]}: null}}."
+            )
+    return Split(protocol if faces.label_set in ("fer", "own") else f"{protocol}_ferplus", *parts)
 
 
 def _merge(*parts):

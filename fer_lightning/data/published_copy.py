@@ -25,22 +25,25 @@ MOMENTS = {"Training": (0.507743, 0.255009), "PublicTest": (0.505808, 0.254926),
 TOLERANCE = 0.002
 
 
-def fingerprint(pixels, labels, usage):
-    """{split: first 32 hex digits of the sha256 of its images' sorted sha256(pixels, label byte)}, for the splits with images."""
+def fingerprint(pixels, labels, usage, parts=SPLITS):
+    """{part: first 32 hex digits of the sha256 of its images' sorted sha256(pixels, label byte)}, for the parts with images."""
     digests = {}
     for image, label, split in zip(pixels, labels, usage, strict=True):
-        digests.setdefault(SPLITS[split], []).append(sha256(image.tobytes() + bytes([label % 256])).digest())
-    return {split: sha256(b"".join(sorted(digests[split]))).hexdigest()[:32] for split in SPLITS if split in digests}
+        digests.setdefault(parts[split], []).append(sha256(image.tobytes() + bytes([label % 256])).digest())
+    return {split: sha256(b"".join(sorted(digests[split]))).hexdigest()[:32] for split in parts if split in digests}
 
 
 def verdict(faces, lossy):
-    """One word on `faces`: official, official-lossy, modified or unknown.
+    """One word on `faces`: official, official-lossy, modified, own or unknown.
 
     official:       all three fingerprints are the published ones
     official-lossy: kept as JPEG (`lossy`), with the published counts and each split's mean and deviation
     modified:       three labelled splits, but not these images
+    own:            no copy of FER-2013, and not meant to be one
     unknown:        a split or labels are missing, so it cannot be decided
     """
+    if faces.is_own:
+        return "own"
     if faces.fingerprint == FINGERPRINTS:
         return "official"
     if set(faces.fingerprint) != set(SPLITS) or np.any(faces.labels == NO_LABEL):

@@ -16,7 +16,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 from uuid import uuid4
 
-from fer_lightning.data.faces import CLASSES
+from fer_lightning.data.faces import CLASSES, classes_of
 from fer_lightning.runs.layout import METRICS, PREDICTIONS, RESULT, STEPS
 from fer_lightning.runs.metrics_csv import read_metrics
 from fer_lightning.safety.untrusted_files import check_file
@@ -175,7 +175,7 @@ def show(loggers, folder, result):
     """Add to each logger the result.json of a finished run, and the files of the run folder if it can hold files."""
     from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 
-    folder, test = Path(folder), result["metrics"]["test"]
+    folder, test, names = Path(folder), result["metrics"]["test"], classes_of(result)
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             show_in_wandb(logger.experiment, folder, result)
@@ -186,9 +186,9 @@ def show(loggers, folder, result):
             for name in RECORD:
                 logger.experiment.log_artifact(logger.run_id, str(folder / name))
             if test:
-                logger.experiment.log_image(logger.run_id, confusion_image(test["confusion"]), "confusion.png")
+                logger.experiment.log_image(logger.run_id, confusion_image(test["confusion"], names), "confusion.png")
         elif isinstance(logger, TensorBoardLogger) and test:
-            logger.experiment.add_image("test/confusion", confusion_image(test["confusion"]), dataformats="HWC")
+            logger.experiment.add_image("test/confusion", confusion_image(test["confusion"], names), dataformats="HWC")
 
 
 def show_in_wandb(run, folder, result):
@@ -198,12 +198,13 @@ def show_in_wandb(run, folder, result):
     run.summary.update(summary(result) | {"stability/run_label": result["stability"]["label"]})
     test = result["metrics"]["test"]
     if test:
-        counts = [[true, said, n] for true, row in zip(CLASSES, test["confusion"]) for said, n in zip(CLASSES, row)]
+        names = classes_of(result)
+        counts = [[true, said, n] for true, row in zip(names, test["confusion"]) for said, n in zip(names, row)]
         classes = [[name, *scores.values()] for name, scores in test["per_class"].items()]
         run.log(
             {
                 "epoch": result["selected"]["epoch"],
-                "test/confusion": client.Image(confusion_image(test["confusion"])),
+                "test/confusion": client.Image(confusion_image(test["confusion"], names)),
                 "test/confusion_counts": client.Table(["true", "predicted", "pictures"], counts),
                 "test/per_class": client.Table(["class", *next(iter(test["per_class"].values()))], classes),
             }
@@ -222,8 +223,8 @@ def record_artifact(run_id, folder, result):
     return record
 
 
-def confusion_image(counts):
-    """The confusion matrix as the report draws it, pixels (H, W, 3) uint8. counts: 7 x 7, a row for each true class."""
+def confusion_image(counts, names=CLASSES):
+    """The confusion matrix as the report draws it, pixels (H, W, 3) uint8. counts: C x C, a row for each true class; names: theirs"""
     import numpy as np
 
     from fer_lightning.figures.description import Matrix
@@ -231,7 +232,7 @@ def confusion_image(counts):
 
     counts = np.asarray(counts)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    return matrix_pixels(Matrix("confusion", "test part, % of each true class", "", CLASSES, shares))
+    return matrix_pixels(Matrix("confusion", "test part, % of each true class", "", names, shares))
 
 
 def close(loggers, succeeded):

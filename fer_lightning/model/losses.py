@@ -1,6 +1,6 @@
 """Losses, each built from the number of training images per class.
 
-A loss takes logits (B, 7) and targets, which are class ids (B,) or, after mixup, probabilities (B, 7), and returns a scalar.
+A loss takes logits (B, C) and targets, which are class ids (B,) or, after mixup, probabilities (B, C), and returns a scalar.
 """
 
 import torch
@@ -51,7 +51,7 @@ def cross_entropy(
 
 
 class ImageWeightedCrossEntropy(nn.Module):
-    """The mean over images of their cross-entropy times the weight (7,) of their class; of mixed classes, in proportion."""
+    """The mean over images of their cross-entropy times the weight (C,) of their class; of mixed classes, in proportion."""
 
     def __init__(self, weight, label_smoothing):
         super().__init__()
@@ -70,7 +70,7 @@ def squared_hinge(counts, weights: str = "none", max_weight: float | None = None
 
 
 class SquaredHinge(nn.Module):
-    """sum over classes of max(0, 1 -+ logit)^2, averaged over the images; weight (7,): of an image of each class in that average."""
+    """sum over classes of max(0, 1 -+ logit)^2, averaged over the images; weight (C,): of an image of each class in that average."""
 
     def __init__(self, weight=None):
         super().__init__()
@@ -87,7 +87,7 @@ class SquaredHinge(nn.Module):
 
 
 def prior_bias(counts):
-    """The bias (7,) of the last layer with which an untrained network predicts the class shares of the training part (S3-4).
+    """The bias (C,) of the last layer with which an untrained network predicts the class shares of the training part (S3-4).
 
     It is the logarithm of each share; a class without images counts as one image.
     """

@@ -8,11 +8,9 @@ from torchmetrics.functional import classification as tm
 
 from fer_lightning.data.faces import CLASSES
 
-C = len(CLASSES)
-
 
 class Predictions:
-    """Gathers logits (N, 7), labels (N,) and rows (N,) of one pass over a part; `compute()` returns the three.
+    """Gathers logits (N, C), labels (N,) and rows (N,) of one pass over a part; `compute()` returns the three.
 
     Scores are computed once, at the end of the pass, so that a training step does nothing but train. If several processes share the
     pass, each of them gathers all of it. Not a torchmetrics Metric, whose compute() takes the dimension from a part of one image.
@@ -32,23 +30,25 @@ class Predictions:
 
 
 def answers(logits):
-    """The most probable class (N,) of logits (N, 7); C, which is no class and never right, for an image whose probabilities are NaN."""
-    return torch.where(logits.softmax(1).isfinite().all(1), logits.argmax(1), C)
+    """The most probable class (N,) of logits (N, C); C, which is no class and never right, for an image whose probabilities are NaN."""
+    return torch.where(logits.softmax(1).isfinite().all(1), logits.argmax(1), logits.shape[1])
 
 
 def _ranks_last(logits, labels):
-    """Logits (N, 7), those of an image without an answer replaced by some that put its true class (N,) last."""
-    return torch.where((answers(logits) == C)[:, None], -F.one_hot(labels, C).to(logits), logits)
+    """Logits (N, C), those of an image without an answer replaced by some that put its true class (N,) last."""
+    classes = logits.shape[1]
+    return torch.where((answers(logits) == classes)[:, None], -F.one_hot(labels, classes).to(logits), logits)
 
 
 def score(logits, labels):
-    """The scores of any part, by their names in `fer_lightning.runs.scores`. logits (N, 7), labels (N,). Returns {name: float}.
+    """The scores of any part, by their names in `fer_lightning.runs.scores`. logits (N, C), labels (N,). Returns {name: float}.
 
     accuracy is over all images (micro); macro_f1 gives each class the same weight, weighted_f1 its share of the images.
     ece: 15 bins of equal width of the top probability; ece_adaptive: 15 bins of equally many images.
     brier: mean over images of sum over classes of (p - y)^2.
     Images whose probabilities are NaN count as wrong; loss, ece and brier are then NaN, so that the epoch is never selected.
     """
+    C = logits.shape[1]
     probabilities = logits.softmax(1)
     found = answers(logits)
     finite = bool((found < C).all())
@@ -79,25 +79,26 @@ def accuracy(logits, labels, among=slice(None)):
     return (answers(logits) == labels)[among].float().mean().item()
 
 
-def per_class(logits, labels):
+def per_class(logits, labels, classes=CLASSES):
     """{class: {precision, recall, f1, support}}; 0 for a class that is never predicted or never present."""
-    found = answers(logits)
+    found, C = answers(logits), len(classes)
     table = {
         "precision": tm.multiclass_precision(found, labels, C + 1, average=None),
         "recall": tm.multiclass_recall(found, labels, C + 1, average=None),
         "f1": tm.multiclass_f1_score(found, labels, C + 1, average=None),
     }
     support = torch.bincount(labels, minlength=C)
-    return {name: {k: v[i].item() for k, v in table.items()} | {"support": support[i].item()} for i, name in enumerate(CLASSES)}
+    return {name: {k: v[i].item() for k, v in table.items()} | {"support": support[i].item()} for i, name in enumerate(classes)}
 
 
 def confusion(logits, labels):
-    """7 x 7 counts in the order of CLASSES; a row per true class, a column per prediction. Images without an answer are in no column."""
+    """C x C counts in the order of the classes; a row per true class, a column per prediction. An image without an answer is in none."""
+    C = logits.shape[1]
     return tm.multiclass_confusion_matrix(answers(logits), labels, C + 1)[:C, :C].tolist()
 
 
-def score_parts(parts, clean):
-    """{val: scores, test: scores} of {part: (logits (N, 7), labels (N,), rows (N,))}; None for a missing part.
+def score_parts(parts, clean, classes=CLASSES):
+    """{val: scores, test: scores} of {part: (logits (N, C), labels (N,), rows (N,))}; None for a missing part.
 
     clean: which test images have no twin in training, (N,) bool, for the clean scores; None if not known
     """
@@ -108,7 +109,7 @@ def score_parts(parts, clean):
             "accuracy_clean": None if clean is None else accuracy(logits, labels, clean),
             "n": len(labels),
             "n_clean": None if clean is None else int(clean.sum()),
-            "per_class": per_class(logits, labels),
+            "per_class": per_class(logits, labels, classes),
             "confusion": confusion(logits, labels),
         }
     return metrics

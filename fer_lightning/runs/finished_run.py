@@ -107,6 +107,9 @@ def difference(first, second):
     if parts or not prints[0]:
         verdicts = f"{first.name}: {data[0].get('verdict')}, {second.name}: {data[1].get('verdict')}"
         return f"Their data are not the same: {', '.join(parts) or 'no fingerprint, so any part may'} differ ({verdicts})."
+    classes = [entry.get("classes") for entry in data]
+    if all(classes) and classes[0] != classes[1]:
+        return f"{first.name} knows the classes {', '.join(classes[0][:9])}, {second.name} {', '.join(classes[1][:9])}."
     if first.probabilities != second.probabilities:
         return f"{first.name} knows {len(first.probabilities)} classes, {second.name} {len(second.probabilities)}."
     both = first.table.merge(second.table, on=["split", "row"])

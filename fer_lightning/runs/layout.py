@@ -2,11 +2,12 @@
 
     result.json           status, protocol, data, model, selected epoch, metrics, timings, environment: written last (result.py)
     metrics.csv           one row an epoch, appended as the epoch ends (metrics_csv.py)
-    predictions.parquet   one row an image of val and test: row, split, label, clean, p0..p6 (predictions.py)
+    predictions.parquet   one row an image of val and test: row, split, label, clean, p0, p1, ... (predictions.py)
     steps.parquet         one row a training step: step, epoch, loss, grad_norm, lr; replaced as an epoch ends (steps.py)
     checkpoints/          best.ckpt (weights of the selected epoch); until the run is done, what resuming needs
     .hydra/               the config (config_files.py)
     saliency.png          where the network looks, if `python -m fer_lightning.saliency` drew it
+    evaluation-ID.json    scores on other data, if `python -m fer_lightning.evaluate` computed them (evaluations.py)
 
 A study folder holds the run folders of its jobs and study.json (study_file.py).
 """
@@ -35,7 +36,10 @@ UNFINISHED = (LAST, "best-*.ckpt")
 LEFT_OVER = re.compile(r"\.(.+)\.(\w{6,}\.tmp|[0-9a-f]{32}|[0-9]+)")
 
 # The names that a run gives to its files, those of its config and checkpoints included.
-WRITTEN = re.compile(r"(result|svm)\.json|(predictions|steps)\.parquet|saliency\.png|(config|hydra|overrides)\.yaml|(last|best.*)\.ckpt")
+WRITTEN = re.compile(
+    r"(result|svm|evaluation-[0-9a-f]{8})\.json|(predictions|steps)\.parquet|saliency\.png|(config|hydra|overrides)\.yaml"
+    r"|(last|best.*)\.ckpt"
+)
 
 
 def checkpoints_of(folder):

@@ -21,7 +21,7 @@ COUNTS = ("n", "n_clean", "n_clean_near")
 
 PARTS = ("train", "val", "test")
 
-_METRICS = {
+METRICS_SHAPE = {
     **dict.fromkeys([score.name for score in SCORES] + list(COUNTS), NUMBER),
     "per_class": Each(Complete(("precision", "recall", "f1"), (int, float))),
     "confusion": Square(),
@@ -30,11 +30,18 @@ SHAPE = {
     "status": str,
     "protocol": TEXT,
     "job": {"id": TEXT, "study": TEXT, "cell": Each((*SCALAR, list)), "seed": (int, str, type(None)), "overrides": Each(str, list)},
-    "data": {"source": TEXT, "verdict": TEXT, "labels": TEXT, "fingerprint": Each(TEXT), "near_twins": NUMBER, "counts": Each(Each(int))},
+    "data": {
+        **dict.fromkeys(("source", "verdict", "labels"), TEXT),
+        "fingerprint": Each(TEXT),
+        "near_twins": NUMBER,
+        "classes": Each(str, list),
+        "size": NUMBER,
+        "counts": Each(Each(int)),
+    },
     "model": {"backbone": TEXT, "parameters": NUMBER, "trainable": NUMBER, "flops": NUMBER},
     "environment": Each(object),
     "selected": {"epoch": NUMBER, "monitor": TEXT, "value": NUMBER},
-    "metrics": dict.fromkeys(PARTS, _METRICS),
+    "metrics": dict.fromkeys(PARTS, METRICS_SHAPE),
     "stability": Each(SCALAR),
     "time": dict.fromkeys(("fit_s", "test_s", "total_s", "images_per_s", "test_pass_ms"), NUMBER),
     "error": {"type": TEXT, "message": TEXT, "where": TEXT, "traceback": TEXT},
@@ -92,7 +99,12 @@ def read_results(folder):
 @first_only
 def write_result(folder, result):
     """Replace result.json. Numbers that JSON cannot hold (NaN, infinity) become null, and secrets are masked."""
-    replace_file(Path(folder) / RESULT, json.dumps({"schema": SCHEMA} | _plain(result), indent=1, allow_nan=False) + "\n")
+    replace_file(Path(folder) / RESULT, as_text(result))
+
+
+def as_text(record):
+    """A record as JSON, such as a result.json."""
+    return json.dumps({"schema": SCHEMA} | _plain(record), indent=1, allow_nan=False) + "\n"
 
 
 def _plain(value):

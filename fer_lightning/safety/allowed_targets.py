@@ -24,7 +24,7 @@ TRAINER = "lightning.Trainer"
 CLASSES = ("torch.nn", "torch.optim", "lightning.pytorch.strategies", "lightning.pytorch.plugins", "lightning.fabric.plugins")
 _OPTIM = ("fer_lightning.optim", "torch.optim")
 PLACES = {
-    "data": ("fer_lightning.data.fer2013.read", "fer_lightning.data.synthetic.draw"),
+    "data": tuple(f"fer_lightning.data.{name}" for name in ("fer2013.read", "image_folder.read_image_folder", "synthetic.draw")),
     "protocol": ("fer_lightning.data.protocols",),
     "augment": ("fer_lightning.transforms.augment",),
     "evaluation": ("fer_lightning.transforms.views",),
@@ -39,8 +39,9 @@ PLACES = {
 }
 # Of our own modules, those that hold what a config builds. Functions of the others write files.
 OWN = (
-    *(f"fer_lightning.{name}" for name in ("data.fer2013", "data.protocols", "data.synthetic", "loggers.mirrors", "model.backbones")),
-    *(f"fer_lightning.{name}" for name in ("model.losses", "optim", "transforms.augment", "transforms.views")),
+    *(f"fer_lightning.data.{name}" for name in ("fer2013", "image_folder", "protocols", "synthetic")),
+    *(f"fer_lightning.{name}" for name in ("loggers.mirrors", "model.backbones", "model.losses", "optim")),
+    *(f"fer_lightning.{name}" for name in ("transforms.augment", "transforms.views")),
 )
 
 # Names of the user's own packages: my_backbones,other. Read once, at the start, so that a config cannot set it (hydra.job.env_set).

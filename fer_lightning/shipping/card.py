@@ -1,9 +1,11 @@
 """The card of an exported network: what it is, how it was trained and scored, where it fails, what it is not for."""
 
-from fer_lightning.data.faces import CLASSES
+from fer_lightning.data.faces import classes_of, size_of
 
-MISUSE = """FER-2013's labels say which of seven words people chose for a face. Other people choose the same word for about two thirds of
-the faces. A network that predicts them says how a face would be labelled, not what somebody feels. Do not use it to judge people: not in
+FER2013 = """FER-2013's labels say which of seven words people chose for a face. Other people choose the same word for about two thirds of
+the faces. """
+
+MISUSE = """A network that predicts them says how a face would be labelled, not what somebody feels. Do not use it to judge people: not in
 hiring, schooling, policing, border control, medicine or advertising. It was not measured per age, sex or skin colour, so it may serve
 some groups worse than others."""
 
@@ -20,6 +22,9 @@ def card(result, cfg, rows, difference):
         "test part": _scores(test),
         "job": job["id"],
     }
+    classes, size = classes_of(result), size_of(result)
+    own = data["verdict"] == "own"
+    like, about_labels = ("the data it was trained on", "") if own else ("FER-2013", FER2013)
     recalls = {name: values["recall"] for name, values in (test.get("per_class") or {}).items()}
     worst = sorted(recalls, key=recalls.get)[:2]
     limits = [f"Of the faces labelled {name} it finds {100 * recalls[name]:.0f} %." for name in worst]
@@ -27,12 +32,12 @@ def card(result, cfg, rows, difference):
         "# A network for facial expressions\n",
         *(f"- {key}: {value}" for key, value in facts.items()),
         "\n## Files\n",
-        "Input: `faces`, (B, 1, 48, 48) uint8: grey, cut out square and tight as in FER-2013. Output: `probabilities`, "
-        f"(B, {len(CLASSES)}): {', '.join(CLASSES)}. Resizing, normalisation and the views are inside.\n",
+        f"Input: `faces`, (B, 1, {size}, {size}) uint8: grey, cut out square and tight as in {like}. Output: `probabilities`, "
+        f"(B, {len(classes)}): {', '.join(classes)}. Resizing, normalisation and the views are inside.\n",
         _table(rows),
         f"\nMilliseconds: median of calls on the CPU that exported it. ONNX and torch differ by at most {difference:.1g} in a probability.",
         "\n## Limits\n",
-        "\n".join([*limits, MISUSE]),
+        "\n".join([*limits, about_labels + MISUSE]),
         "",
     ])  # fmt: skip
 

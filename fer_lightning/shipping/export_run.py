@@ -1,12 +1,13 @@
 """A finished run as files for other programs, and a table of what each form weighs, takes and scores."""
 
 import time
+from functools import partial
 
 import numpy as np
 import torch
 
 from fer_lightning.config.targets import build
-from fer_lightning.data.faces import CLASSES, SIZE
+from fer_lightning.data.faces import classes_of, size_of
 from fer_lightning.data.twins import clean_test
 from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import replace_file
@@ -40,18 +41,20 @@ def export(run, folder, int8=True):
     network = WholeNetwork(module.backbone, module.head, build(cfg.evaluation, "evaluation"))
     folder.mkdir(parents=True, exist_ok=True)
     result = read_result(run)
-    about = {"classes": ",".join(CLASSES), "made_by": f"fer_lightning {result['environment'].get('fer_lightning')}"}
-    write_onnx(network, folder / ONNX, about)
-    noise = np.random.default_rng(0).integers(0, 256, (CHECKED, 1, SIZE, SIZE), dtype=np.uint8)
+    classes, size = classes_of(result), size_of(result)
+    about = {"classes": ",".join(classes), "made_by": f"fer_lightning {result['environment'].get('fer_lightning')}"}
+    write_onnx(network, folder / ONNX, about, size)
+    noise = np.random.default_rng(0).integers(0, 256, (CHECKED, 1, size, size), dtype=np.uint8)
     difference = check_onnx(folder / ONNX, network, noise if faces is None else faces.pixels[data.split.train[:CHECKED]])
-    write_weights(network, cfg, folder)
+    write_weights(network, cfg, classes, folder)
     if int8:
         spaced = np.linspace(0, len(data.split.train) - 1, min(CALIBRATION, len(data.split.train))).astype(int)
         quantise(folder / ONNX, folder / INT8, faces.pixels[data.split.train[spaced]])
     test = None if faces is None or not len(data.split.test) else _test_part(faces, data.split)
-    rows = [_row("torch", folder / WEIGHTS, _torch(network), test), _row("ONNX", folder / ONNX, _onnx(folder / ONNX), test)]
+    row = partial(_row, test=test, size=size)
+    rows = [row("torch", folder / WEIGHTS, _torch(network)), row("ONNX", folder / ONNX, _onnx(folder / ONNX))]
     if int8:
-        rows.append(_row("ONNX, int8", folder / INT8, _onnx(folder / INT8), test))
+        rows.append(row("ONNX, int8", folder / INT8, _onnx(folder / INT8)))
     replace_file(folder / CARD, card(result, cfg, rows, difference))
     return rows
 
@@ -83,10 +86,10 @@ def _test_part(faces, split):
     return np.asarray(faces.pixels[split.test]), faces.labels[split.test], clean_test(faces.pixels, split)
 
 
-def _row(form, path, probabilities, test):
+def _row(form, path, probabilities, *, test, size):
     """A row of the table: size on disk, milliseconds at batch 1 and 64, accuracy on all and clean test images, in percent."""
-    row = {"form": form, "file": path.name, "MB": f"{path.stat().st_size / 1e6:.2f}", "ms, batch 1": _milliseconds(probabilities, 1)}
-    row["ms, batch 64"] = _milliseconds(probabilities, 64)
+    row = {"form": form, "file": path.name, "MB": f"{path.stat().st_size / 1e6:.2f}", "ms, batch 1": _milliseconds(probabilities, 1, size)}
+    row["ms, batch 64"] = _milliseconds(probabilities, 64, size)
     if test:
         pixels, labels, clean = test
         hits = probabilities(pixels).argmax(1) == labels
@@ -94,8 +97,8 @@ def _row(form, path, probabilities, test):
     return row
 
 
-def _milliseconds(probabilities, batch):
-    faces = np.zeros((batch, 1, SIZE, SIZE), np.uint8)
+def _milliseconds(probabilities, batch, size):
+    faces = np.zeros((batch, 1, size, size), np.uint8)
     times = []
     for _ in range(2 + REPEATS):
         start = time.perf_counter()

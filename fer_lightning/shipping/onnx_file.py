@@ -25,9 +25,12 @@ TOLERANCE = 1e-4
 INPUT, OUTPUT = "faces", "probabilities"
 
 
-def write_onnx(network, path, about):
-    """Write a `WholeNetwork`. about: {key: text}, kept in the file. UserError if ONNX has no operator for some part of it."""
-    faces = torch.zeros(2, 1, SIZE, SIZE, dtype=torch.uint8)
+def write_onnx(network, path, about, size=SIZE):
+    """Write a `WholeNetwork`. UserError if ONNX has no operator for some part of it.
+
+    about: {key: text}, kept in the file; size: of the faces, in pixels
+    """
+    faces = torch.zeros(2, 1, size, size, dtype=torch.uint8)
     with replacing(path) as part, _quiet():
         try:
             program = torch.onnx.export(

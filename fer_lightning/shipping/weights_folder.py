@@ -7,6 +7,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from fer_lightning.config.targets import build, check_targets
+from fer_lightning.data.faces import CLASSES
 from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import replace_file, replacing
 from fer_lightning.safety.untrusted_files import read_yaml
@@ -18,9 +19,9 @@ WEIGHTS, NETWORK = "model.safetensors", "network.yaml"
 KEPT = ("backbone", "head", "evaluation")
 
 
-def write_weights(network, cfg, folder):
-    """Write both files of a `WholeNetwork` that a config built."""
-    kept = OmegaConf.to_container(OmegaConf.masked_copy(cfg, list(KEPT)), resolve=True)
+def write_weights(network, cfg, classes, folder):
+    """Write both files of a `WholeNetwork` that a config built. classes: their names"""
+    kept = OmegaConf.to_container(OmegaConf.masked_copy(cfg, list(KEPT)), resolve=True) | {"classes": list(classes)}
     with replacing(Path(folder) / WEIGHTS) as part:
         part.write_bytes(save({name: tensor.contiguous() for name, tensor in network.state_dict().items()}))
     replace_file(Path(folder) / NETWORK, OmegaConf.to_yaml(OmegaConf.create(kept)))
@@ -32,7 +33,7 @@ def read_weights(folder):
     try:
         cfg = OmegaConf.create(read_yaml(folder / NETWORK))
         check_targets(cfg)
-        network = WholeNetwork(*build_net(cfg), build(cfg.evaluation, "evaluation"))
+        network = WholeNetwork(*build_net(cfg, len(cfg.get("classes", CLASSES))), build(cfg.evaluation, "evaluation"))
         network.load_state_dict(load_file(folder / WEIGHTS))
     except OSError as error:
         raise UserError(f"{folder} holds no exported network: {error.filename or WEIGHTS} is missing.") from error

@@ -22,9 +22,9 @@ from fer_lightning.config.cell_names import level_text
 from fer_lightning.config.checks import check_config
 from fer_lightning.config.error_messages import explain
 from fer_lightning.config.hydra_limits import check_run, check_sweep, settle_plugins
-from fer_lightning.config.identity import digest, training_config
+from fer_lightning.config.identity import digest, target_name, training_config
 from fer_lightning.config.registered_analysis import registered
-from fer_lightning.config.targets import check_targets
+from fer_lightning.config.targets import check_targets, plain
 from fer_lightning.config.trainer_keys import check_epochs, check_validation
 from fer_lightning.process.errors import ConfigError
 from fer_lightning.runs.layout import refuse_links, remove_left_overs
@@ -74,6 +74,7 @@ class StudyCallback(Callback):
                 raise ConfigError(f"study={study} is a grid of jobs: add --multirun (or -m) to run them.")
             check_config(config)
             check_validation(config)
+            _check_images(config)
             check_settings(config)
             settings = without_hydra(config)
             _check_extras(settings, jobs=())
@@ -93,6 +94,8 @@ def begin(config):
     axes, jobs = span(config.hydra.sweeper, config.hydra.overrides.task)
     settings = without_hydra(config)
     check_levels(settings, levels(config.hydra.sweeper, config.hydra.overrides.task))
+    if not any(axis.partition(".")[0] == "data" for axis in axes):  # else each job checks its own
+        _check_images(config)
     check_settings(config)
     _check_extras(settings, jobs or ())
     base = training_config(settings, without=(*axes, "seed"))
@@ -132,6 +135,15 @@ def check_settings(config):
     direction("monitor", config.monitor)
     registered(OmegaConf.to_container(config.study))
     check_targets(without_hydra(config))
+
+
+def _check_images(config):
+    """DataError or ConfigError for a folder of a user's own that no run can train on, as far as it can be told without torch."""
+    data = plain(config.data, "data")
+    if target_name(str(data.get("_target_"))) == "fer_lightning:read_image_folder":
+        from fer_lightning.data.image_folder import find_images  # NumPy and Pillow
+
+        find_images(*(data.get(key) for key in ("root", "layout", "size", "labels")))
 
 
 def check_levels(settings, levels):

@@ -1,5 +1,7 @@
 """From a config to live objects: module, phases, trainer, callbacks, monitor."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
@@ -8,7 +10,6 @@ from omegaconf import OmegaConf
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from fer_lightning.config.targets import build, plain
-from fer_lightning.data.faces import CLASSES
 from fer_lightning.model.head import make_head
 from fer_lightning.model.losses import prior_bias
 from fer_lightning.process.errors import ConfigError
@@ -18,6 +19,7 @@ from fer_lightning.training.checkpoints import AtomicCheckpoints
 from fer_lightning.training.module import FERModule
 from fer_lightning.training.phases import Phase, share_epochs
 from fer_lightning.training.stability_monitor import StabilityMonitor
+from fer_lightning.transforms.augment import Augment
 
 CONTRACT = (
     "A backbone needs num_features, input_spec (an InputSpec of fer_lightning.transforms.prepare) and forward: images (B, channels, size, "
@@ -25,21 +27,21 @@ CONTRACT = (
 )
 
 
-def build_net(cfg):
-    """(backbone, head) of a config."""
+def build_net(cfg, classes):
+    """(backbone, head) of a config. classes: how many"""
     backbone = build({key: value for key, value in plain(cfg.backbone).items() if key != "freeze"}, "backbone")
     lacking = [name for name in ("num_features", "input_spec") if not hasattr(backbone, name)]
     if lacking:
         raise ConfigError(f"backbone._target_={cfg.backbone._target_} has no {' and no '.join(lacking)}. {CONTRACT}")
-    return backbone, make_head(backbone.num_features, len(CLASSES), **build(cfg.head, "head"))
+    return backbone, make_head(backbone.num_features, classes, **build(cfg.head, "head"))
 
 
 def build_module(cfg, class_counts):
-    """The FERModule of a config. class_counts: training images per class, (7,). ConfigError for sizes that cannot be.
+    """The FERModule of a config. class_counts: training images per class, (C,). ConfigError for sizes that cannot be.
 
     A module that no longer trains needs no loss and no augmentation in its config.
     """
-    backbone, head = build_net(cfg)
+    backbone, head = build_net(cfg, len(class_counts))
     if cfg.prior_bias:
         head[-1].bias.data.copy_(prior_bias(class_counts))
     if cfg.backbone.get("input_size") is not None:
@@ -50,12 +52,18 @@ def build_module(cfg, class_counts):
         backbone,
         head,
         build(cfg.loss, "loss")(class_counts) if "loss" in cfg else None,
-        augment=build(cfg.augment, "augment") if "augment" in cfg else None,
+        augment=_build_augment(cfg, len(class_counts)) if "augment" in cfg else None,
         views=build(cfg.evaluation, "evaluation").single,
         channels_last=cfg.channels_last,
         seed=cfg.seed,
         sizes=tuple(cfg.get("train_sizes") or ()),
     )
+
+
+def _build_augment(cfg, classes):
+    """The augmentation of a config; ours makes probabilities of labels, so it knows how many classes there are."""
+    augment = build(cfg.augment, "augment")
+    return replace(augment, classes=classes) if isinstance(augment, Augment) else augment
 
 
 def check_sizes(backbone, sizes, frozen):
@@ -128,6 +136,14 @@ def check_limits(trainer, data):
         if batches and isinstance(share, float) and int(share * batches) < 1:
             told = f"trainer.limit_{part}_batches={share} of {batches} batches is less than one"
             raise ConfigError(f"{told}: give a number of batches, or a share of {1 / batches:.3g} or more.")
+
+
+def check_crops(cfg, size):
+    """Raise ConfigError for a crop or a shift that is larger than the images of `size` pixels; the config knows only those of FER-2013."""
+    for key, most in {"augment.crop_size": size, "evaluation.size": size, "augment.shift": size - 1}.items():
+        value = OmegaConf.select(cfg, key)
+        if isinstance(value, int) and value > most and not OmegaConf.select(cfg, "augment.resized_crop_size"):
+            raise ConfigError(f"{key}={value}: the images have {size} pixels, so it is at most {most}.")
 
 
 def build_trainer(cfg, precision, *, loggers=(), callbacks=(), max_epochs=None, accumulate=1):

@@ -9,6 +9,7 @@ from scipy.special import log_softmax
 
 from fer_lightning.analysis.two_runs import mean_interval
 from fer_lightning.config.identity import digest
+from fer_lightning.data.faces import classes_of
 from fer_lightning.model.metrics import score_parts
 from fer_lightning.process.errors import UserError, near
 from fer_lightning.runs.finished_run import difference, read_record, read_run
@@ -119,7 +120,7 @@ def ensemble(runs, of="probabilities", out=None):
         "members": [{"folder": str(run.folder), **run.result["job"]} for run in runs],
         "environment": environment(),
         "selected": {"epoch": None, "monitor": None, "value": None},
-        "metrics": {**score_parts(parts, clean), "train": None},
+        "metrics": {**score_parts(parts, clean, classes_of(results[0])), "train": None},
         "gain": gains,
         "stability": None,
         "time": {name: sum(result["time"][name] for result in results) for name in ("fit_s", "test_s", "total_s")},

@@ -36,12 +36,12 @@ def _of_views(name, kind):
 
 
 def _record(parts, *, faces, split, folder, photos, views=None):
-    """Write the predictions {part: (logits (N, 7), labels (N,), rows (N,))}, and return the scores of each part."""
+    """Write the predictions {part: (logits (N, C), labels (N,), rows (N,))}, and return the scores of each part."""
     masks = _clean_masks(faces, split, parts["test"][2], photos) if "test" in parts else {}
     clean = masks.get("clean")
     arrays = {part: tuple(values.cpu().numpy() for values in (logits.softmax(1), *rest)) for part, (logits, *rest) in parts.items()}
     write_predictions(folder, arrays, None if clean is None else clean.cpu().numpy(), views)
-    metrics = score_parts(parts, clean)
+    metrics = score_parts(parts, clean, faces.classes)
     if faces.votes is not None:
         for part, (logits, _, rows) in parts.items():
             metrics[part] |= agreement(logits, torch.from_numpy(distribution(faces.votes[rows.cpu().numpy()])).to(logits.device))
@@ -60,7 +60,7 @@ def _clean_masks(faces, split, rows, photos):
 
 
 def logits_of_parts(trainer, module, data, views=None):
-    """{part: (logits (N, 7), labels (N,), rows (N,))} of val, if it is held out, and of test, if there is one.
+    """{part: (logits (N, C), labels (N,), rows (N,))} of val, if it is held out, and of test, if there is one.
 
     views: that the module uses from now on, with fewer images at a time, so that a batch stays as large; None: the views it has
     """

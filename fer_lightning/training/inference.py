@@ -10,7 +10,7 @@ from fer_lightning.training.restore import restore_module
 
 @torch.inference_mode()
 def probabilities(folder, pixels):
-    """The class probabilities (N, 7) that a run gives images (N, 1, 48, 48) uint8, averaged over the views of its `evaluation`.
+    """The class probabilities (N, C) that a run gives images (N, 1, S, S) uint8, averaged over the views of its `evaluation`.
 
     UserError if the folder holds no finished run.
     """

@@ -41,14 +41,16 @@ def restore_data(folder, cfg):
 
 
 def _faces_of(folder, cfg):
-    """The images of a run: of FER-2013 those where the run found them, else those in FER2013_ROOT, else as its config says."""
-    saw, place = read_record(folder)["data"], {}
-    if target_name(cfg.data["_target_"]) == "fer_lightning:read":
-        source = saw.get("source") or ""
+    """The images of a run: those where the run found them, else of FER-2013 those in FER2013_ROOT, else as its config says."""
+    saw, place, remedy = read_record(folder)["data"], {}, "Set FER2013_ROOT to where they are."
+    source, reader = saw.get("source") or "", target_name(cfg.data["_target_"])
+    if reader == "fer_lightning:read":
         place = {"root": source if os.path.exists(source) else os.environ.get("FER2013_ROOT", cfg.data.root)}
+    elif reader == "fer_lightning:read_image_folder":
+        place, remedy = {"root": source if os.path.isdir(source) else cfg.data.root}, "Put back what was there."
     faces = check_faces(build(cfg.data, "data", **place), cfg.data["_target_"])
     if faces.fingerprint != saw.get("fingerprint"):
-        raise UserError(f"{faces.source} no longer holds the images that {folder} was made with. Set FER2013_ROOT to where they are.")
+        raise UserError(f"{faces.source} no longer holds the images that {folder} was made with. {remedy}")
     return faces
 
 
@@ -77,8 +79,9 @@ def restore_module(folder):
         cfg = OmegaConf.merge(_schema(), cfg)
         if "pretrained" in cfg.backbone:  # the weights are the checkpoint's: none need to be fetched
             cfg.backbone.pretrained = False
-        _check_size(cfg, checkpoint, weights)
-        module = build_module(cfg, torch.tensor(list(result["data"]["counts"]["train"].values())))
+        counts = torch.tensor(list(result["data"]["counts"]["train"].values()))
+        _check_size(cfg, len(counts), checkpoint, weights)
+        module = build_module(cfg, counts)
     state = {name: value for name, value in checkpoint["state_dict"].items() if not name.startswith("loss.")}
     try:
         module.load_state_dict(state)
@@ -94,11 +97,11 @@ def _schema():
     return typed
 
 
-def _check_size(cfg, checkpoint, weights):
+def _check_size(cfg, classes, checkpoint, weights):
     """UserError if the config describes a larger network than the checkpoint holds, before memory is taken for it."""
     try:
         with torch.device("meta"):
-            described = sum(p.numel() for part in build_net(cfg) for p in part.parameters())
+            described = sum(p.numel() for part in build_net(cfg, classes) for p in part.parameters())
     except Exception:  # not every network can be built without memory
         return
     held = sum(value.numel() for value in checkpoint["state_dict"].values())

@@ -45,7 +45,9 @@ def _last_checkpoint(attempt):
     previous = attempt.previous
     if previous is None:
         return None
-    changed = [part for part in ("data", "model") if previous.get(part) != json.loads(json.dumps(attempt.record[part]))]
+    now = {part: json.loads(json.dumps(attempt.record[part])) for part in ("data", "model")}
+    # What a release of before did not record has not changed.
+    changed = [part for part in now if now[part] | (previous.get(part) or {}) != now[part]]
     if changed:
         log.warning("the %s changed since this job was stopped, so it starts from the beginning", " and the ".join(changed))
         return None

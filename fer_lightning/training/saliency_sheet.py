@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fer_lightning.data.faces import CLASSES
 from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import check_writable, replacing
 from fer_lightning.runs.layout import SALIENCY
@@ -23,11 +22,11 @@ def draw_sheet(folder):
     test = data.split.test
     if not len(test):
         raise UserError(f"{folder}: its protocol ({data.split.protocol}) has no test part to take images from.")
-    rows = np.concatenate([test[faces.labels[test] == c][:1] for c in range(len(CLASSES))])
+    rows = np.concatenate([test[faces.labels[test] == c][:1] for c in range(len(faces.classes))])
     pixels = torch.from_numpy(np.array(faces.pixels[rows]))
     maps, predicted = saliency(module, pixels)
-    seen = (*CLASSES, "no class")
-    titles = [f"{CLASSES[label]}\nseen as {seen[c]}" for label, c in zip(faces.labels[rows], predicted.tolist(), strict=True)]
+    seen = (*faces.classes, "no class")
+    titles = [f"{faces.classes[label]}\nseen as {seen[c]}" for label, c in zip(faces.labels[rows], predicted.tolist(), strict=True)]
     figure = _figure(pixels[:, 0], maps, titles)
     with replacing(path) as part:
         figure.savefig(part, dpi=120, format="png")

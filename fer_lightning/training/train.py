@@ -14,8 +14,9 @@ from fer_lightning.config.identity import shown_config
 from fer_lightning.config.targets import build, check_targets
 from fer_lightning.config.trainer_keys import check_validation
 from fer_lightning.data.datamodule import FERDataModule
-from fer_lightning.data.faces import CLASSES, check_faces
+from fer_lightning.data.faces import check_faces
 from fer_lightning.data.near_twins import photo_ids
+from fer_lightning.data.twins import clean_test
 from fer_lightning.loggers import mirrors
 from fer_lightning.model.compiling import compile_nets
 from fer_lightning.model.description import describe
@@ -25,7 +26,16 @@ from fer_lightning.process.first_process import is_first
 from fer_lightning.process.memory import keep_freed_memory
 from fer_lightning.runs.layout import drop_unfinished
 from fer_lightning.training.attempt import Attempt
-from fer_lightning.training.build import build_module, build_monitor, build_phases, build_trainer, check_limits, check_steps, own_callbacks
+from fer_lightning.training.build import (
+    build_module,
+    build_monitor,
+    build_phases,
+    build_trainer,
+    check_crops,
+    check_limits,
+    check_steps,
+    own_callbacks,
+)
 from fer_lightning.training.checkpoints import keep_selected, load_selected
 from fer_lightning.training.environment import environment
 from fer_lightning.training.epoch_record import EpochRecord, epoch_scores
@@ -111,12 +121,16 @@ def run(attempt):
 def load_data(cfg, accumulate):
     """(faces, data module, ids of near twins (N,) or None if near_twins is null). accumulate: parts that a batch is split into."""
     faces = check_faces(build(cfg.data, "data"), cfg.data["_target_"])
+    check_crops(cfg, faces.size)
     split = build(cfg.protocol, "protocol")(faces)
     sizes = {"batch_size": cfg.batch_size // accumulate, "eval_batch_size": max(1, cfg.eval_batch_size // accumulate)}
     data = FERDataModule(faces, split, **sizes, seed=cfg.seed)
     photos = None if cfg.near_twins is None else photo_ids(faces.pixels, cfg.near_twins)
     counts = [len(part) for part in (split.train, split.val, split.test)]
     log.info("%s, verdict %s, protocol %s: %d train, %d val, %d test", faces.source, faces.verdict, split.protocol, *counts)
+    if faces.is_own and len(twins := np.flatnonzero(~clean_test(faces.pixels, split))):
+        told = "%d of %d test images are identical to one that trains or selects; the scores without them are called clean"
+        log.warning(told, len(twins), len(split.test))
     return faces, data, photos
 
 
@@ -140,7 +154,9 @@ def first_record(attempt, *, faces, data, module, phases):
             "labels": faces.label_set,
             "fingerprint": faces.fingerprint,
             "near_twins": cfg.near_twins,
-            "counts": {part: _counts(faces.labels[getattr(split, part)]) for part in ("train", "val", "test")},
+            "classes": list(faces.classes),
+            "size": faces.size,
+            "counts": {part: _counts(faces, getattr(split, part)) for part in ("train", "val", "test")},
         },
         "model": {"backbone": cfg.backbone["_target_"], **describe(module)},
         "batch": {"size": data.batch_size, "accumulate": attempt.accumulate},
@@ -152,8 +168,8 @@ def first_record(attempt, *, faces, data, module, phases):
     return record
 
 
-def _counts(labels):
-    return dict(zip(CLASSES, np.bincount(labels, minlength=len(CLASSES)).tolist(), strict=True))
+def _counts(faces, index):
+    return dict(zip(faces.classes, np.bincount(faces.labels[index], minlength=len(faces.classes)).tolist(), strict=True))
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from fer_lightning.transforms.views import views
 
 class Augmented(NamedTuple):
     """pixels:  (B', 1, H', W'), where B' is B, or 5 B or 10 B with five or ten crops
-    targets: (B',) class ids or (B', 7) probabilities
+    targets: (B',) class ids or (B', C) probabilities
     """
 
     pixels: torch.Tensor
@@ -29,7 +29,7 @@ class Augmented(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Augment:
-    """(pixels (B, 1, H, W) uint8 or float in 0..255, labels (B,) or (B, 7)) -> `Augmented`. For each image, in this order:
+    """(pixels (B, 1, H, W) uint8 or float in 0..255, labels (B,) or (B, C)) -> `Augmented`. For each image, in this order:
 
     resized_crop  probability of a rectangle of resized_crop_area (a share) and _ratio (width / height), resized to resized_crop_size
                   (null: the size of the image). _inside: it is drawn up to ten times until it fits; if it never does, the image
@@ -45,7 +45,7 @@ class Augment:
     erase         probability of a rectangle of erase_area and erase_ratio with the grey level erase_value, for each crop (S4-9)
     mixup         a mean of the image and another one, with a weight from Beta(mixup, mixup); targets are then probabilities
 
-    X_p: probability of X for an image. fill: what lies outside the image: reflection | nearest | zeros.
+    X_p: probability of X for an image. fill: what lies outside the image: reflection | nearest | zeros. classes: C, set by the data.
     Flip, crops, erasing and, with reflection, shift keep uint8; the rest gives float32. Raises ConfigError for impossible values.
     """
 
@@ -76,6 +76,7 @@ class Augment:
     erase_ratio: tuple = (0.3, 3.3)
     erase_value: int = 0
     mixup: float = 0.0
+    classes: int = len(CLASSES)
 
     def __post_init__(self):
         check_values("augment", vars(self), Ranges)
@@ -95,7 +96,7 @@ class Augment:
     @cached_property
     def only_flips(self):
         """Whether the images are mirrored or not, and otherwise stay as they are."""
-        return asdict(self) == asdict(Augment(flip=self.flip))
+        return asdict(self) == asdict(Augment(flip=self.flip, classes=self.classes))
 
     def draw_flips(self, pixels):
         """Which images (B,) bool a call mirrors that draws the same random numbers."""
@@ -165,7 +166,7 @@ class Augment:
         partner = torch.randperm(len(pixels), device=pixels.device)
         concentration = torch.full((len(pixels), 1), self.mixup, dtype=torch.float32, device=pixels.device)
         share = torch.distributions.Beta(concentration, concentration, validate_args=False).sample()
-        pixels, targets = pixels.float(), (F.one_hot(labels, len(CLASSES)) if labels.ndim == 1 else labels).float()
+        pixels, targets = pixels.float(), (F.one_hot(labels, self.classes) if labels.ndim == 1 else labels).float()
         return torch.lerp(pixels[partner], pixels, share[..., None, None]), torch.lerp(targets[partner], targets, share)
 
 

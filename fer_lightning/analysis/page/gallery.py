@@ -10,7 +10,7 @@ from PIL import Image
 from fer_lightning.analysis.study_record import read_test_part
 from fer_lightning.config.identity import target_name
 from fer_lightning.data import fer2013, synthetic
-from fer_lightning.data.faces import CLASSES
+from fer_lightning.data.image_folder import read_image_folder
 from fer_lightning.process.errors import UserError
 from fer_lightning.runs.config_files import CONFIG, read_settings
 from fer_lightning.runs.layout import SALIENCY
@@ -57,15 +57,15 @@ def error_gallery(study):
             return Gallery(why=f"The images cannot be shown: {str(error).splitlines()[0]}")
         means = np.mean([probabilities(test) for test in tests], axis=0)
         rows, labels = first.index.to_numpy(), first["label"].to_numpy()
-        if rows.max() >= len(pixels) or means.shape[1] != len(CLASSES):
+        if rows.max() >= len(pixels) or means.shape[1] != len(study.classes(label)):
             return Gallery(why="The images cannot be shown: the predictions are of other data.")
         seeds = f"{len(tests)} seeds together" if len(tests) > 1 else "one seed"
-        return Gallery(f"{label}, {seeds}", tuple(_pairs(rows, labels, means, pixels)))
+        return Gallery(f"{label}, {seeds}", tuple(_pairs(rows, labels, means, pixels=pixels, classes=study.classes(label))))
     return Gallery(why="No finished run has predictions of a test part.")
 
 
-def _pairs(rows, labels, means, pixels):
-    """The most frequent mistakes. means (N, 7): probabilities; pixels: of all data, by their rows"""
+def _pairs(rows, labels, means, *, pixels, classes):
+    """The most frequent mistakes. means (N, C): probabilities; pixels: of all data, by their rows; classes: their names"""
     found = predicted(means)
     wrong = np.flatnonzero((found != labels) & (found != NO_CLASS))
     kinds, counts = np.unique(np.stack([labels, found])[:, wrong], axis=1, return_counts=True)
@@ -73,14 +73,14 @@ def _pairs(rows, labels, means, pixels):
         true, taken = kinds[:, place]
         which = wrong[(labels[wrong] == true) & (found[wrong] == taken)]
         confident = which[np.argsort(-means[which, taken], kind="stable")][:IMAGES]
-        images = [(_data_uri(pixels[rows[i], 0]), f"row {rows[i]}, {CLASSES[taken]} {means[i, taken]:.2f}") for i in confident]
-        yield Pair(CLASSES[true], CLASSES[taken], int(counts[place]), images)
+        images = [(_data_uri(pixels[rows[i], 0]), f"row {rows[i]}, {classes[taken]} {means[i, taken]:.2f}") for i in confident]
+        yield Pair(classes[true], classes[taken], int(counts[place]), images)
 
 
 def read_pixels(folder, result):
-    """(N, 1, 48, 48) uint8: the images that a run saw, read again from its source. UserError if they are not there.
+    """(N, 1, S, S) uint8: the images that a run saw, read again from its source. UserError if they are not there.
 
-    Only the two sources of the project are read, by name: a config can name any code.
+    Only the sources of the project are read, by name: a config can name any code.
     """
     try:
         data = read_settings(folder)["data"]
@@ -89,6 +89,9 @@ def read_pixels(folder, result):
             faces = synthetic.draw(**{key: data[key] for key in ("train", "val", "test", "seed")})
         elif source == "fer_lightning:read":
             faces = fer2013.read(result["data"]["source"], accept_modified=True)
+        elif source == "fer_lightning:read_image_folder":
+            about = {key: data[key] for key in ("layout", "size", "labels")}
+            faces = read_image_folder(result["data"]["source"], **about)
         else:
             raise UserError(f"its data came from {data['_target_']}, which a report does not run.")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

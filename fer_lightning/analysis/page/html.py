@@ -60,13 +60,13 @@ def render(study, *, curves, figures, statistics, stability, images=True):
     sheets, sheets_in_all = saliency_sheets(study) if images else ([], 0)
     payload = curves_payload(study, curves)
     conclusion, *tested = statistics.findings
-    published, unfinished = tables.published(study), tables.unfinished(study)
+    published, unfinished, elsewhere = tables.published(study), tables.unfinished(study), tables.evaluations(study)
     return jinja.get_template("report.html").render(
         name=study.folder.resolve().name,
         title=study_facts.title(study),
         facts=study_facts.facts(study),
         cut=study_facts.cut_budget(study),
-        published_faces=any(verdict != "synthetic" for verdict in study.done["verdict"]),
+        published_faces=any(verdict not in ("synthetic", "own") for verdict in study.done["verdict"]),
         command=shlex.join(["python", "-m", "fer_lightning", *study.ledger["command"]]) if study.ledger["command"] else "",
         sections=SECTIONS.items(),
         word=statistics.verdict.word,
@@ -98,6 +98,7 @@ def render(study, *, curves, figures, statistics, stability, images=True):
             "runs": _table("runs", tables.runs(study), run_commands(study)),
         },
         data=_with_table(tables.data(study)),
+        elsewhere=[_with_table(elsewhere)] if elsewhere else [],
         traces=[(name, error["traceback"]) for name, r in study.results.items() if (error := r.get("error")) and error.get("traceback")],
         themes=htmlsafe_json_dumps(themes()),
         plotly=Markup(get_plotlyjs()),
@@ -135,8 +136,9 @@ def _looks():
 
 
 def _confusion(study):
-    """{cells: [label], counts: [7 x 7 a run, mean over the seeds]}"""
+    """{cells: [label], counts: [C x C a run, mean over the seeds]} of the cells with the classes of the best one."""
     counts = {label: table for label in study.cells.index if (table := confusion_counts(study, label)) is not None}
+    counts = {label: table for label, table in counts.items() if study.classes(label) == study.classes(next(iter(counts)))}
     return {"cells": list(counts), "counts": [(table / len(study.runs[label])).round(2).tolist() for label, table in counts.items()]}
 
 

@@ -6,7 +6,6 @@ import pandas as pd
 from fer_lightning.analysis.statistics.descriptive import cell_interval
 from fer_lightning.config.cell_names import cell_name
 from fer_lightning.config.registered_analysis import registered
-from fer_lightning.data.faces import CLASSES
 from fer_lightning.figures.description import Axis, Chart, Matrix, Series
 from fer_lightning.figures.style import COLOURS
 from fer_lightning.stability.run_label import CUT_OFFS, TITLES
@@ -261,13 +260,13 @@ def confusion(study):
         counts = confusion_counts(study, label)
         if counts is not None:
             shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-            return Matrix("confusion", str(label), "One row for each true class, in % of that class.", CLASSES, shares)
+            return Matrix("confusion", str(label), "One row for each true class, in % of that class.", study.classes(label), shares)
     return None
 
 
 def confusion_counts(study, label):
-    """The 7 x 7 counts of a cell on the test part, summed over its seeds; rows are true classes. None if no run has any."""
-    counts = [part["confusion"] for part in study.test_scores(label) if len(part.get("confusion") or ()) == len(CLASSES)]
+    """The C x C counts of a cell on the test part, summed over its seeds; rows are true classes. None if no run has any."""
+    counts = [part["confusion"] for part in study.test_scores(label) if len(part.get("confusion") or ()) == len(study.classes(label))]
     return np.sum(counts, axis=0) if counts else None
 
 
