@@ -1,0 +1,42 @@
+"""An exported network in ONNX Runtime. This file imports no torch: an answer is there two seconds before torch would be imported."""
+
+import os
+
+import numpy as np
+
+from fer_lightning.data.faces import SIZE
+
+ONNX = "model.onnx"
+INPUT, OUTPUT = "faces", "probabilities"
+
+
+def session(path, threads=None):
+    """An ONNX Runtime session on the CPU. threads: None for as many as OMP_NUM_THREADS says, else as many as this process may use."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or _threads()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _threads():
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(allowed, int(asked)) if asked.isdecimal() and int(asked) else allowed
+
+
+def run_onnx(running, faces, batch=64):
+    """The probabilities (N, classes) of faces (N, 1, 48, 48) uint8."""
+    parts = np.split(faces, range(batch, len(faces), batch))
+    return np.concatenate([running.run([OUTPUT], {INPUT: part})[0] for part in parts])
+
+
+def takes_faces(running):
+    """Whether a session is of a network as `export` writes it: from faces to probabilities."""
+    inputs, outputs = running.get_inputs(), running.get_outputs()
+    return (
+        [(entry.name, entry.type, entry.shape[1:]) for entry in inputs] == [(INPUT, "tensor(uint8)", [1, SIZE, SIZE])]
+        and [entry.name for entry in outputs] == [OUTPUT]
+        and len(outputs[0].shape) == 2
+    )
