@@ -120,7 +120,7 @@ class Finder:
         small = max(image.size) <= CUT_OUT
         if self.looking.detect is False or (self.looking.detect is None and (small or not is_installed())):
             seen.faces = [Face(as_face(image)[0])]
-            seen.note = None if small else "taken as one face"
+            seen.note = None if small or self.looking.detect is False else "taken as one face"
             return seen
         self._detector = self._detector or Detector()
         boxes = self._detector(image)

@@ -22,7 +22,7 @@ def frames(source: Path | int, every: float = 1.0) -> Iterator[tuple[float, Imag
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong is said here, in one sentence
     import cv2
 
-    cv2.setLogLevel(0)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     camera = isinstance(source, int)
     if not camera and not source.is_file():
         raise UserError(f"{source}: cannot be read as a video (it is no file).")

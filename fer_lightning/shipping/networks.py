@@ -66,7 +66,8 @@ def _packaged():
     if not any((PACKAGED / name).exists() for name in EXPORT):
         raise UserError("This installation has no packaged weights: give a run, as in `predict RUN photo.jpg`.")
     network = _exported(PACKAGED)
-    return Network(f"the weights that come with this installation ({network.name.partition(', ')[2]})", network.classes, network.answer)
+    how = network.name.rpartition(", ")[2]
+    return Network(f"the weights that come with this installation, by {how}", network.classes, network.answer)
 
 
 def _members(folder):
