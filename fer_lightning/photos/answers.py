@@ -19,6 +19,8 @@ CUT_OUT = 64
 # A face of fewer pixels is a smudge, whatever the network says of it.
 SMALLEST = 20
 
+WHOLE = "taken as one face"
+
 # Pictures that are read before the network answers: as many faces as its batch, and few pictures in memory if they are drawn.
 AT_ONCE, AT_ONCE_DRAWN = 64, 8
 
@@ -120,7 +122,7 @@ class Finder:
         small = max(image.size) <= CUT_OUT
         if self.looking.detect is False or (self.looking.detect is None and (small or not is_installed())):
             seen.faces = [Face(as_face(image)[0])]
-            seen.note = None if small or self.looking.detect is False else "taken as one face"
+            seen.note = None if small or self.looking.detect is False else WHOLE
             return seen
         self._detector = self._detector or Detector()
         boxes = self._detector(image)

@@ -68,7 +68,8 @@ class Detector:
         for most, enlarged in LOOKS:
             seen = self._look(colours, max(LEAST / longer, min(most / longer, enlarged)))
             found += [box for box in seen if not any(other.holds(box) for other in found)]
-        return sorted(found, key=lambda box: -box.width * box.height)
+        whole = Box(0, 0, *picture.size, 1.0)
+        return sorted(filter(whole.holds, found), key=lambda box: -box.width * box.height)
 
     def _look(self, colours, scale):
         """The Boxes found at a scale, in pixels of the picture."""

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from fer_lightning.config.cell_names import safe_name
-from fer_lightning.photos.answers import CUT_OUT, Finder, Looking, Seen, answered
+from fer_lightning.photos.answers import CUT_OUT, WHOLE, Finder, Looking, Seen, answered
 from fer_lightning.photos.drawing import draw_picture, draw_video
 from fer_lightning.photos.tables import OURS, as_csv, as_json, show
 from fer_lightning.process.errors import UserError
@@ -48,6 +48,8 @@ class Outputs:
         self._failed |= seen.unread
         if seen.error and (seen.unread or seen.time is None):
             print(visible(seen.error), file=sys.stderr)
+        elif seen.note not in (None, WHOLE) and seen.time is None:
+            print(visible(f"{seen.source}: {seen.note}."), file=sys.stderr)
         if self._draw and seen.image and seen.time is None:
             self._drawn(draw_picture, seen, seen.source)
         seen.image = None
@@ -77,7 +79,7 @@ class Outputs:
                 print(f"{visible(source)}: no face found in {len(frames)} frames.", file=sys.stderr)
             elif self._draw:
                 self._drawn(draw_video, frames, source)
-        whole = sum(one.note == "taken as one face" for one in self._seen)
+        whole = sum(one.note == WHOLE for one in self._seen)
         if whole:
             print(
                 f"{whole} of {len(self._seen)} pictures are larger than {CUT_OUT} pixels and were taken as one face each, cut to their "

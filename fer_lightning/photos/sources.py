@@ -23,7 +23,7 @@ def split_names(names: list[str]) -> tuple[list[Path], list[str]]:
         first = Path(rest[0])
         if first.is_dir() and not _below(first):
             raise UserError(f"{first} holds no finished run, no export, no study and no picture.")
-        if not (first.exists() or first.suffix or rest[0] == "-" or glob.has_magic(rest[0])):
+        if not (first.exists() or first.suffix.lower() in PICTURES | VIDEOS or rest[0] == "-" or glob.has_magic(rest[0])):
             raise UserError(f"{first}: there is no such run, picture or folder.")
     return networks, rest
 

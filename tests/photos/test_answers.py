@@ -93,6 +93,10 @@ def test_no_face_and_faces_that_are_too_small_are_named(tmp_path):
     small.save(tmp_path / "small.png")
     white, tiny = answer(HALVES, [tmp_path / "white.png", tmp_path / "small.png"])
     assert not white.unread and "white.png: no face found. With --no-detect" in white.error
+    small.paste(admiral().resize((300, 352)), (0, 0))
+    small.save(tmp_path / "both.png")
+    (both,) = answer(HALVES, [tmp_path / "both.png"])
+    assert len(both.faces) == 1 and both.error is None and both.note == "1 face smaller than 20 pixels left out"
     assert tiny.faces == [] and "no face found" in tiny.error and "1 face smaller than 20 pixels left out" in tiny.error
 
 

@@ -66,5 +66,7 @@ def test_a_mistyped_run_does_not_pass_for_a_picture():
     os.mkdir("outputs")
     with pytest.raises(UserError, match="outputs holds no finished run, no export, no study and no picture"):
         split_names(["outputs", "a.jpg"])
+    with pytest.raises(UserError, match="multirun/acts/gelu-lr0.1-s0: there is no such run"):
+        split_names(["multirun/acts/gelu-lr0.1-s0", "a.jpg"])
     with pytest.raises(UserError, match="outputs/tpyo: there is no such run, picture or folder"):
         split_names(["outputs/tpyo", "a.jpg"])
