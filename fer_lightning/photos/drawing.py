@@ -1,5 +1,6 @@
 """A picture with its faces marked, what the network saw of each, and its three most likely classes; and a chart of a video."""
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from fer_lightning.photos.answers import Seen
 from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import replacing
+from fer_lightning.safety.untrusted_files import check_file
 
 LARGEST, LEAST = 1600, 320  # the longer side of the picture as it is drawn
 CROP, ROW, PANEL = 96, 116, 330
@@ -44,9 +46,10 @@ def draw_picture(seen: Seen, classes: tuple[str, ...], path: Path) -> None:
 
 def check_ours(path: Path) -> None:
     """UserError if a file that this module did not write is in the place of one that it is about to write."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return
     try:
+        check_file(path)
         with Image.open(path, formats=("JPEG",)) as image:
             if image.info.get("comment") == OURS:
                 return
