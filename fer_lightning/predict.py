@@ -1,61 +1,75 @@
-"""The expression that a trained run sees in each picture, with its probability.
+"""The expressions that a trained run sees in the faces of your pictures and videos, with their probabilities.
 
-    python -m fer_lightning.predict RUN face.jpg more/*.png [--csv FILE]
+    python -m fer_lightning.predict photo.jpg                    # by the weights that come with the installation
+    python -m fer_lightning.predict RUN photo.jpg FOLDER '*.png' # by a run, an export, a study (its best cell) or several (their mean)
+    ls *.jpg | python -m fer_lightning.predict RUN - --csv out.csv --json out.json --draw FOLDER
+    python -m fer_lightning.predict RUN clip.mp4 --every 0.5 --draw FOLDER
+    python -m fer_lightning.predict RUN --camera
 
-Give it faces cut out as in FER-2013, square and tight: it does not search for faces. A picture that is not square is cut to its middle.
-Pictures have 8 or 16 bits; one of 32 bits or of floats is refused, because it does not say which number is white.
+Faces are found in pictures larger than 64 pixels, after `pip install 'fer_lightning[photos]'`. Smaller ones, and with --no-detect all, are
+faces cut out as in FER-2013, square and tight; one that is not square is cut to its middle. What cannot be read is named, the rest goes
+on, and the exit code is 1. Pictures have 8 or 16 bits; one of 32 bits or of floats is refused: it does not say which number is white.
 """
 
+import argparse
+import sys
 from pathlib import Path
 
 from fer_lightning.process.command_line import command
 
 
 def add_arguments(parser):
-    parser.add_argument("run", type=Path, help="a finished run folder")
-    parser.add_argument("pictures", type=Path, nargs="+", help="files with one face each")
-    parser.add_argument("--csv", type=Path, help="write picture, prediction and all probabilities to this file")
+    parser.add_argument("names", nargs="*", metavar="RUN|PICTURE", help="first runs, exports or studies, then pictures, videos, folders, -")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row a face: picture, prediction, all probabilities, where it is")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the same, with the pictures that have no face or an error")
+    parser.add_argument("--draw", type=Path, metavar="FOLDER", help="write each picture with its faces marked, a chart of each video")
+    parser.add_argument("--detect", action=argparse.BooleanOptionalAction, help="find faces in every picture; in none, each is a face")
+    parser.add_argument("--margin", type=_number(-0.5, 2), help="added to a found face, as a share of it; default: framed like FER-2013")
+    every = _number(0.001, 86400)
+    parser.add_argument("--every", type=every, default=1.0, metavar="SECONDS", help="between frames of a video or camera; default: 1")
+    parser.add_argument("--camera", type=int, nargs="?", const=0, metavar="NUMBER", help="look at a camera until Ctrl-C")
+
+
+def _number(least, most):
+    def number(text):
+        try:
+            if least <= float(text) <= most:
+                return float(text)
+        except ValueError:
+            pass
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from {least} to {most}")
+
+    return number
 
 
 def run(arguments):
-    import numpy as np
-    import pandas as pd
-
-    from fer_lightning.data.faces import classes_of, size_of
-    from fer_lightning.data.picture_file import read_picture
+    from fer_lightning.photos.answers import Looking, answer
+    from fer_lightning.photos.detector import MARGIN, Detector
+    from fer_lightning.photos.outputs import Outputs
+    from fer_lightning.photos.sources import find_files, split_names
     from fer_lightning.process.errors import UserError
-    from fer_lightning.process.files import check_writable, replace_file
-    from fer_lightning.runs.finished_run import read_record
-    from fer_lightning.safety.spreadsheet import to_csv
-    from fer_lightning.training.inference import probabilities
+    from fer_lightning.shipping.networks import load
 
-    if arguments.csv:
-        check_writable(arguments.csv)
-    record = read_record(arguments.run) or {}
-    classes, size = classes_of(record), size_of(record)
-    values = probabilities(arguments.run, np.stack([read_picture(path, size) for path in arguments.pictures]))
-    if not np.isfinite(values).all():
-        raise UserError(f"{arguments.run} has no answer: its probabilities are NaN, because its training diverged. Name another run.")
-    table = pd.DataFrame(values, columns=list(classes))
-    table.insert(0, "picture", [str(path) for path in arguments.pictures])
-    table.insert(1, "prediction", [classes[c] for c in values.argmax(1)])
-    if arguments.csv:
-        replace_file(arguments.csv, to_csv(table))
-    show(table, classes)
-
-
-def show(table, classes):
-    """Print the two most probable classes of each picture."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    from fer_lightning.process.terminal import console
-
-    shown = Table("picture", "prediction", "probability", "second", "probability")
-    for row in table.to_dict("records"):
-        first, second = sorted(classes, key=lambda name: -row[name])[:2]
-        shown.add_row(escape(row["picture"]), first, f"{row[first]:.3f}", second, f"{row[second]:.3f}")
-    console().print(shown)
+    folders, names = split_names(arguments.names)
+    if not names and arguments.camera is None:
+        raise UserError("Name a picture, a video or a folder of them, or -, or --camera. See python -m fer_lightning.predict --help")
+    outputs = Outputs(csv=arguments.csv, json=arguments.json, draw=arguments.draw, inputs=names)
+    margin = MARGIN if arguments.margin is None else arguments.margin
+    looking = Looking(arguments.detect, margin, arguments.every, keep=arguments.draw is not None)
+    if arguments.detect or (arguments.camera is not None and arguments.detect is None):
+        Detector()  # says that it is not installed before anything is computed
+    files, wrong = find_files(names)
+    for sentence in wrong:
+        print(sentence, file=sys.stderr)
+    if not files and arguments.camera is None:
+        return 1
+    network = load(folders)
+    outputs.begin(network)
+    for seen in answer(network, files, looking):
+        outputs.add(seen)
+    if arguments.camera is not None:
+        outputs.watch(arguments.camera, looking)
+    return outputs.end() or bool(wrong)
 
 
 main = command("predict", __doc__, add_arguments, run)

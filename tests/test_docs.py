@@ -5,17 +5,21 @@ import shlex
 import shutil
 from importlib import import_module
 
+import numpy as np
 import pandas as pd
 import pytest
+from helpers.photographs import astronaut
 from helpers.project import ROOT, TINY, squeeze
 from helpers.real_study import run_study
 from PIL import Image
 
+from fer_lightning.photos.detector import is_installed
+
 # docs/ferplus.md needs the real votes (tests/data/test_ferplus.py), docs/loggers.md a server (tests/loggers/test_wandb_offline.py),
 # docs/distributed.md processes of its own (tests/training/test_processes.py), docs/extend.md a package (tests/test_extend.py),
 # docs/data.md images (tests/commands/test_evaluate.py).
-PAGES = ["README.md", "docs/quickstart.md"]
-PAGES += [f"docs/{name}.md" for name in ("studies", "audit", "compare", "export", "report", "search", "stability", "status")]
+NAMES = ("quickstart", "studies", "audit", "compare", "export", "predict", "report", "search", "stability", "status")
+PAGES = ["README.md", *(f"docs/{name}.md" for name in NAMES)]
 FEW = ["data=synthetic", "data.train=64", "data.val=14", "data.test=14", "trainer=smoke", "logger=csv"]
 
 
@@ -44,11 +48,26 @@ def finished(tmp_path, tmp_path_factory):
     shutil.copytree(run_study(tmp_path_factory.getbasetemp()), tmp_path / "multirun" / "NAME")
     faces = draw(train=21, val=7, test=7)
     Image.fromarray(faces.pixels[0, 0]).save(tmp_path / "face.jpg")
+    add_photos(tmp_path)
     splits = ("Training", "PublicTest", "PrivateTest")
     pixels = [" ".join(map(str, picture.ravel())) for picture in faces.pixels]
     rows = {"emotion": faces.labels, "pixels": pixels, "Usage": [splits[u] for u in faces.usage]}
     (tmp_path / "data").mkdir()
     pd.DataFrame(rows).to_csv(tmp_path / "data" / "fer2013.csv", index=False)
+
+
+def add_photos(folder):
+    """photo.jpg, photos/ and clip.mp4, if there is what is needed to find the faces in them."""
+    if is_installed():
+        import cv2
+
+        astronaut().save(folder / "photo.jpg")
+        (folder / "photos").mkdir()
+        astronaut().save(folder / "photos" / "astronaut.jpg")
+        writer = cv2.VideoWriter(str(folder / "clip.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 4, (512, 512))
+        for _ in range(4):
+            writer.write(np.asarray(astronaut())[..., ::-1])
+        writer.release()
 
 
 def test_the_docs_show_commands():
@@ -70,6 +89,11 @@ PROMISES = {
     "ensemble": (["mean of their probabilities"], ["outputs/ensembles/*/result.json"]),
     "export": (["ONNX, int8"], ["multirun/NAME/gelu-bn-s0/export/README.md", "multirun/NAME/gelu-bn-s0/export/model.int8.onnx"]),
     "plan": (["jobs", "in all on this machine"], []),
+    "predict RUN photos": (["Network:", "1 of 1"], ["out.csv", "out.json", "drawn/photos_astronaut.jpg.jpg"]),
+    "predict RUN clip.mp4": (["clip.mp4"], ["clip.csv", "drawn/clip.mp4.jpg"]),
+    "predict RUN RUN": (["mean of 2 networks", "face.jpg"], []),
+    "predict multirun": (["its best cell by validation", "face.jpg"], []),
+    "predict RUN photo.jpg": (["photo.jpg", "1 of 1"], []),
     "predict": (["face.jpg"], []),
     "report multirun/NAME --figures": (["Report:"], ["multirun/NAME/figures/*.pdf", "multirun/NAME/latex/*.tex"]),
     "report": (["Report:"], ["multirun/NAME/report.html", "multirun/NAME/report.md", "multirun/NAME/results.csv"]),
@@ -81,6 +105,8 @@ PROMISES = {
 
 @pytest.mark.parametrize("line", sorted(set(shown())))
 def test_a_shown_command_works(command, monkeypatch, request, tmp_path, line):
+    if "photo" in line or "clip" in line:
+        pytest.importorskip("cv2", reason="needs pip install 'fer_lightning[photos]'")
     _, _, module, *args = shlex.split(line.replace("study=NAME", "study=augmentation_ladder").replace("recipe=NAME", "recipe=uniform_50"))
     if module == "fer_lightning":
         done = command(*args, *([] if "--cfg" in args else arguments(line)))

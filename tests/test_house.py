@@ -23,6 +23,7 @@ ROOMS = {
     "loggers": ("torch", "hydra"),
     "training": (),
     "shipping": (),
+    "photos": ("torch", "lightning", "hydra"),
     "sweep": (),
 }
 ORDER = list(ROOMS)

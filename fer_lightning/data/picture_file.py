@@ -1,7 +1,8 @@
-"""A picture file of a user's own, as an image like those of the data set."""
+"""A picture file of a user's own, as it is or as an image like those of the data set."""
 
 import os
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -29,6 +30,24 @@ def read_picture(path, size=SIZE):
 
     UserError for a file that is no picture, has over 50 megapixels or 100 MB, or is a pipe or device, which may never end.
     """
+    with _upright(path) as image:
+        return as_face(image, size)
+
+
+def read_photo(path):
+    """A picture file, its first frame, upright, as a Pillow image of kind L or RGB. UserError as for `read_picture`."""
+    with _upright(path) as image:
+        return image if image.mode in ("L", "RGB") else image.convert("RGB")
+
+
+def as_face(image, size=SIZE):
+    """The middle square of a Pillow image as (1, size, size) uint8 grey."""
+    return np.asarray(ImageOps.fit(image.convert("L"), (size, size), Image.Resampling.BICUBIC))[None]
+
+
+@contextmanager
+def _upright(path):
+    """A picture file, opened, upright, of 8 bits. Of 16 bits it takes the upper eight, as Pillow does if the picture has colours."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about files that can be read all the same
@@ -37,16 +56,21 @@ def read_picture(path, size=SIZE):
                 width, height = image.size
                 if width * height > LARGEST:
                     raise UserError(f"{path}: {width} x {height} pixels are more than {LARGEST / 1e6:.0f} megapixels. Scale it down.")
-                grey = _grey(image, path)
-        return np.asarray(ImageOps.fit(grey, (size, size), Image.Resampling.BICUBIC))[None]
+                deep = _is_deep(image, path)
+                upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith("I"):
+                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+            if deep:
+                _check_white(upright, path)
+            yield upright
     except UserError:
         raise
     except Exception as error:  # Pillow raises whatever its decoders raise
         raise UserError(f"{path}: cannot be read as a picture ({error or type(error).__name__}).") from error
 
 
-def _grey(image, path):
-    """An opened picture upright, in 8-bit grey. Of 16 bits it takes the upper eight, as Pillow does if the picture has colours."""
+def _is_deep(image, path):
+    """Whether a picture has 16 bits. UserError if nothing says which of its numbers is white."""
     tags = getattr(image, "tag_v2", {})
     # 16 bits in the file, whatever Pillow makes of them.
     deep = image.mode.startswith("I") or ";16" in str(image.tile[:1]) or max(tags.get(ExifTags.Base.BitsPerSample, (8,))) > 8
@@ -54,10 +78,11 @@ def _grey(image, path):
     scaled = image.mode != "F" and (image.mode != "I" or image.format == "PPM")
     if not scaled or (deep and any(tags.get(tag) == value for tag, value in MISREAD.items())):
         raise UserError(f"{path}: how bright its numbers are is not certain (kind {image.mode}). Save it as grey or RGB of 8 or 16 bits.")
-    upright = ImageOps.exif_transpose(image)
-    grey = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8)) if upright.mode.startswith("I") else upright.convert("L")
-    brightest = grey.getextrema()[1]
-    if deep and brightest < DARK:
+    return deep
+
+
+def _check_white(image, path):
+    brightest = image.convert("L").getextrema()[1]
+    if brightest < DARK:
         share = f"{brightest / 255:.0%}"
         raise UserError(f"{path}: its brightest grey is {share} of white, as if it had fewer than 16 bits. Scale it: white is 65535.")
-    return grey

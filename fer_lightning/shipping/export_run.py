@@ -13,12 +13,13 @@ from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import replace_file
 from fer_lightning.runs.result import read_result
 from fer_lightning.shipping.card import card
-from fer_lightning.shipping.onnx_file import check_onnx, quantise, run_onnx, session, write_onnx
+from fer_lightning.shipping.onnx_file import check_onnx, quantise, write_onnx
+from fer_lightning.shipping.onnx_session import ONNX, run_onnx, session
 from fer_lightning.shipping.weights_folder import NETWORK, WEIGHTS, write_weights
 from fer_lightning.shipping.whole_network import WholeNetwork
 from fer_lightning.training.restore import restore_data, restore_module
 
-ONNX, INT8, CARD = "model.onnx", "model.int8.onnx", "README.md"
+INT8, CARD = "model.int8.onnx", "README.md"
 # Of the training part, evenly spaced: they set the ranges of int8. Of noise and faces, so many are compared with torch.
 CALIBRATION, CHECKED = 512, 256
 REPEATS = 20
@@ -43,10 +44,11 @@ def export(run, folder, int8=True):
     result = read_result(run)
     classes, size = classes_of(result), size_of(result)
     about = {"classes": ",".join(classes), "made_by": f"fer_lightning {result['environment'].get('fer_lightning')}"}
+    about["job"] = result["job"]["id"]
     write_onnx(network, folder / ONNX, about, size)
     noise = np.random.default_rng(0).integers(0, 256, (CHECKED, 1, size, size), dtype=np.uint8)
     difference = check_onnx(folder / ONNX, network, noise if faces is None else faces.pixels[data.split.train[:CHECKED]])
-    write_weights(network, cfg, classes, folder)
+    write_weights(network, cfg, {"classes": list(classes), "size": size}, folder)
     if int8:
         spaced = np.linspace(0, len(data.split.train) - 1, min(CALIBRATION, len(data.split.train))).astype(int)
         quantise(folder / ONNX, folder / INT8, faces.pixels[data.split.train[spaced]])

@@ -1,4 +1,4 @@
-"""A network as an ONNX file: written, checked against torch, quantised, run."""
+"""A network as an ONNX file: written, checked against torch, quantised."""
 
 import logging
 import os
@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -16,13 +15,12 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from fer_lightning.data.faces import SIZE
 from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import replacing
+from fer_lightning.shipping.onnx_session import INPUT, OUTPUT, run_onnx, session
 
 # Resize with antialiasing, which enlarges a face as `prepare` does, came with 18.
 OPSET = 18
 # The largest difference of a probability that float32 sums in another order may make; seen: 5e-7.
 TOLERANCE = 1e-4
-
-INPUT, OUTPUT = "faces", "probabilities"
 
 
 def write_onnx(network, path, about, size=SIZE):
@@ -64,20 +62,6 @@ def quantise(path, to, faces):
             folded, str(part), _Faces(faces), quant_format=QuantFormat.QDQ, per_channel=True,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=["Conv", "Gemm", "MatMul"],
         )  # fmt: skip
-
-
-def session(path, threads=None):
-    """An ONNX Runtime session on the CPU. threads: None for as many as torch has."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or torch.get_num_threads()
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def run_onnx(running, faces, batch=64):
-    """The probabilities (N, classes) of faces (N, 1, 48, 48) uint8."""
-    parts = np.split(faces, range(batch, len(faces), batch))
-    return np.concatenate([running.run([OUTPUT], {INPUT: part})[0] for part in parts])
 
 
 class _Faces(CalibrationDataReader):

@@ -7,7 +7,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from fer_lightning.config.targets import build, check_targets
-from fer_lightning.data.faces import CLASSES
+from fer_lightning.data.faces import classes_of
 from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import replace_file, replacing
 from fer_lightning.safety.untrusted_files import read_yaml
@@ -19,9 +19,9 @@ WEIGHTS, NETWORK = "model.safetensors", "network.yaml"
 KEPT = ("backbone", "head", "evaluation")
 
 
-def write_weights(network, cfg, classes, folder):
-    """Write both files of a `WholeNetwork` that a config built. classes: their names"""
-    kept = OmegaConf.to_container(OmegaConf.masked_copy(cfg, list(KEPT)), resolve=True) | {"classes": list(classes)}
+def write_weights(network, cfg, data, folder):
+    """Write both files of a `WholeNetwork` that a config built. data: {classes: their names, size: of an image in pixels}"""
+    kept = OmegaConf.to_container(OmegaConf.masked_copy(cfg, list(KEPT)), resolve=True) | {"data": data}
     with replacing(Path(folder) / WEIGHTS) as part:
         part.write_bytes(save({name: tensor.contiguous() for name, tensor in network.state_dict().items()}))
     replace_file(Path(folder) / NETWORK, OmegaConf.to_yaml(OmegaConf.create(kept)))
@@ -29,14 +29,19 @@ def write_weights(network, cfg, classes, folder):
 
 def read_weights(folder):
     """The `WholeNetwork` of a folder, which may come from anyone. UserError if it holds none, or one that does not fit its weights."""
+    return read_network(folder)[0]
+
+
+def read_network(folder):
+    """(`read_weights` of a folder, its config)"""
     folder = Path(folder)
     try:
         cfg = OmegaConf.create(read_yaml(folder / NETWORK))
         check_targets(cfg)
-        network = WholeNetwork(*build_net(cfg, len(cfg.get("classes", CLASSES))), build(cfg.evaluation, "evaluation"))
+        network = WholeNetwork(*build_net(cfg, len(classes_of(cfg))), build(cfg.evaluation, "evaluation"))
         network.load_state_dict(load_file(folder / WEIGHTS))
     except OSError as error:
         raise UserError(f"{folder} holds no exported network: {error.filename or WEIGHTS} is missing.") from error
     except (ValueError, AttributeError, SafetensorError, RuntimeError) as error:
         raise UserError(f"{folder} holds a damaged network: {' '.join(str(error).split())[:300]}") from error
-    return network
+    return network, cfg

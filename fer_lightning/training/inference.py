@@ -8,16 +8,25 @@ from fer_lightning.model.metrics import answers
 from fer_lightning.training.restore import restore_module
 
 
-@torch.inference_mode()
 def probabilities(folder, pixels):
     """The class probabilities (N, C) that a run gives images (N, 1, S, S) uint8, averaged over the views of its `evaluation`.
 
     UserError if the folder holds no finished run.
     """
+    return answering(folder)(pixels)
+
+
+def answering(folder):
+    """`probabilities` of a run, restored once: a function of images alone."""
     cfg, module = restore_module(folder)
     module.views = build(cfg.evaluation, "evaluation")
-    batches = torch.from_numpy(pixels).split(max(1, cfg.eval_batch_size // module.views.count))
-    return torch.cat([module.logits(batch).softmax(1) for batch in batches]).numpy()
+
+    @torch.inference_mode()
+    def probabilities(pixels):
+        batches = torch.from_numpy(pixels).split(max(1, cfg.eval_batch_size // module.views.count))
+        return torch.cat([module.logits(batch).softmax(1) for batch in batches]).numpy()
+
+    return probabilities
 
 
 @torch.inference_mode()

