@@ -13,7 +13,8 @@ from PIL import Image
 
 # docs/ferplus.md needs the real votes (tests/data/test_ferplus.py), docs/loggers.md a server (tests/loggers/test_wandb_offline.py),
 # docs/distributed.md processes of its own (tests/training/test_processes.py).
-PAGES = ["README.md", *(f"docs/{name}.md" for name in ("studies", "audit", "compare", "export", "report", "search", "stability", "status"))]
+SHOWN = ("studies", "audit", "compare", "explain", "export", "report", "search", "stability", "status")
+PAGES = ["README.md", *(f"docs/{name}.md" for name in SHOWN)]
 FEW = ["data=synthetic", "data.train=64", "data.val=14", "data.test=14", "trainer=smoke", "logger=csv"]
 
 
@@ -66,6 +67,9 @@ PROMISES = {
     "ensemble RUN RUN --average logits": (["2 runs, mean of their logits"], ["outputs/ensembles/both/result.json"]),
     "ensemble multirun/NAME --cell": (["2 runs, mean of their probabilities"], ["outputs/ensembles/*/predictions.parquet"]),
     "ensemble": (["mean of their probabilities"], ["outputs/ensembles/*/result.json"]),
+    "explain multirun/NAME": (["by validation"], ["multirun/NAME/*/explain.png"]),
+    "explain RUN face.jpg": (["explain_pictures.png"], ["why/explain_pictures.png"]),
+    "explain": (["explain.png"], ["multirun/NAME/*/explain.png"]),
     "export": (["ONNX, int8"], ["multirun/NAME/gelu-bn-s0/export/README.md", "multirun/NAME/gelu-bn-s0/export/model.int8.onnx"]),
     "plan": (["jobs", "in all on this machine"], []),
     "predict": (["face.jpg"], []),

@@ -7,6 +7,7 @@
     checkpoints/          best.ckpt (weights of the selected epoch); until the run is done, what resuming needs
     .hydra/               the config (config_files.py)
     saliency.png          where the network looks, if `python -m fer_lightning.saliency` drew it
+    explain.png           why it decides, if `python -m fer_lightning.explain` drew it; explain_pictures.png: the same on other pictures
 
 A study folder holds the run folders of its jobs and study.json (study_file.py).
 """
@@ -26,6 +27,7 @@ STEPS = "steps.parquet"
 LAST = "last.ckpt"
 BEST = "best.ckpt"
 SALIENCY = "saliency.png"
+EXPLAIN, EXPLAIN_PICTURES = "explain.png", "explain_pictures.png"
 LOCK = ".lock"
 
 # In checkpoints/ until the run is done.
@@ -35,7 +37,9 @@ UNFINISHED = (LAST, "best-*.ckpt")
 LEFT_OVER = re.compile(r"\.(.+)\.(\w{6,}\.tmp|[0-9a-f]{32}|[0-9]+)")
 
 # The names that a run gives to its files, those of its config and checkpoints included.
-WRITTEN = re.compile(r"(result|svm)\.json|(predictions|steps)\.parquet|saliency\.png|(config|hydra|overrides)\.yaml|(last|best.*)\.ckpt")
+WRITTEN = re.compile(
+    r"(result|svm)\.json|(predictions|steps)\.parquet|(saliency|explain(_pictures)?)\.png|(config|hydra|overrides)\.yaml|(last|best.*)\.ckpt"
+)
 
 
 def checkpoints_of(folder):

@@ -9,10 +9,11 @@ from fer_lightning.config.targets import build
 from fer_lightning.data.faces import CLASSES, SIZE
 from fer_lightning.data.twins import clean_test
 from fer_lightning.process.errors import UserError
-from fer_lightning.process.files import replace_file
+from fer_lightning.process.files import check_writable, replace_file
 from fer_lightning.runs.result import read_result
-from fer_lightning.shipping.card import card
+from fer_lightning.shipping.card import card, facts
 from fer_lightning.shipping.onnx_file import check_onnx, quantise, run_onnx, session, write_onnx
+from fer_lightning.shipping.page import RUNTIME, read_runtime, write_page
 from fer_lightning.shipping.weights_folder import NETWORK, WEIGHTS, write_weights
 from fer_lightning.shipping.whole_network import WholeNetwork
 from fer_lightning.training.restore import restore_data, restore_module
@@ -23,13 +24,17 @@ CALIBRATION, CHECKED = 512, 256
 REPEATS = 20
 
 
-def export(run, folder, int8=True):
+def export(run, folder, *, int8=True, page=None, runtime=None):
     """Write ONNX, int8, safetensors and a card. Returns the rows of the card's table, dicts.
 
     int8: needs the data of the run, to calibrate
+    page: also a file to write as an HTML page; runtime: the onnxruntime-web in it, None for the one in this folder
     UserError without these data, without a finished run, and if the folder holds anything that is not an export.
     """
     _check_ours(folder)
+    if page:
+        check_writable(page)
+        runtime = read_runtime(runtime or RUNTIME)
     cfg, module = restore_module(run)
     try:
         faces, data = restore_data(run, cfg)
@@ -52,6 +57,8 @@ def export(run, folder, int8=True):
     rows = [_row("torch", folder / WEIGHTS, _torch(network), test), _row("ONNX", folder / ONNX, _onnx(folder / ONNX), test)]
     if int8:
         rows.append(_row("ONNX, int8", folder / INT8, _onnx(folder / INT8), test))
+    if page:
+        write_page(page, folder / ONNX, runtime, facts(result, cfg))
     replace_file(folder / CARD, card(result, cfg, rows, difference))
     return rows
 

@@ -7,7 +7,7 @@ from helpers.project import ROOT
 # Who else reads a file, and why it may.
 OTHERS = {
     "__main__.py": "its own source",
-    "analysis/page/gallery.py": "saliency.png, after check_file",
+    "analysis/page/gallery.py": "saliency.png and explain.png, after check_file",
     "analysis/page/html.py": "its own templates",
     "config/targets.py": "packages that the user has allowed",
     "data/cache.py": "the user's own cache",
