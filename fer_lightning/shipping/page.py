@@ -20,6 +20,7 @@ from fer_lightning.shipping.card import MISUSE
 RELEASE = "onnxruntime-web@1.30.0"
 RUNTIME = "onnxruntime-web-1.30.0.tgz"
 SHA512 = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
+LARGEST_RUNTIME = 100_000_000
 SCRIPT, WASM = "package/dist/ort.wasm.bundle.min.mjs", "package/dist/ort-wasm-simd-threaded.wasm"
 
 # A browser reads the page into one string and decodes it in memory; Chromium's strings end at 512 MB.
@@ -32,11 +33,12 @@ def read_runtime(path):
     """{script, wasm: bytes} of the file that `npm pack` leaves. UserError if it is not there or is another release."""
     how = f"Get it once by: npm pack {RELEASE} (or curl -O https://registry.npmjs.org/onnxruntime-web/-/{RUNTIME})"
     try:
-        check_file(os.path.realpath(path))
+        check_file(os.path.realpath(path), LARGEST_RUNTIME)
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha512").digest()
     except (OSError, ValueError) as error:
-        raise UserError(f"A page needs the file {path}, which is not there. {how}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"A page needs onnxruntime-web, but {path} cannot be read ({reason}). {how}") from error
     if base64.b64encode(digest).decode() != SHA512:
         raise UserError(f"{path} is not {RELEASE} as npm has it. {how}")
     with tarfile.open(path) as archive:

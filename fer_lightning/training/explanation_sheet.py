@@ -17,6 +17,7 @@ from fer_lightning.runs.predictions import mistakes, predicted
 from fer_lightning.training.explanations import explanations
 from fer_lightning.training.restore import restore, restore_module
 
+# Of a block; pictures beyond them go into the next one.
 COLUMNS = len(CLASSES)
 # Of the images of a class that are right, evenly spaced: their maps are averaged.
 AVERAGED = 100
@@ -38,11 +39,11 @@ def draw_test_images(folder, out=None):
 
     UserError without a finished run, its data or a test part.
     """
-    path = _target(folder, out, EXPLAIN)
     run = read_run(folder)
     test = run.part("test")
     if not len(test):
         raise UserError(f"{folder}: its protocol ({run.result['protocol']}) has no test part to take images from.")
+    path = _target(folder, out, EXPLAIN)
     _, faces, _, module = restore(folder)
     pixels, labels, values = faces.pixels, test["label"].to_numpy(), test[run.probabilities].to_numpy()
     rows, right = test.index.to_numpy(), predicted(values) == labels
@@ -51,7 +52,7 @@ def draw_test_images(folder, out=None):
     clean = test["clean"].fillna(True).to_numpy(bool) if "clean" in test else np.ones(len(test), bool)
     methods = explanations(module, _images(pixels, rows[:1]))
     blocks = [
-        _surest(pixels, rows, labels, np.where(right & clean, values.max(1), 0), methods),
+        _surest(pixels, rows, labels, (np.where(right, values.max(1), 0), clean), methods),
         _means(pixels, rows, np.where(right, labels, -1), methods),
         *_confused(pixels, rows, list(mistakes(labels, values, COLUMNS)), methods),
     ]
@@ -61,9 +62,9 @@ def draw_test_images(folder, out=None):
 
 def draw_pictures(folder, pictures, out=None):
     """Write explain_pictures.png of picture files, faces cut out as `predict` takes them. Returns as `draw_test_images`."""
-    path = _target(folder, out, EXPLAIN_PICTURES)
     pixels = torch.from_numpy(np.stack([read_picture(picture) for picture in pictures]))
     _, module = restore_module(folder)
+    path = _target(folder, out, EXPLAIN_PICTURES)
     methods = explanations(module, pixels[:1])
     with torch.inference_mode():
         values = torch.cat([module.logits(batch).softmax(1) for batch in pixels.split(BATCH)])
@@ -109,13 +110,17 @@ def _maps(method, images, classes):
     return torch.cat([method(*batch) for batch in zip(images.split(BATCH), classes.split(BATCH))]).numpy()
 
 
-def _surest(pixels, rows, labels, sure, methods):
-    """Of each class the image that is right with the largest probability. sure (N,): that probability, 0 of images that are wrong"""
-    best = [max(np.flatnonzero(labels == c), key=lambda i: sure[i], default=None) for c in range(len(CLASSES))]
-    best = [i for i in best if i is not None and sure[i] > 0]
-    titles = [f"{CLASSES[labels[i]]}\nrow {rows[i]}, {sure[i]:.2f}" for i in best]
-    never = [name for c, name in enumerate(CLASSES) if not sure[labels == c].any()]
-    title = "Clearly right" + f"; of {', '.join(never)} no image is" * bool(never)
+def _surest(pixels, rows, labels, known, methods):
+    """Of each class the image that is right with the largest probability; one with a twin in training only if there is no other.
+
+    known: (that probability (N,), 0 of images that are wrong, and which images have no twin (N,))
+    """
+    sure, clean = known
+    of_class = [np.flatnonzero((labels == c) & (sure > 0)) for c in range(len(CLASSES))]
+    best = [max(images, key=lambda i: (clean[i], sure[i])) for images in of_class if len(images)]
+    titles = [f"{CLASSES[labels[i]]}, {sure[i]:.2f}\n{f'row {rows[i]}' if clean[i] else 'twin in training'}" for i in best]
+    never = [name for name, images in zip(CLASSES, of_class) if not len(images)]
+    title = "Clearly right" + f"; no image of {', '.join(never)} is right" * bool(never)
     return Block(title, titles, _rows(_images(pixels, rows[best]), methods, torch.from_numpy(labels[best])))
 
 
@@ -151,12 +156,13 @@ def _confused(pixels, rows, kinds, methods):
 def _draw(path, blocks):
     from matplotlib.figure import Figure
 
+    columns = max(2, max(len(block.titles) for block in blocks))
     heights = [1.35 * len(block.rows) + 0.75 for block in blocks]
-    figure = Figure(figsize=(1.5 * COLUMNS, sum(heights)), layout="constrained")
+    figure = Figure(figsize=(1.5 * columns, sum(heights)), layout="constrained")
     parts = figure.subfigures(len(blocks), 1, height_ratios=heights, squeeze=False)[:, 0]
     for part, block in zip(parts, blocks, strict=True):
         part.suptitle(block.title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-        grid = part.subplots(len(block.rows), COLUMNS, squeeze=False)
+        grid = part.subplots(len(block.rows), columns, squeeze=False)
         for axes in grid.flat:
             axes.set_axis_off()
         for line, (name, (images, maps)) in zip(grid, block.rows.items()):

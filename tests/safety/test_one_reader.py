@@ -22,6 +22,7 @@ OTHERS = {
     "model/backbones/transformers_model.py": "weights that the user names",
     "runs/metrics_csv.py": "of a job that goes on in its own folder",
     "safety/untrusted_files.py": "the one guarded reader",
+    "shipping/page.py": "its own templates; onnxruntime-web, after check_file and its hash",
     "sweep/lock.py": "written by the same sweep",
     "training/checkpoints.py": "checkpoints, each part checked by its CRC",
     "training/environment.py": "/proc/cpuinfo",

@@ -1,6 +1,7 @@
 const $ = (id) => document.getElementById(id);
-const canvas = $("picture"), ink = canvas.getContext("2d", { willReadFrequently: true });
-const SIZE = $("crop").width;
+const [canvas, crop] = [$("picture"), $("crop")];
+const [ink, cropInk] = [canvas, crop].map((surface) => surface.getContext("2d", { willReadFrequently: true }));
+const SIZE = crop.width;
 const LARGEST = 16e6; // pixels; a larger photo is scaled down before its square is cut out
 let session, ort, picture, square, stream;
 let turn = 0; // counts pictures and cameras, so that an answer that comes late is dropped
@@ -94,7 +95,7 @@ async function compute() {
   const { probabilities } = await session.run({ faces: new ort.Tensor("uint8", face, [1, 1, SIZE, SIZE]) });
   const image = new ImageData(SIZE, SIZE);
   face.forEach((value, i) => image.data.set([value, value, value, 255], 4 * i));
-  $("crop").getContext("2d").putImageData(image, 0, 0);
+  cropInk.putImageData(image, 0, 0);
   const bars = [...$("bars").children], values = [...probabilities.data];
   bars.forEach((bar, c) => {
     bar.dataset.probability = values[c];
