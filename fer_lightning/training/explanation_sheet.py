@@ -52,7 +52,7 @@ def draw_test_images(folder, out=None):
     clean = test["clean"].fillna(True).to_numpy(bool) if "clean" in test else np.ones(len(test), bool)
     methods = explanations(module, _images(pixels, rows[:1]))
     blocks = [
-        _surest(pixels, rows, labels, (np.where(right, values.max(1), 0), clean), methods),
+        _surest(pixels, rows, labels, sure=np.where(right, values.max(1), 0), clean=clean, methods=methods),
         _means(pixels, rows, np.where(right, labels, -1), methods),
         *_confused(pixels, rows, list(mistakes(labels, values, COLUMNS)), methods),
     ]
@@ -110,12 +110,11 @@ def _maps(method, images, classes):
     return torch.cat([method(*batch) for batch in zip(images.split(BATCH), classes.split(BATCH))]).numpy()
 
 
-def _surest(pixels, rows, labels, known, methods):
+def _surest(pixels, rows, labels, *, sure, clean, methods):
     """Of each class the image that is right with the largest probability; one with a twin in training only if there is no other.
 
-    known: (that probability (N,), 0 of images that are wrong, and which images have no twin (N,))
+    sure (N,): that probability, 0 of images that are wrong; clean (N,): which images have no twin
     """
-    sure, clean = known
     of_class = [np.flatnonzero((labels == c) & (sure > 0)) for c in range(len(CLASSES))]
     best = [max(images, key=lambda i: (clean[i], sure[i])) for images in of_class if len(images)]
     titles = [f"{CLASSES[labels[i]]}, {sure[i]:.2f}\n{f'row {rows[i]}' if clean[i] else 'twin in training'}" for i in best]

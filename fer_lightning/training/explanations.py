@@ -5,12 +5,12 @@ from math import isqrt
 
 import torch
 import torch.nn.functional as F
-from torch.nn.modules import pooling
+from torch import nn
 
 from fer_lightning.data.faces import SIZE
 from fer_lightning.training.inference import saliency, scaled
 
-POOLS = tuple(kind for name, kind in vars(pooling).items() if name.endswith(("Pool1d", "Pool2d")) and isinstance(kind, type))
+POOLS = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.AvgPool2d, nn.MaxPool2d)
 
 
 def explanations(module, pixels):

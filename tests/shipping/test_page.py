@@ -27,7 +27,7 @@ pytest.importorskip("onnxscript")
 
 def test_a_page_needs_the_release_that_it_was_tested_with(command, tmp_path):
     done = command("nowhere", "--page", "demo.html", main=main)
-    assert done.code == 1 and "onnxruntime-web-1.30.0.tgz cannot be read (No such file" in done.text and f"npm pack {page.RELEASE}" in done.text
+    assert done.code == 1 and f"{page.RUNTIME} cannot be read (No such file" in done.text and f"npm pack {page.RELEASE}" in done.text
     (tmp_path / page.RUNTIME).write_bytes(b"another")
     done = command("nowhere", "--page", "demo.html", main=main)
     assert done.code == 1 and "is not onnxruntime-web@1.30.0 as npm has it" in done.text

@@ -14,6 +14,7 @@ from fer_lightning.analysis.study_record import gather
 from fer_lightning.explain import main
 from fer_lightning.process.errors import UserError
 from fer_lightning.runs.predictions import mistakes, read_predictions
+from fer_lightning.training import explanation_sheet
 from fer_lightning.training.build import build_net
 from fer_lightning.training.explanation_sheet import draw_test_images
 from fer_lightning.training.explanations import explanations, grad_cam, rollout
@@ -202,6 +203,12 @@ def test_what_cannot_be_explained_is_a_sentence(study, command, tmp_path):
     ):
         done = command(*arguments, main=main)
         assert done.code == 1 and word in done.text and "Traceback" not in done.text, done.text
+
+
+def test_a_network_that_only_saliency_explains_is_named(study, command, monkeypatch):
+    monkeypatch.setattr(explanation_sheet, "explanations", lambda *_: {"saliency": lambda pixels, _: torch.zeros(len(pixels), 48, 48)})
+    done = command(str(study / "gelu-s0"), "--out", "sheets", main=main)
+    assert done.code == 0 and "Saliency only: CompactCNN does not end in a convolutional map" in done.text, done.text
 
 
 def test_a_run_without_a_test_part_or_a_right_answer(command, tmp_path):

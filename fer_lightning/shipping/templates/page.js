@@ -27,7 +27,8 @@ async function load() {
 
 function greyOf({ data, width, height }) {
   const values = new Uint8Array(width * height);
-  for (let i = 0; i < values.length; i++) values[i] = (data[4 * i] * 19595 + data[4 * i + 1] * 38470 + data[4 * i + 2] * 7471 + 0x8000) >> 16;
+  for (let i = 0, at = 0; i < values.length; i++, at += 4)
+    values[i] = (data[at] * 19595 + data[at + 1] * 38470 + data[at + 2] * 7471 + 0x8000) >> 16;
   return { values, width, height };
 }
 
@@ -86,7 +87,7 @@ let running = Promise.resolve();
 
 function answer() {
   const mine = ++turn;
-  running = running.then(() => (mine === turn ? compute() : undefined)).catch((error) => say(`The network cannot answer: ${error.message}`));
+  running = running.then(() => mine === turn && compute()).catch((error) => say(`The network cannot answer: ${error.message}`));
   return running;
 }
 
@@ -148,15 +149,16 @@ async function open(file) {
 // The camera.
 
 async function start() {
+  const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user" } });
+    video.srcObject = stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user" } });
+    await video.play();
   } catch (error) {
+    stop();
     return say(`The camera cannot be used: ${error.message}. Choose a photo instead.`);
   }
   $("camera").setAttribute("aria-pressed", "true");
   $("camera").textContent = "Stop the camera";
-  const video = Object.assign(document.createElement("video"), { srcObject: stream, muted: true, playsInline: true });
-  await video.play();
   for (let first = true, mine = stream; stream === mine; first = false) {
     paint(video, video.videoWidth, video.videoHeight);
     if (first || "FaceDetector" in window) {
