@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from fer_lightning.config.targets import build, check_targets
+from fer_lightning.config.targets import build, check_targets, plain
 from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import replace_file, replacing
 from fer_lightning.safety.untrusted_files import read_yaml
@@ -20,7 +20,7 @@ KEPT = ("backbone", "head", "evaluation")
 
 def write_weights(network, cfg, folder):
     """Write both files of a `WholeNetwork` that a config built."""
-    kept = OmegaConf.to_container(OmegaConf.masked_copy(cfg, list(KEPT)), resolve=True)
+    kept = {key: plain(cfg[key]) for key in KEPT}  # with the values of what it refers to
     with replacing(Path(folder) / WEIGHTS) as part:
         part.write_bytes(save({name: tensor.contiguous() for name, tensor in network.state_dict().items()}))
     replace_file(Path(folder) / NETWORK, OmegaConf.to_yaml(OmegaConf.create(kept)))

@@ -31,8 +31,8 @@ def run_study(root, axes=("head.act=relu,gelu", "head.norm=none,bn", "seed=0,1")
 
 
 def run_pair(root):
-    """A study of 1 cell and 2 seeds, gelu-s0 and gelu-s1, where a run is enough."""
-    return run_study(root, ("head.act=gelu", "seed=0,1"), "pair")
+    """A study of 1 cell and 2 seeds, s0 and s1, where a run is enough."""
+    return run_study(root, ("seed=0,1",), "pair")
 
 
 @functools.cache

@@ -61,7 +61,7 @@ def test_a_page_holds_everything_and_allows_no_request(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return run_pair(tmp_path_factory.getbasetemp()) / "gelu-s0"
+    return run_pair(tmp_path_factory.getbasetemp()) / "s0"
 
 
 @pytest.fixture(scope="module")
