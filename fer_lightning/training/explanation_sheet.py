@@ -82,6 +82,8 @@ def draw_pictures(folder, pictures, out=None):
 
 def _target(folder, out, name):
     if out is not None:
+        if Path(out).is_file():
+            raise UserError(f"{out} is a file: name a folder for the sheet.")
         make_folder(Path(out))
     path = Path(out or folder) / name
     check_writable(path)

@@ -50,8 +50,8 @@ FAMILIES = {
     "mobilenet": ["backbone=mobilenet_v3_small"],
     "attention": ["backbone=mobilenet_attention"],
     "lite": ["backbone=efficientnet_lite0", "pretrained=false", "input_size=64"],
-    "convnext": ["backbone=timm", "backbone.name=convnext_atto", "input_size=64"],
-    "vit": ["backbone=timm", "backbone.name=vit_tiny_patch16_224", "input_size=64"],
+    "convnext": ["backbone=timm", "backbone.name=test_convnext", "input_size=64"],
+    "vit": ["backbone=timm", "backbone.name=test_vit", "input_size=64"],
     "beit": TRANSFORMER,
 }
 LARGE = {
@@ -199,7 +199,7 @@ def test_what_cannot_be_explained_is_a_sentence(study, command, tmp_path):
     for arguments, word in (
         (["nowhere"], "no run folder"),
         (["empty"], "no run folder"),
-        ([str(study / "s0"), "--out", "file"], "file"),
+        ([str(study / "s0"), "--out", "file"], "file is a file: name a folder"),
     ):
         done = command(*arguments, main=main)
         assert done.code == 1 and word in done.text and "Traceback" not in done.text, done.text
