@@ -8,7 +8,6 @@ import torch
 
 from fer_lightning.data.faces import CLASSES
 from fer_lightning.data.picture_file import read_picture
-from fer_lightning.model.metrics import answers
 from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import check_writable, make_folder, replacing
 from fer_lightning.runs.finished_run import read_run
@@ -47,6 +46,8 @@ def draw_test_images(folder, out=None):
     _, faces, _, module = restore(folder)
     pixels, labels, values = faces.pixels, test["label"].to_numpy(), test[run.probabilities].to_numpy()
     rows, right = test.index.to_numpy(), predicted(values) == labels
+    if rows.max() >= len(pixels) or len(run.probabilities) != len(CLASSES):
+        raise UserError(f"{folder}: its predictions are not of the images that it was made with. Run the job again.")
     if not right.any():
         raise UserError(f"{folder} gets no test image right, so there is nothing to explain: train it longer.")
     clean = test["clean"].fillna(True).to_numpy(bool) if "clean" in test else np.ones(len(test), bool)
@@ -73,7 +74,7 @@ def draw_pictures(folder, pictures, out=None):
     blocks = []
     for start in range(0, len(pixels), COLUMNS):
         part = slice(start, start + COLUMNS)
-        classes = answers(values[part].log())
+        classes = values[part].argmax(1)
         titles = [f"{Path(p).name[-20:]}\n{CLASSES[c]} {v[c]:.2f}" for p, c, v in zip(pictures[part], classes, values[part])]
         blocks.append(Block("Your pictures" if not start else "", titles, _rows(pixels[part], methods, classes)))
     _draw(path, blocks)
@@ -175,6 +176,6 @@ def _draw(path, blocks):
                 if maps is not None:
                     line[column].imshow(maps[column], cmap="magma", vmin=0, vmax=max(1e-12, maps[column].max()), alpha=OVERLAY)
         for axes, title in zip(grid[0], block.titles):
-            axes.set_title(title, fontsize=9)
+            axes.set_title(title, fontsize=9, parse_math=False)
     with replacing(path) as part:
         figure.savefig(part, dpi=120, format="png")

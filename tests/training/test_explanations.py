@@ -182,7 +182,8 @@ def test_a_study_is_explained_by_its_best_run_and_the_report_shows_it(study, com
 def test_pictures_of_ones_own(study, command, tmp_path):
     for number in range(9):
         Image.fromarray(some_faces(9)[number, 0].numpy()).resize((90, 70)).save(tmp_path / f"{number}.png")
-    files = [f"{number}.png" for number in range(9)]
+    (tmp_path / "8.png").rename(tmp_path / "a$8$^.png")  # no mathematics
+    files = [*(f"{number}.png" for number in range(8)), "a$8$^.png"]
     done = command(str(study / "s0"), *files, "--out", "mine", main=main)
     assert done.code == 0 and done.text.strip().endswith("explain_pictures.png"), done.text
     with Image.open(tmp_path / "mine" / "explain_pictures.png") as sheet:
@@ -215,7 +216,9 @@ def test_a_run_without_a_test_part_or_a_right_answer(command, tmp_path):
     assert command(*TINY, "logger=csv", "hydra.run.dir=run").code == 0
     table = read_predictions(tmp_path / "run")
     table[[f"p{c}" for c in range(7)]] = np.nan  # as those of a run that diverged
-    for part, words in ((table, "gets no test image right"), (table[table["split"] == "val"], "has no test part")):
+    foreign = table.assign(row=table["row"] + 1000)
+    cases = (table, "gets no test image right"), (table[table["split"] == "val"], "has no test part"), (foreign, "not of the images")
+    for part, words in cases:
         part.to_parquet(tmp_path / "run" / "predictions.parquet", index=False)
         with pytest.raises(UserError, match=words):
             draw_test_images(tmp_path / "run")
