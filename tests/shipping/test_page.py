@@ -7,6 +7,10 @@ import base64
 import gzip
 import hashlib
 import re
+import socket
+import socketserver
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -84,10 +88,10 @@ def open_page(browser, demo):
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, permissions=["camera"])
         contexts.append(context)
         tab = context.new_page()
+        tab.on("pageerror", lambda error: troubles.append(str(error)))
         if not meant:
             tab.on("console", lambda message: troubles.append(message.text))
-        tab.on("pageerror", lambda error: troubles.append(str(error)))
-        tab.on("request", lambda request: troubles.append(request.url) if not request.url.startswith(("blob:", "file:")) else None)
+            tab.on("request", lambda request: troubles.append(request.url) if not request.url.startswith(("blob:", "file:")) else None)
         if script:
             tab.add_init_script(script)
         tab.goto(demo.as_uri())
@@ -230,15 +234,32 @@ def test_the_camera_starts_and_stops(open_page):
     assert tab.locator("#camera").get_attribute("aria-pressed") == "false"
 
 
-def test_no_request_can_leave_the_page(open_page):
+@pytest.fixture
+def listener():
+    """(address, connections so far) of a server on this machine."""
+    connections = []
+    with socketserver.TCPServer(("127.0.0.1", 0), lambda request, *_: connections.append(request)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", connections
+        server.shutdown()
+
+
+def test_no_request_can_leave_the_page(open_page, listener):
     """Its policy forbids what a changed script would try."""
+    address, connections = listener
     tab = open_page(meant=True)
     tab.evaluate("window.blocked = []; addEventListener('securitypolicyviolation', event => blocked.push(event.effectiveDirective))")
-    tried = """async () => {
-        const failed = await fetch('https://example.com').then(() => false, () => true);
-        new Image().src = 'https://example.com/x.png';
-        navigator.sendBeacon('https://example.com');
-        return failed;
+    tried = """async (address) => {
+        new Image().src = `${address}/x.png`;
+        navigator.sendBeacon(address);
+        return fetch(address).then(() => false, () => true);
     }"""
-    assert tab.evaluate(tried)
-    tab.wait_for_function("blocked.includes('connect-src') && blocked.includes('img-src')")
+    assert tab.evaluate(tried, address)
+    tab.wait_for_function("blocked.filter(directive => directive == 'connect-src').length > 1 && blocked.includes('img-src')")
+    assert connections == []
+    with socket.create_connection(address.removeprefix("http://").split(":")):
+        pass
+    end = time.monotonic() + 20
+    while not connections and time.monotonic() < end:
+        time.sleep(0.01)
+    assert len(connections) == 1, "the server would have noticed"
