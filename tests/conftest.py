@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -96,3 +97,15 @@ def run_main(monkeypatch, capfd):
         return err if failed else None, squeeze(out)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A Chromium, with a camera that shows a test picture. Skipped by name where there is none."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="no browser test: playwright is not installed")
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no browser test: there is no Chromium")
+    camera = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+    with sync_api.sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=found, args=["--no-sandbox", *camera])

@@ -9,6 +9,7 @@ import tarfile
 from types import SimpleNamespace
 
 import pytest
+import timm
 from helpers.project import ROOT
 from hydra.utils import get_object
 from packaging.requirements import Requirement
@@ -159,6 +160,7 @@ LOANS = {
     "leet": inspect_run,
     "x_save_requirements": requirements_setting,
     "workspace._to_model": lambda: optional("wandb_workspaces", "wandb_workspaces.workspaces.Workspace._to_model"),
+    "layer.fused_attn": lambda: timm.create_model("vit_tiny_patch16_224", img_size=32).blocks[0].attn.fused_attn,
     "_raise_exceptions_for_missing_entries": quiet_cached_file,
     "constants.HF_HUB_OFFLINE": offline_switch,
     "TarInfo._proc_member": lambda: tarfile.TarInfo._proc_member,

@@ -8,6 +8,7 @@
     .hydra/               the config (config_files.py)
     saliency.png          where the network looks, if `python -m fer_lightning.saliency` drew it
     evaluation-ID.json    scores on other data, if `python -m fer_lightning.evaluate` computed them (evaluations.py)
+    explain.png           why it decides, if `python -m fer_lightning.explain` drew it; explain_pictures.png: the same on other pictures
 
 A study folder holds the run folders of its jobs and study.json (study_file.py).
 """
@@ -27,6 +28,7 @@ STEPS = "steps.parquet"
 LAST = "last.ckpt"
 BEST = "best.ckpt"
 SALIENCY = "saliency.png"
+EXPLAIN, EXPLAIN_PICTURES = "explain.png", "explain_pictures.png"
 LOCK = ".lock"
 
 # In checkpoints/ until the run is done.
@@ -37,8 +39,8 @@ LEFT_OVER = re.compile(r"\.(.+)\.(\w{6,}\.tmp|[0-9a-f]{32}|[0-9]+)")
 
 # The names that a run gives to its files, those of its config and checkpoints included.
 WRITTEN = re.compile(
-    r"(result|svm|evaluation-[0-9a-f]{8})\.json|(predictions|steps)\.parquet|saliency\.png|(config|hydra|overrides)\.yaml"
-    r"|(last|best.*)\.ckpt"
+    r"(result|svm|evaluation-[0-9a-f]{8})\.json|(predictions|steps)\.parquet|(saliency|explain(_pictures)?)\.png"
+    r"|(config|hydra|overrides)\.yaml|(last|best.*)\.ckpt"
 )
 
 

@@ -75,6 +75,19 @@ def predicted(probabilities):
     return np.where(np.isfinite(probabilities).all(1), probabilities.argmax(1), NO_CLASS)
 
 
+def mistakes(labels, probabilities, most):
+    """[(true class, class it is taken for, which images)], the most frequent kind first, at most `most` of them; the surest image first.
+
+    labels (N,), probabilities (N, C)
+    """
+    found = predicted(probabilities)
+    wrong = np.flatnonzero((found != labels) & (found != NO_CLASS))
+    kinds, counts = np.unique(np.stack([labels, found])[:, wrong], axis=1, return_counts=True)
+    for true, taken in kinds[:, np.argsort(-counts, kind="stable")[:most]].T:
+        which = wrong[(labels[wrong] == true) & (found[wrong] == taken)]
+        yield true, taken, which[np.argsort(-probabilities[which, taken], kind="stable")]
+
+
 def class_name(predicted, names):
     return "no class" if predicted == NO_CLASS else names[predicted]
 

@@ -10,27 +10,32 @@ hiring, schooling, policing, border control, medicine or advertising. It was not
 some groups worse than others."""
 
 
-def card(result, cfg, rows, difference):
-    """The card as Markdown. result: result.json; rows: of the table; difference: between the probabilities of ONNX and torch."""
+def facts(result, cfg):
+    """{what: value} of the network of a run. result: result.json"""
     test = (result.get("metrics") or {}).get("test") or {}
     data, model, job = result["data"], result["model"], result["job"]
     views = f"{cfg.evaluation.kind}" + (f", crops of {cfg.evaluation.size} pixels" if cfg.evaluation.size else "")
-    facts = {
+    return {
         "network": f"{model['backbone'].rpartition('.')[2]}, {model['parameters']:,} parameters",
         "trained on": f"{data['source'].rpartition('/')[2]} ({data['verdict']}), protocol {result['protocol']}, seed {job['seed']}",
         "views of a face": views,
         "test part": _scores(test),
         "job": job["id"],
     }
+
+
+def card(result, cfg, rows, difference):
+    """The card as Markdown. result: result.json; rows: of the table; difference: between the probabilities of ONNX and torch."""
+    test = (result.get("metrics") or {}).get("test") or {}
     classes, size = classes_of(result), size_of(result)
-    own = data["verdict"] == "own"
+    own = result["data"]["verdict"] == "own"
     like, about_labels = ("the data it was trained on", "") if own else ("FER-2013", FER2013)
     recalls = {name: values["recall"] for name, values in (test.get("per_class") or {}).items()}
     worst = sorted(recalls, key=recalls.get)[:2]
     limits = [f"Of the faces labelled {name} it finds {100 * recalls[name]:.0f} %." for name in worst]
     return "\n".join([
         "# A network for facial expressions\n",
-        *(f"- {key}: {value}" for key, value in facts.items()),
+        *(f"- {key}: {value}" for key, value in facts(result, cfg).items()),
         "\n## Files\n",
         f"Input: `faces`, (B, 1, {size}, {size}) uint8: grey, cut out square and tight as in {like}. Output: `probabilities`, "
         f"(B, {len(classes)}): {', '.join(classes)}. Resizing, normalisation and the views are inside.\n",

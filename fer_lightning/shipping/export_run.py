@@ -1,5 +1,6 @@
 """A finished run as files for other programs, and a table of what each form weighs, takes and scores."""
 
+import json
 import time
 from functools import partial
 
@@ -10,11 +11,12 @@ from fer_lightning.config.targets import build
 from fer_lightning.data.faces import classes_of, size_of
 from fer_lightning.data.twins import clean_test
 from fer_lightning.process.errors import UserError
-from fer_lightning.process.files import replace_file
+from fer_lightning.process.files import check_writable, replace_file
 from fer_lightning.runs.result import read_result
-from fer_lightning.shipping.card import card
+from fer_lightning.shipping.card import card, facts
 from fer_lightning.shipping.onnx_file import check_onnx, quantise, write_onnx
 from fer_lightning.shipping.onnx_session import ONNX, run_onnx, session
+from fer_lightning.shipping.page import RUNTIME, read_runtime, write_page
 from fer_lightning.shipping.weights_folder import NETWORK, WEIGHTS, write_weights
 from fer_lightning.shipping.whole_network import WholeNetwork
 from fer_lightning.training.restore import restore_data, restore_module
@@ -25,13 +27,17 @@ CALIBRATION, CHECKED = 512, 256
 REPEATS = 20
 
 
-def export(run, folder, int8=True):
+def export(run, folder, *, int8=True, page=None, runtime=None):
     """Write ONNX, int8, safetensors and a card. Returns the rows of the card's table, dicts.
 
     int8: needs the data of the run, to calibrate
+    page: also a file to write as an HTML page; runtime: the onnxruntime-web in it, None for the one in this folder
     UserError without these data, without a finished run, and if the folder holds anything that is not an export.
     """
     _check_ours(folder)
+    if page:
+        check_writable(page)
+        runtime = read_runtime(runtime or RUNTIME)
     cfg, module = restore_module(run)
     try:
         faces, data = restore_data(run, cfg)
@@ -43,7 +49,7 @@ def export(run, folder, int8=True):
     folder.mkdir(parents=True, exist_ok=True)
     result = read_result(run)
     classes, size = classes_of(result), size_of(result)
-    about = {"classes": ",".join(classes), "made_by": f"fer_lightning {result['environment'].get('fer_lightning')}"}
+    about = {"classes": json.dumps(classes), "made_by": f"fer_lightning {result['environment'].get('fer_lightning')}"}
     about["job"] = result["job"]["id"]
     write_onnx(network, folder / ONNX, about, size)
     noise = np.random.default_rng(0).integers(0, 256, (CHECKED, 1, size, size), dtype=np.uint8)
@@ -57,6 +63,8 @@ def export(run, folder, int8=True):
     rows = [row("torch", folder / WEIGHTS, _torch(network)), row("ONNX", folder / ONNX, _onnx(folder / ONNX))]
     if int8:
         rows.append(row("ONNX, int8", folder / INT8, _onnx(folder / INT8)))
+    if page:
+        write_page(page, folder / ONNX, runtime=runtime, facts=facts(result, cfg), classes=classes, size=size)
     replace_file(folder / CARD, card(result, cfg, rows, difference))
     return rows
 

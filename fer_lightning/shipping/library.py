@@ -14,13 +14,14 @@ from omegaconf import DictConfig
 
 from fer_lightning.config.targets import build, follow_moves
 from fer_lightning.data.datamodule import FERDataModule
-from fer_lightning.data.faces import SIZE
+from fer_lightning.data.faces import SIZE, classes_of
 from fer_lightning.data.picture_file import read_picture
 from fer_lightning.process.errors import UserError
 from fer_lightning.runs.config_files import read_config
 from fer_lightning.runs.finished_run import read_run
 from fer_lightning.runs.layout import METRICS
 from fer_lightning.runs.metrics_csv import read_metrics
+from fer_lightning.shipping.networks import load
 from fer_lightning.shipping.whole_network import WholeNetwork
 from fer_lightning.training.module import FERModule
 from fer_lightning.training.restore import restore_data, restore_module
@@ -45,7 +46,7 @@ class FinishedRun:
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, in the order of the probabilities."""
-        return tuple(self.result["data"]["counts"]["train"])
+        return classes_of(self.result)
 
     @cached_property
     def config(self) -> DictConfig:
@@ -89,28 +90,30 @@ def predict(
 ) -> NDArray[np.float32]:
     """The probability of each class, (N, classes), in pictures of one face each, cut out square and tight as in FER-2013.
 
-    run:      its folder, what `load_run` gives, or its `network()`, which is worth keeping if you ask more than once
-    pictures: a picture file, several, or grey images (N, 48, 48) or (N, 1, 48, 48) uint8
+    run:      a folder as the command `predict` takes it (a run, an export, a study for its best cell), what `load_run` gives, or its
+              `network()`, which is worth keeping if you ask more than once
+    pictures: a picture file, several, or grey images (N, 48, 48) or (N, 1, 48, 48) uint8; of the size that a run on your own data has
 
     UserError for what is no finished run, for a file that is no picture, and for a run that diverged.
     """
-    faces = _faces(pictures)
-    network = run if isinstance(run, WholeNetwork) else (run if isinstance(run, FinishedRun) else load_run(run)).network()
+    if not isinstance(run, WholeNetwork):
+        network = load([run.folder if isinstance(run, FinishedRun) else Path(run)])
+        return network.answer(_faces(pictures, network.size))
     with torch.inference_mode():
-        parts = torch.from_numpy(faces).split(max(1, BATCH // network.views.count))
-        probabilities = torch.cat([network(part) for part in parts]).numpy()
+        parts = torch.from_numpy(_faces(pictures, SIZE)).split(max(1, BATCH // run.views.count))
+        probabilities = torch.cat([run(part) for part in parts]).numpy()
     if not np.isfinite(probabilities).all():
         raise UserError("This run has no answer: its probabilities are NaN, because its training diverged.")
     return probabilities
 
 
-def _faces(pictures):
+def _faces(pictures, size):
     if isinstance(pictures, np.ndarray):
         faces = pictures[:, None] if pictures.ndim == 3 else pictures
-        if faces.dtype != np.uint8 or faces.shape[1:] != (1, SIZE, SIZE) or not len(faces):
-            raise UserError(f"Images must be a NumPy array, uint8 (N, {SIZE}, {SIZE}); found: {pictures.dtype} {pictures.shape}.")
+        if faces.dtype != np.uint8 or faces.shape[1:] != (1, size, size) or not len(faces):
+            raise UserError(f"Images must be a NumPy array, uint8 (N, {size}, {size}); found: {pictures.dtype} {pictures.shape}.")
         return np.ascontiguousarray(faces)  # torch takes no array that is read backwards
     paths = [pictures] if isinstance(pictures, str | PathLike) else list(pictures)
     if not paths:
         raise UserError("There is no picture to predict.")
-    return np.stack([read_picture(path) for path in paths])
+    return np.stack([read_picture(path, size) for path in paths])

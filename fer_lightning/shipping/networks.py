@@ -3,6 +3,7 @@
 ONNX Runtime answers where an export lies; torch, which takes seconds to import, is imported only where there is none.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -150,11 +151,20 @@ def _onnx(path):
         about = running.get_modelmeta().custom_metadata_map
     except Exception as error:  # ONNX Runtime has an exception for each of its statuses
         raise UserError(f"{path} is damaged, or no ONNX file: {' '.join(str(error).split())[:200]}") from error
-    classes = tuple(filter(None, about.get("classes", "").split(",")))
+    classes = _names(about.get("classes", ""))
     size, count = faces_of(running) or (0, 0)
     if not count or count != len(classes):
         raise UserError(f"{path} is no network from faces to probabilities with named classes, as `export` writes it.")
     return Network(f"{path}, ONNX Runtime", classes, partial(_finite, path.parent, partial(run_onnx, running)), size), about
+
+
+def _names(text):
+    """The names of classes that an ONNX file lists; none if it does not."""
+    try:
+        names = json.loads(text)
+    except ValueError:
+        return ()
+    return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else ()
 
 
 def _finite(folder, answer, faces):

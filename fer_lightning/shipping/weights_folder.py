@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from fer_lightning.config.targets import build, check_targets
+from fer_lightning.config.targets import build, check_targets, plain
 from fer_lightning.data.faces import classes_of
 from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import replace_file, replacing
@@ -21,7 +21,7 @@ KEPT = ("backbone", "head", "evaluation")
 
 def write_weights(network, cfg, data, folder):
     """Write both files of a `WholeNetwork` that a config built. data: {classes: their names, size: of an image in pixels}"""
-    kept = OmegaConf.to_container(OmegaConf.masked_copy(cfg, list(KEPT)), resolve=True) | {"data": data}
+    kept = {key: plain(cfg[key]) for key in KEPT} | {"data": data}  # with the values of what it refers to
     with replacing(Path(folder) / WEIGHTS) as part:
         part.write_bytes(save({name: tensor.contiguous() for name, tensor in network.state_dict().items()}))
     replace_file(Path(folder) / NETWORK, OmegaConf.to_yaml(OmegaConf.create(kept)))

@@ -47,6 +47,10 @@ def saliency(module, pixels):
     logits = module.eval().logits(pixels)
     # In eval mode the images of a batch are independent, so the gradient of the sum holds that of each image.
     (gradient,) = torch.autograd.grad(logits.max(1).values.sum(), pixels)
-    maps = gradient.abs().squeeze(1)
+    return scaled(gradient.abs().squeeze(1)), answers(logits)
+
+
+def scaled(maps):
+    """Maps (N, H, W), each from its minimum to its maximum, in [0, 1]; one that is the same everywhere is 0."""
     low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
-    return (maps - low) / (high - low).clamp(min=1e-12), answers(logits)
+    return (maps - low) / (high - low).clamp(min=1e-12)

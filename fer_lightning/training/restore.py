@@ -11,7 +11,7 @@ from fer_lightning.config import schema
 from fer_lightning.config.checks import check_config
 from fer_lightning.config.error_messages import root_cause
 from fer_lightning.config.identity import target_name
-from fer_lightning.config.targets import build, check_targets, follow_moves
+from fer_lightning.config.targets import build, check_targets, follow_moves, plain
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.data.faces import check_faces
 from fer_lightning.process.errors import ConfigError, UserError
@@ -70,7 +70,7 @@ def restore_module(folder):
     cfg = read_config(folder)
     cfg = follow_moves(OmegaConf.masked_copy(cfg, [key for key in cfg if key not in OF_TRAINING]))
     try:
-        check_config(OmegaConf.masked_copy(cfg, ["backbone", "head", "evaluation"]))
+        check_config(OmegaConf.create({key: plain(cfg[key]) for key in ("backbone", "head", "evaluation") if key in cfg}))
         check_targets(cfg)
     except ConfigError as error:
         made = result.get("environment", {})

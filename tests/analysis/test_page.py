@@ -18,16 +18,6 @@ from fer_lightning.analysis.study_record import gather
 from fer_lightning.runs.result import read_result, write_result
 
 CLIPBOARD = ["clipboard-read", "clipboard-write"]
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="no browser test: playwright is not installed")
-    if BROWSER is None:
-        pytest.skip("no browser test: there is no Chromium")
-    with sync_api.sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
 
 
 @pytest.fixture(scope="module")

@@ -23,9 +23,11 @@ from fer_lightning.data.faces import CLASSES, SPLITS
 from fer_lightning.data.picture_file import read_picture
 from fer_lightning.process.errors import DataError, UserError
 from fer_lightning.runs.predictions import read_predictions
+from fer_lightning.shipping.weights_folder import read_weights, write_weights
+from fer_lightning.shipping.whole_network import WholeNetwork
 from fer_lightning.training.inference import probabilities, saliency
 from fer_lightning.training.module import FERModule
-from fer_lightning.training.restore import restore
+from fer_lightning.training.restore import restore, restore_module
 from fer_lightning.training.saliency_sheet import draw_sheet
 from fer_lightning.transforms.augment import Augment
 from fer_lightning.transforms.prepare import InputSpec
@@ -73,6 +75,20 @@ def test_a_run_is_used_without_what_only_its_training_needs(run):
     config.write_text(yaml.safe_dump(settings))
     with pytest.raises(UserError, match=r"backbone\._target_=os\.system is refused"):
         probabilities(run, np.full((1, 1, 48, 48), 99, np.uint8))
+
+
+def test_a_run_whose_backbone_refers_to_another_setting_is_used_and_exported(command, tmp_path):
+    """`input_size: ${input_size}`, as every backbone but the default has it."""
+    choice = ["backbone=timm", "backbone.name=test_resnet", "input_size=40", "logger=csv", "hydra.run.dir=run"]
+    assert command(*[option for option in TINY if "backbone" not in option], *choice).code == 0
+    cfg, module = restore_module(tmp_path / "run")
+    assert cfg.backbone.input_size == module.backbone.input_spec.size == 40
+    faces = np.full((2, 1, 48, 48), 99, np.uint8)
+    network = WholeNetwork(module.backbone, module.head, Views())
+    write_weights(network, cfg, tmp_path)
+    with torch.inference_mode():
+        again = read_weights(tmp_path)(torch.from_numpy(faces)).numpy()
+    np.testing.assert_allclose(again, probabilities(tmp_path / "run", faces), atol=1e-6)
 
 
 @pytest.mark.parametrize("loss", [["loss.weights=balanced"], ["loss=squared_hinge", "loss.weights=balanced", "optimizer.lr=0.001"]])

@@ -14,6 +14,9 @@ TABLE = Path(os.environ.get("FER2013_ROOT") or ROOT / "data").absolute()
 TABLE = TABLE / "fer2013.csv" if TABLE.is_dir() else TABLE
 needs_fer2013 = pytest.mark.skipif(not TABLE.is_file(), reason="no fer2013.csv in $FER2013_ROOT or data/")
 
+# onnxruntime-web as `npm pack` leaves it, for the tests of the page that `export` makes; they are skipped by this name if it is not there.
+RUNTIME = Path(os.environ.get("ONNXRUNTIME_WEB") or ROOT / "onnxruntime-web-1.30.0.tgz").absolute()
+
 # The compact CNN on a handful of drawn faces: a job of about a second.
 TINY = ["data=synthetic", "data.train=96", "data.val=32", "data.test=32", "trainer=smoke", "batch_size=32", "backbone.widths=[8,8,16]"]
 

@@ -18,16 +18,21 @@ HOSTILE = '</script><img src=x onerror="alert(1)">$x$ & | {{ 7*7 }}'
 
 
 @functools.cache
-def run_study(root):
-    """4 cells, 2 seeds. Returns the folder of the study below `root`."""
+def run_study(root, axes=("head.act=relu,gelu", "head.norm=none,bn", "seed=0,1"), name="grid"):
+    """4 cells, 2 seeds, if nothing else is wanted. Returns the folder of the study below `root`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        arguments = ["-m", "head.act=relu,gelu", "head.norm=none,bn", "seed=0,1", *TINY, "logger=csv", "hydra.sweep.dir=grid"]
+        arguments = ["-m", *axes, *TINY, "logger=csv", f"hydra.sweep.dir={name}"]
         patch.setattr(sys, "argv", ["fer_lightning", *arguments])
         main()
         logging.shutdown()
         logging.getLogger().handlers.clear()  # Hydra's write to a stream that pytest has closed by the next test
-    return root / "grid"
+    return root / name
+
+
+def run_pair(root):
+    """A study of 1 cell and 2 seeds, s0 and s1, where a run is enough."""
+    return run_study(root, ("seed=0,1",), "pair")
 
 
 @functools.cache

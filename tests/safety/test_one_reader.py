@@ -7,7 +7,7 @@ from helpers.project import ROOT
 # Who else reads a file, and why it may.
 OTHERS = {
     "__main__.py": "its own source",
-    "analysis/page/gallery.py": "saliency.png, after check_file",
+    "analysis/page/gallery.py": "saliency.png and explain.png, after check_file",
     "analysis/page/html.py": "its own templates",
     "config/targets.py": "packages that the user has allowed",
     "data/cache.py": "the user's own cache",
@@ -23,6 +23,7 @@ OTHERS = {
     "photos/drawing.py": "what it is about to replace, after check_file",
     "runs/metrics_csv.py": "of a job that goes on in its own folder",
     "safety/untrusted_files.py": "the one guarded reader",
+    "shipping/page.py": "its own templates; onnxruntime-web, after check_file and its hash",
     "sweep/lock.py": "written by the same sweep",
     "training/checkpoints.py": "checkpoints, each part checked by its CRC",
     "training/environment.py": "/proc/cpuinfo",

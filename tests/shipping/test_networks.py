@@ -116,7 +116,7 @@ def test_what_is_no_network_is_one_sentence(study, tmp_path):
 def test_networks_with_other_classes_have_no_mean(study, tmp_path):
     model = onnx.load(study / "relu-s0" / "export" / "model.onnx")
     (classes,) = (entry for entry in model.metadata_props if entry.key == "classes")
-    classes.value = "a,b,c,d,e,f,g"
+    classes.value = json.dumps(list("abcdefg"))
     onnx.save(model, tmp_path / "letters.onnx")
     assert load([tmp_path / "letters.onnx"]).classes == tuple("abcdefg")
     with pytest.raises(UserError, match="knows a, b, c, d, e, f, g, and .* angry, .*: no mean"):

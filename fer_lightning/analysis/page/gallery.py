@@ -13,8 +13,8 @@ from fer_lightning.data import fer2013, synthetic
 from fer_lightning.data.image_folder import read_image_folder
 from fer_lightning.process.errors import UserError
 from fer_lightning.runs.config_files import CONFIG, read_settings
-from fer_lightning.runs.layout import SALIENCY
-from fer_lightning.runs.predictions import NO_CLASS, predicted, probabilities
+from fer_lightning.runs.layout import EXPLAIN, SALIENCY
+from fer_lightning.runs.predictions import mistakes, probabilities
 from fer_lightning.safety.untrusted_files import check_file
 
 # How many of each are shown.
@@ -66,15 +66,9 @@ def error_gallery(study):
 
 def _pairs(rows, labels, means, *, pixels, classes):
     """The most frequent mistakes. means (N, C): probabilities; pixels: of all data, by their rows; classes: their names"""
-    found = predicted(means)
-    wrong = np.flatnonzero((found != labels) & (found != NO_CLASS))
-    kinds, counts = np.unique(np.stack([labels, found])[:, wrong], axis=1, return_counts=True)
-    for place in np.argsort(-counts, kind="stable")[:PAIRS]:
-        true, taken = kinds[:, place]
-        which = wrong[(labels[wrong] == true) & (found[wrong] == taken)]
-        confident = which[np.argsort(-means[which, taken], kind="stable")][:IMAGES]
-        images = [(_data_uri(pixels[rows[i], 0]), f"row {rows[i]}, {classes[taken]} {means[i, taken]:.2f}") for i in confident]
-        yield Pair(classes[true], classes[taken], int(counts[place]), images)
+    for true, taken, which in mistakes(labels, means, PAIRS):
+        images = [(_data_uri(pixels[rows[i], 0]), f"row {rows[i]}, {classes[taken]} {means[i, taken]:.2f}") for i in which[:IMAGES]]
+        yield Pair(classes[true], classes[taken], len(which), images)
 
 
 def read_pixels(folder, result):
@@ -102,9 +96,13 @@ def read_pixels(folder, result):
 
 
 def saliency_sheets(study):
-    """([(run, PNG as a data URI)] of the saliency sheets of the best cells' runs, at most SHEETS, and how many there are in all)."""
+    """([(run, PNG as a data URI)] of the sheets of the best cells' runs, at most SHEETS, and how many there are in all).
+
+    A sheet of `explain` also has the saliency, so it takes the place of that of `saliency`.
+    """
     names = [name for label in study.cells.index for name in study.runs[label]["name"]]
-    paths = [path for name in names if _is_own(path := study.folder / name / SALIENCY)]
+    sheets = [[path for file in (EXPLAIN, SALIENCY) if _is_own(path := study.folder / name / file)] for name in names]
+    paths = [found[0] for found in sheets if found]
     return [(path.parent.name, _uri(path.read_bytes())) for path in paths[:SHEETS]], len(paths)
 
 

@@ -86,7 +86,7 @@ def render(study, *, curves, figures, statistics, stability, images=True):
         gallery=gallery,
         sheets=sheets,
         sheets_in_all=sheets_in_all,
-        no_sheets="No run has a saliency sheet; python -m fer_lightning.saliency RUN makes one." if images else left_out,
+        no_sheets="No run has a sheet; python -m fer_lightning.explain RUN makes one." if images else left_out,
         same_costs=[short for cost, (short, *_) in COSTS.items() if f"cost_{cost.removesuffix('_s')}" not in figures],
         tables={
             "ranking": _table("ranking", _scores_first(study), cell_commands(study)),
