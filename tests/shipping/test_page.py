@@ -42,8 +42,8 @@ def test_a_page_needs_the_release_that_it_was_tested_with(command, tmp_path):
 
 def test_a_page_holds_everything_and_allows_no_request(tmp_path, monkeypatch):
     (tmp_path / "x.onnx").write_bytes(b"a network")
-    runtime = {"script": b"a script", "wasm": b"code"}
-    page.write_page(tmp_path / "x.html", tmp_path / "x.onnx", runtime=runtime, facts={"network": "</dd><script>alert(1)</script>"}, classes=CLASSES, size=48)
+    runtime, facts = {"script": b"a script", "wasm": b"code"}, {"network": "</dd><script>alert(1)</script>"}
+    page.write_page(tmp_path / "x.html", tmp_path / "x.onnx", runtime=runtime, facts=facts, classes=CLASSES, size=48)
     text = (tmp_path / "x.html").read_text("utf-8")
     packed = dict(re.findall(r'<script type="text/plain" id="(\w+)">(.*?)</script>', text))
     assert {name: gzip.decompress(base64.b64decode(content)) for name, content in packed.items()} == {
