@@ -23,10 +23,10 @@ from drawn import machine
 from hydra.utils import instantiate
 
 from fer_lightning.model.metrics import accuracy
-from fer_lightning.model.precision import pick_precision
+from fer_lightning.runs.config_files import read_config
 from fer_lightning.runs.metrics_csv import read_metrics
 from fer_lightning.runs.result import read_result
-from fer_lightning.training.build import build_phases, build_trainer
+from fer_lightning.training.build import build_trainer
 from fer_lightning.training.evaluate import logits_of_parts
 from fer_lightning.training.quieten import quieten
 from fer_lightning.training.restore import restore
@@ -59,8 +59,9 @@ def pairs(folders):
     """Accuracies in percent of the mean probabilities of each two runs, from all views that the runs were tested with: {part: [...]}."""
     said = []
     for folder in folders:
-        cfg, _, data, module = restore(folder)
-        precision = pick_precision(cfg.precision, module.backbone, build_phases(cfg))
+        cfg = read_config(folder)  # whole: restoring needs less of it
+        _, _, data, module = restore(folder)
+        precision = read_result(folder)["environment"]["precision"]
         said.append(logits_of_parts(build_trainer(cfg, precision), module, data, instantiate(cfg.evaluation)))
     labels = {part: found[1] for part, found in said[0].items()}
     chances = [{part: found[0].softmax(1) for part, found in one.items()} for one in said]
