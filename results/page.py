@@ -77,7 +77,7 @@ def leak(study):
 
 CHOICE = (
     "Mean accuracy on PublicTest, in %, of three seeds that the study itself does not use; the best rate of each cell is the one that "
-    "`study=frozen_head_grid` trains with."
+    "`study=frozen_head_grid` is to train with."
 )
 
 

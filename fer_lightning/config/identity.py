@@ -29,8 +29,9 @@ def training_config(cfg, without=()):
 
     without: further keys to leave out; the axes of a sweep, to get what its cells have in common.
     """
-    kept = OmegaConf.masked_copy(cfg, [key for key in cfg if key not in NOT_TRAINING])
-    flat = dict(leaves(_without_modules(OmegaConf.to_container(kept, resolve=True))))
+    # Each key within the whole config: what is kept may refer to what is not, as optimizer.lr to study.rates.
+    kept = {key: _resolved(cfg, key) for key in cfg if key not in NOT_TRAINING}
+    flat = dict(leaves(_without_modules(kept)))
     left_out = [*(key for key in NOT_TRAINING if key != PLACED.get(flat.get("data._target_"))), *without]
     counted = {k: v for k, v in flat.items() if k not in ADDED or v != ADDED[k]}
     return {k: v for k, v in counted.items() if not any(k == key or k.startswith(f"{key}.") for key in left_out)}
@@ -55,6 +56,12 @@ def digest(flat):
 def target_name(target):
     """`package:Name` of a `_target_`: torch.optim.AdamW and torch.optim.adamw.AdamW are both torch:AdamW."""
     return f"{target.partition('.')[0]}:{target.rpartition('.')[2]}"
+
+
+def _resolved(cfg, key):
+    if OmegaConf.is_missing(cfg, key):
+        return "???"
+    return OmegaConf.to_container(cfg[key], resolve=True) if OmegaConf.is_config(cfg[key]) else cfg[key]
 
 
 def _without_modules(node):

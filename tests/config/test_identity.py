@@ -48,6 +48,13 @@ def test_a_target_counts_by_package_and_name():
     assert target_name("home.Wide") == "home:Wide" != target_name("yours.Wide")
 
 
+def test_what_a_key_refers_to_counts_wherever_it_stands():
+    rate = compose("study=frozen_head_grid").optimizer.lr
+    assert job_id(compose("study=frozen_head_grid")) == job_id(compose("study=frozen_head_grid", f"optimizer.lr={rate}"))
+    own = compose("study=frozen_head_grid", "study.rates={torch.nn.GELU: {torch.nn.BatchNorm1d: 0.5}}")
+    assert training_config(own)["optimizer.lr"] == 0.5
+
+
 def test_a_class_of_ours_may_move(monkeypatch):
     here = identity(COMPACT)
     monkeypatch.setattr(compact.CompactCNN, "__module__", resnet.__name__)
