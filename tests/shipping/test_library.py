@@ -131,7 +131,7 @@ def test_what_is_no_picture_is_one_sentence(run, pictures, sentence):
 def test_what_is_no_finished_run_is_one_sentence(run, tmp_path):
     with pytest.raises(UserError, match="is no run folder"):
         load_run(tmp_path)
-    with pytest.raises(UserError, match="is no run folder"):
+    with pytest.raises(UserError, match="holds no finished run"):
         predict(tmp_path / "nowhere", np.zeros((1, 48, 48), np.uint8))
     ensemble = load_run(make_run(tmp_path / "bare", 1))
     for part in (lambda: ensemble.config, lambda: ensemble.metrics, ensemble.module, ensemble.network, ensemble.data):

@@ -101,7 +101,7 @@ def test_what_is_no_network_is_one_sentence(study, tmp_path):
     foreign = onnx.parser.parse_model('<ir_version: 8, opset_import: ["": 18]> g (float[1] x) => (float[1] y) {y = Identity(x)}')
     onnx.save(foreign, tmp_path / "foreign.onnx")
     for name in ("nameless.onnx", "foreign.onnx"):
-        with pytest.raises(UserError, match=f"{name} is no network from 48 x 48 faces"):
+        with pytest.raises(UserError, match=f"{name} is no network from faces"):
             load([tmp_path / name])
     (tmp_path / "link.onnx").symlink_to(file)
     file.write_bytes(file.read_bytes()[:1000])

@@ -38,7 +38,7 @@ def some_faces(number):
 def network(*choice, size=None):
     torch.manual_seed(0)
     cfg = compose(*choice)
-    return FERModule(*build_net(cfg), None, augment=None, views=Views("none", size)).eval()
+    return FERModule(*build_net(cfg, 7), None, augment=None, views=Views("none", size)).eval()
 
 
 # One of each family, as small as it can be.
