@@ -171,7 +171,7 @@ def _annotation(file):
     """The label in a .npy file of AffectNet, which holds one text."""
     try:
         check_file(file, 10_000)
-        return str(np.load(file, allow_pickle=False).item())
+        return str(np.load(file).item())
     except ValueError as error:
         raise DataError(f"{file}: it holds no label ({' '.join(str(error).split())[:100]}). Get it again.") from error
 

@@ -11,9 +11,10 @@ import pytest
 from helpers.own_images import COLOURS, draw_images
 from helpers.project import ROOT, compose, squeeze
 
-from fer_lightning import evaluate, export, predict, report
+from fer_lightning import evaluate, export, report
 from fer_lightning.analysis.study_record import gather
 from fer_lightning.config.identity import job_id
+from fer_lightning.predict import main as predict_main
 from fer_lightning.process.errors import ConfigError
 from fer_lightning.runs.evaluations import read_evaluations
 from fer_lightning.runs.predictions import part_of, probabilities, read_predictions
@@ -66,7 +67,7 @@ def test_a_study_on_four_colours_from_folder_to_network(study, command, tmp_path
     assert "deep blue" in page and "data:image/png" in page and "surprise" not in page and "On other data" not in text
 
     image = tmp_path / "images" / "test" / "deep blue" / "0.jpg"
-    done = command(str(study / "bn-s0"), str(image), "--csv", "out.csv", main=predict.main)
+    done = command(str(study / "bn-s0"), str(image), "--csv", "out.csv", main=predict_main)
     table = pd.read_csv(tmp_path / "out.csv")
     assert done.code == 0 and list(table)[2:] == NAMES and table.prediction[0] in done.text
     whole = part_of(read_predictions(study / "bn-s0"), "test")

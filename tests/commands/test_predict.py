@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import zlib
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,6 @@ from helpers.project import TINY
 from PIL import Image
 from torch import nn
 
-from fer_lightning import predict
 from fer_lightning.data.faces import CLASSES, SPLITS
 from fer_lightning.data.picture_file import read_picture
 from fer_lightning.process.errors import DataError, UserError
@@ -32,6 +32,8 @@ from fer_lightning.training.saliency_sheet import draw_sheet
 from fer_lightning.transforms.augment import Augment
 from fer_lightning.transforms.prepare import InputSpec
 from fer_lightning.transforms.views import Views
+
+COMMAND = import_module("fer_lightning.predict")  # `from fer_lightning import predict` is the function
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ def test_a_run_whose_backbone_refers_to_another_setting_is_used_and_exported(com
     assert cfg.backbone.input_size == module.backbone.input_spec.size == 40
     faces = np.full((2, 1, 48, 48), 99, np.uint8)
     network = WholeNetwork(module.backbone, module.head, Views())
-    write_weights(network, cfg, tmp_path)
+    write_weights(network, cfg, {"classes": CLASSES, "size": 48}, tmp_path)
     with torch.inference_mode():
         again = read_weights(tmp_path)(torch.from_numpy(faces)).numpy()
     np.testing.assert_allclose(again, probabilities(tmp_path / "run", faces), atol=1e-6)
@@ -203,7 +205,7 @@ def pictures(tmp_path, tmp_path_factory, monkeypatch):
 
 
 def test_a_broken_picture_is_named_and_the_rest_goes_on(pictures, run_main, tmp_path):
-    error, shown = run_main(predict, "run", "pics", "gone.png", "--csv", "out.csv", "--json", "out.json", "--draw", "drawn")
+    error, shown = run_main(COMMAND, "run", "pics", "gone.png", "--csv", "out.csv", "--json", "out.json", "--draw", "drawn")
     assert error.splitlines()[0] == "gone.png: there is no such file or folder."
     assert error.splitlines()[1].startswith("pics/broken.jpg: cannot be read as a picture") and len(error.splitlines()) == 2
     expected = probabilities(tmp_path / "run", pictures[:, None])
@@ -222,7 +224,7 @@ def test_a_broken_picture_is_named_and_the_rest_goes_on(pictures, run_main, tmp_
     seen = np.kron(pictures[0], np.ones((2, 2)))[30:96, 30:96]
     assert np.corrcoef(crop.ravel(), seen.ravel())[0, 1] > 0.8
     # Again, over its own files.
-    assert run_main(predict, "run", "pics/a.png", "pics/b.png", "--csv", "out.csv", "--json", "out.json", "--draw", "drawn")[0] is None
+    assert run_main(COMMAND, "run", "pics/a.png", "pics/b.png", "--csv", "out.csv", "--json", "out.json", "--draw", "drawn")[0] is None
 
 
 def test_nothing_of_others_is_replaced(pictures, run_main, tmp_path):
@@ -232,12 +234,12 @@ def test_nothing_of_others_is_replaced(pictures, run_main, tmp_path):
     Image.fromarray(pictures[0]).save("drawn/pics_a.png.jpg")
     before = (tmp_path / "drawn" / "pics_a.png.jpg").read_bytes()
     for options in (("--csv", "mine.csv"), ("--json", "mine.json"), ("--draw", "drawn")):
-        error, _ = run_main(predict, "run", "pics/a.png", *options)
+        error, _ = run_main(COMMAND, "run", "pics/a.png", *options)
         assert "is not of this program, which would replace it" in error, error
     assert (tmp_path / "mine.csv").read_text() == "my,table\n" and (tmp_path / "mine.json").read_text() == "{}"
     assert (tmp_path / "drawn" / "pics_a.png.jpg").read_bytes() == before
-    assert "lies in pics, whose pictures are read" in run_main(predict, "run", "pics", "--draw", "pics/drawn")[0]
-    assert "there is no folder nowhere" in run_main(predict, "run", "pics", "--csv", "nowhere/out.csv")[0]
+    assert "lies in pics, whose pictures are read" in run_main(COMMAND, "run", "pics", "--draw", "pics/drawn")[0]
+    assert "there is no folder nowhere" in run_main(COMMAND, "run", "pics", "--csv", "nowhere/out.csv")[0]
 
 
 def test_wrong_calls_are_one_sentence(pictures, run_main, tmp_path):
@@ -251,7 +253,7 @@ def test_wrong_calls_are_one_sentence(pictures, run_main, tmp_path):
         ("run", "pics/a.png", "--margin", "nan"): "'nan' is no number from -0.5 to 2",
     }
     for call, sentence in calls.items():
-        error, _ = run_main(predict, *call)
+        error, _ = run_main(COMMAND, *call)
         assert sentence in error and error.count("\n") == 1, (call, error)
 
 
@@ -297,7 +299,7 @@ def test_a_video_gives_times_and_a_chart(pictures, run_main, tmp_path):
     for _ in range(8):
         writer.write(np.asarray(astronaut())[..., ::-1])
     writer.release()
-    error, shown = run_main(predict, "run", "clip.mp4", "--every", "0.5", "--csv", "out.csv", "--draw", "drawn")
+    error, shown = run_main(COMMAND, "run", "clip.mp4", "--every", "0.5", "--csv", "out.csv", "--draw", "drawn")
     assert error is None and "clip.mp4 │ 4 │ 4" in shown
     table = pd.read_csv("out.csv")
     assert table.time.tolist() == [0, 0.5, 1, 1.5] and (table.face == 1).all() and abs(table.left - 178).max() < 8

@@ -14,6 +14,7 @@ OTHERS = {
     "data/csv_reader.py": "data, bounded by the reader itself",
     "data/ferplus.py": "data, bounded by the reader itself",
     "data/folder_reader.py": "data, bounded by the reader itself",
+    "data/image_layouts.py": "labels of the user's own data, after check_file",
     "data/near_twins.py": "the user's own cache",
     "data/parquet_reader.py": "data, bounded by the reader itself",
     "data/picture_file.py": "pictures, after check_file",

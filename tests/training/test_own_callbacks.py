@@ -59,6 +59,7 @@ def mine(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(PACKAGE)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(allowed_targets, "USERS", ("mine",))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)  # another test's
     yield
     sys.modules.pop("mine", None)
 
