@@ -154,6 +154,7 @@ def test_a_foreign_package_is_not_imported_unless_the_environment_names_it(comma
     monkeypatch.setattr(allowlist, "USERS", ("mine",))
     with pytest.raises(ConfigError, match=r"mine\.os\.system is refused"):
         find_target("x", "mine.os.system")
+    del sys.modules["mine"]
 
 
 def test_a_config_that_is_read_back_is_checked_too(run, tmp_path):

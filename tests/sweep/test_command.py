@@ -400,7 +400,8 @@ def test_early_stopping_and_class_weights(command, tmp_path):
     assert done.code == 0, done.text
     (folder,) = run_folders(tmp_path)
     assert len(read_metrics(folder)) < 9
-    assert command(*TINY, "logger=csv", "loss.weights=balanced", "loss.max_weight=4", "trainer.gradient_clip_val=1.0").code == 0
+    weighted = ["loss.weights=balanced", "loss.max_weight=4", "trainer.gradient_clip_val=1.0", "hydra.run.dir=weighted"]
+    assert command(*TINY, "logger=csv", *weighted).code == 0
 
 
 def test_tensorboard_mirrors_a_run(command, tmp_path):
