@@ -15,25 +15,24 @@ import time
 from pathlib import Path
 
 import torch
-from drawn import checkpointing, machine, training
+from drawn import checkpointing, machine, optimizer_of, training
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
-from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, Dataset
 from torchmetrics import MaxMetric, MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 from torchvision.transforms import v2
 
-from fer_lightning.training.build import build_module, build_monitor, build_trainer
+from fer_lightning.training.build import build_monitor, build_trainer
 from fer_lightning.training.epoch_record import EpochRecord
 from fer_lightning.training.quieten import quieten
 from fer_lightning.transforms.augment import Augment
 
 NORMALIZE = [v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5], [0.25])]
 ARMS = {
-    "plain template": None,
-    "plain, whole batches": None,
+    "plain template": ["channels_last=false"],
+    "plain, whole batches": ["channels_last=false"],
     "ours": [],
     "ours, without channels_last": ["channels_last=false"],
     "ours, without averaged weights": ["ema_decay=null"],
@@ -91,8 +90,7 @@ class Plain(LightningModule):
         self.log("val/acc_best", self.val_acc_best.compute(), sync_dist=True)
 
     def configure_optimizers(self):
-        optimizer = torch.optim.SGD(self.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
-        schedule = OneCycleLR(optimizer, 0.1, self.steps, pct_start=0.2, anneal_strategy="linear", cycle_momentum=False)
+        optimizer, schedule = optimizer_of(self.parameters(), self.steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
@@ -109,22 +107,21 @@ class Clock(Callback):
             self.seconds = time.perf_counter() - self.start
 
 
-def template(cfg, data, folder, clock, per_image):
+def template(cfg, data, net, folder, *, clock, per_image):
     moves = [v2.RandomHorizontalFlip(), v2.RandomCrop(48, padding=4, padding_mode="reflect"), *NORMALIZE]
     loaders = []
     for part in ("train", "val"):
         transform = v2.Compose(moves if part == "train" else NORMALIZE) if per_image else v2.Identity()
         index = torch.from_numpy(getattr(data.split, part))
         loaders.append(DataLoader(Images(data.pixels[index], data.labels[index], transform), cfg.batch_size, shuffle=part == "train"))
-    whole = build_module(cfg, data.class_counts)
-    module = Plain(torch.nn.Sequential(whole.backbone, whole.head), len(loaders[0]), None if per_image else Augment(0.5, 4))
+    module = Plain(net, len(loaders[0]), None if per_image else Augment(0.5, 4))
     callbacks = [clock, ModelCheckpoint(folder, monitor="val/acc", mode="max", save_last=True)]
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
     logger = CSVLogger(folder)
     Trainer(max_epochs=1, precision=cfg.precision, logger=logger, callbacks=callbacks, **quiet).fit(module, *loaders)
 
 
-def ours(cfg, data, module, folder, clock, monitored):
+def ours(cfg, data, module, folder, *, clock, monitored):
     monitor = [build_monitor(cfg, data, folder)] if monitored else []
     callbacks = [clock, *monitor, EpochRecord(folder), *checkpointing(cfg, folder)]
     trainer = build_trainer(cfg, cfg.precision, callbacks=callbacks, max_epochs=1)
@@ -135,13 +132,14 @@ def ours(cfg, data, module, folder, clock, monitored):
 def rate(arm, precision, arguments):
     """Images per second of one epoch of an arm."""
     own = [f"batch_size={arguments.batch}", f"precision={precision}", "logger=csv"]
-    cfg, data, module = training(1, arguments.images, 512, [*own, *(ARMS[arm] or []), *arguments.overrides])
+    cfg, data, module = training(1, arguments.images, 512, [*own, *ARMS[arm], *arguments.overrides])
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
-        if ARMS[arm] is None:
-            template(cfg, data, Path(folder), clock, per_image=arm == "plain template")
+        if arm.startswith("plain"):
+            net = torch.nn.Sequential(module.backbone, module.head)
+            template(cfg, data, net, Path(folder), clock=clock, per_image=arm == "plain template")
         else:
-            ours(cfg, data, module, Path(folder), clock, monitored="monitor" not in arm)
+            ours(cfg, data, module, Path(folder), clock=clock, monitored="monitor" not in arm)
     return arguments.images / clock.seconds
 
 

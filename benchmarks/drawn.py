@@ -7,6 +7,7 @@ import lightning
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from torch.optim.lr_scheduler import OneCycleLR
 
 from fer_lightning.config import schema  # noqa: F401  (stores the schema)
 from fer_lightning.config.groups import CONF
@@ -36,6 +37,12 @@ def checkpointing(cfg, folder):
     """The callbacks that average, select and save, as a run of one phase has them."""
     best = folder / "checkpoints" / "best.ckpt"
     return [*build_callbacks(cfg, True, best), Continuation(folder, phase=0, start=0, began=time.perf_counter())]
+
+
+def optimizer_of(parameters, steps):
+    """(optimizer, schedule a step) of the default run, for the loops that it is compared with."""
+    optimizer = torch.optim.SGD(parameters, 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    return optimizer, OneCycleLR(optimizer, 0.1, steps, pct_start=0.2, anneal_strategy="linear", cycle_momentum=False)
 
 
 def machine():

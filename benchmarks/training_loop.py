@@ -16,9 +16,8 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from drawn import checkpointing, machine, training
+from drawn import checkpointing, machine, optimizer_of, training
 from hydra.utils import instantiate
-from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
 from fer_lightning.model.compiling import compile_nets
@@ -40,8 +39,7 @@ class Bare:
             compile_nets(whole)
         self.net = torch.nn.Sequential(whole.backbone, whole.head)
         self.average = AveragedModel(self.net, multi_avg_fn=warming_average(cfg.ema_decay), use_buffers=True)
-        self.optimizer = torch.optim.SGD(self.net.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
-        self.scheduler = OneCycleLR(self.optimizer, 0.1, steps, pct_start=0.2, anneal_strategy="linear", cycle_momentum=False)
+        self.optimizer, self.scheduler = optimizer_of(self.net.parameters(), steps)
         self.augment = Augment(0.5, 4)
         self.batch = cfg.batch_size
         self.spec = whole.backbone.input_spec

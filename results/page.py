@@ -71,8 +71,8 @@ def leak(study):
     """How much higher accuracy on all test images is than on those without a twin."""
     done = study.done
     gap = 100 * (done["test_accuracy"] - done["test_accuracy_clean"])
-    spread = f"{gap.min():.2f} to {gap.max():.2f} in single runs"
-    return f"The leak: accuracy is {gap.mean():.2f} points higher on all test images than on the clean ones ({spread})."
+    spread = f" ({gap.min():.2f} to {gap.max():.2f} in single runs)" if len(gap) > 1 else ""
+    return f"The leak: accuracy is {gap.mean():.2f} points higher on all test images than on the clean ones{spread}."
 
 
 CHOICE = (

@@ -28,9 +28,13 @@ SHAPE = {
 
 def write_evaluation(folder, identity, record):
     """Write the record beside result.json; the same evaluation again replaces it. Returns its path."""
-    path = Path(folder) / f"evaluation-{identity[:8]}.json"
+    path = evaluation_file(folder, identity)
     replace_file(path, as_text(record))
     return path
+
+
+def evaluation_file(folder, identity):
+    return Path(folder) / f"evaluation-{identity[:8]}.json"
 
 
 def read_evaluations(folder):

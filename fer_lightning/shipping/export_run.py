@@ -5,7 +5,6 @@ import time
 from functools import partial
 
 import numpy as np
-import torch
 
 from fer_lightning.config.targets import build
 from fer_lightning.data.faces import classes_of, size_of
@@ -18,7 +17,7 @@ from fer_lightning.shipping.onnx_file import check_onnx, quantise, write_onnx
 from fer_lightning.shipping.onnx_session import ONNX, run_onnx, session
 from fer_lightning.shipping.page import RUNTIME, read_runtime, write_page
 from fer_lightning.shipping.weights_folder import NETWORK, WEIGHTS, write_weights
-from fer_lightning.shipping.whole_network import WholeNetwork
+from fer_lightning.shipping.whole_network import WholeNetwork, run_torch
 from fer_lightning.training.restore import restore_data, restore_module
 
 INT8, CARD = "model.int8.onnx", "README.md"
@@ -60,7 +59,7 @@ def export(run, folder, *, int8=True, page=None, runtime=None):
         quantise(folder / ONNX, folder / INT8, faces.pixels[data.split.train[spaced]])
     test = None if faces is None or not len(data.split.test) else _test_part(faces, data.split)
     row = partial(_row, test=test, size=size)
-    rows = [row("torch", folder / WEIGHTS, _torch(network)), row("ONNX", folder / ONNX, _onnx(folder / ONNX))]
+    rows = [row("torch", folder / WEIGHTS, partial(run_torch, network)), row("ONNX", folder / ONNX, _onnx(folder / ONNX))]
     if int8:
         rows.append(row("ONNX, int8", folder / INT8, _onnx(folder / INT8)))
     if page:
@@ -78,17 +77,8 @@ def _check_ours(folder):
         raise UserError(f"{folder} holds other files ({', '.join(others[:3])}): name a new folder for the export.")
 
 
-def _torch(network):
-    def probabilities(faces):
-        with torch.inference_mode():
-            return torch.cat([network(part) for part in torch.from_numpy(faces).split(64)]).numpy()
-
-    return probabilities
-
-
 def _onnx(path):
-    running = session(path)
-    return lambda faces: run_onnx(running, faces)
+    return partial(run_onnx, session(path))
 
 
 def _test_part(faces, split):

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
@@ -21,13 +20,10 @@ from fer_lightning.runs.config_files import read_config
 from fer_lightning.runs.finished_run import read_run
 from fer_lightning.runs.layout import METRICS
 from fer_lightning.runs.metrics_csv import read_metrics
-from fer_lightning.shipping.networks import load
-from fer_lightning.shipping.whole_network import WholeNetwork
+from fer_lightning.shipping.networks import finite, load
+from fer_lightning.shipping.whole_network import WholeNetwork, run_torch
 from fer_lightning.training.module import FERModule
 from fer_lightning.training.restore import restore_data, restore_module
-
-# Images that pass through the network at once, over all their views.
-BATCH = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,12 +95,7 @@ def predict(
     if not isinstance(run, WholeNetwork):
         network = load([run.folder if isinstance(run, FinishedRun) else Path(run)])
         return network.answer(_faces(pictures, network.size))
-    with torch.inference_mode():
-        parts = torch.from_numpy(_faces(pictures, SIZE)).split(max(1, BATCH // run.views.count))
-        probabilities = torch.cat([run(part) for part in parts]).numpy()
-    if not np.isfinite(probabilities).all():
-        raise UserError("This run has no answer: its probabilities are NaN, because its training diverged.")
-    return probabilities
+    return finite("This run", partial(run_torch, run), _faces(pictures, SIZE))
 
 
 def _faces(pictures, size):

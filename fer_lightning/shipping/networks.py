@@ -65,8 +65,11 @@ def load(folders: list[Path]) -> Network:
 
 def _mean(networks):
     name = f"mean of {len(networks)} networks: {'; '.join(network.name for network in networks)}"
-    answer = lambda faces: np.mean([network.answer(faces) for network in networks], axis=0)  # noqa: E731
-    return Network(name, networks[0].classes, answer, networks[0].size)
+
+    def answer(faces):
+        return np.mean([network.answer(faces) for network in networks], axis=0)
+
+    return replace(networks[0], name=name, answer=answer)
 
 
 def _packaged():
@@ -121,24 +124,18 @@ def _of_run(folder):
             return replace(network, name=f"{folder}, {network.name.rpartition(', ')[2]}")
     from fer_lightning.training.inference import answering
 
-    return Network(f"{folder}, torch", classes_of(result), partial(_finite, folder, answering(folder)), size_of(result))
+    return Network(f"{folder}, torch", classes_of(result), partial(finite, folder, answering(folder)), size_of(result))
 
 
 def _exported(folder):
     """The network of an export: of its ONNX file if ONNX Runtime is installed, else of its safetensors."""
     if (folder / ONNX).exists() and (find_spec("onnxruntime") or not (folder / "network.yaml").exists()):
         return _onnx(folder / ONNX)[0]
-    import torch
-
     from fer_lightning.shipping.weights_folder import read_network
+    from fer_lightning.shipping.whole_network import run_torch
 
     network, about = read_network(folder)
-
-    @torch.inference_mode()
-    def answer(faces):
-        return torch.cat([network(part) for part in torch.from_numpy(faces).split(64)]).numpy()
-
-    return Network(f"{folder}, torch", classes_of(about), partial(_finite, folder, answer), size_of(about))
+    return Network(f"{folder}, torch", classes_of(about), partial(finite, folder, partial(run_torch, network)), size_of(about))
 
 
 def _onnx(path):
@@ -155,7 +152,7 @@ def _onnx(path):
     size, count = faces_of(running) or (0, 0)
     if not count or count != len(classes):
         raise UserError(f"{path} is no network from faces to probabilities with named classes, as `export` writes it.")
-    return Network(f"{path}, ONNX Runtime", classes, partial(_finite, path.parent, partial(run_onnx, running)), size), about
+    return Network(f"{path}, ONNX Runtime", classes, partial(finite, path.parent, partial(run_onnx, running)), size), about
 
 
 def _names(text):
@@ -167,8 +164,9 @@ def _names(text):
     return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else ()
 
 
-def _finite(folder, answer, faces):
+def finite(name, answer, faces):
+    """What `answer` says of faces. UserError, which names the network, if some of it is no number."""
     values = answer(faces)
     if not np.isfinite(values).all():
-        raise UserError(f"{folder} has no answer: its probabilities are NaN, because its training diverged. Name another run.")
+        raise UserError(f"{name} has no answer: its probabilities are NaN, because its training diverged. Name another run.")
     return values

@@ -1,5 +1,6 @@
 """A trained network from the grey face to the probabilities, so that nothing is left to do for whoever runs it elsewhere."""
 
+import torch
 from torch import nn
 
 from fer_lightning.transforms.prepare import prepare
@@ -19,3 +20,9 @@ class WholeNetwork(nn.Module):
     def forward(self, faces):
         inputs = prepare(self.views.expand(faces), self.backbone.input_spec)
         return self.views.merge(self.head(self.backbone(inputs))).softmax(1)
+
+
+@torch.inference_mode()
+def run_torch(network, faces, batch=64):
+    """The probabilities (N, classes) of faces (N, 1, S, S) uint8: NumPy arrays, as `run_onnx` has them."""
+    return torch.cat([network(part) for part in torch.from_numpy(faces).split(batch)]).numpy()

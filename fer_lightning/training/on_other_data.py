@@ -24,7 +24,7 @@ from fer_lightning.model.metrics import score_parts
 from fer_lightning.model.precision import full_name
 from fer_lightning.process.errors import UserError
 from fer_lightning.process.files import check_writable
-from fer_lightning.runs.evaluations import write_evaluation
+from fer_lightning.runs.evaluations import evaluation_file, write_evaluation
 from fer_lightning.runs.finished_run import read_record
 from fer_lightning.training.build import check_crops
 from fer_lightning.training.environment import environment
@@ -78,7 +78,7 @@ def evaluate_on(folder, faces=None, labels=None, part=None):
         raise UserError(f"{faces.source} has no labelled image in its {part} part. Name another with --part.")
     about = {"fingerprint": faces.fingerprint, "part": part, "labels": names, "size": faces.size}
     identity = digest(about | {"protocol": own and result["protocol"]})
-    check_writable(Path(folder) / f"evaluation-{identity[:8]}.json")
+    check_writable(evaluation_file(folder, identity))
     precision = full_name(result["environment"].get("precision", "32-true"))
     module.views = build(cfg.evaluation, "evaluation").single
     logits = _logits(module, faces.pixels, rows, batch=cfg.eval_batch_size, precision=precision)
