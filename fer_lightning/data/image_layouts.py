@@ -172,7 +172,7 @@ def _annotation(file):
     try:
         check_file(file, 10_000)
         return str(np.load(file).item())
-    except ValueError as error:
+    except (ValueError, EOFError) as error:  # EOFError: an empty file
         raise DataError(f"{file}: it holds no label ({' '.join(str(error).split())[:100]}). Get it again.") from error
 
 

@@ -277,6 +277,9 @@ def test_affectnet_as_its_authors_give_it_and_as_numbered_folders(tmp_path):
     np.save(tmp_path / "a" / "train_set" / "annotations" / "0_exp.npy", np.array([{}], object))
     with pytest.raises(DataError, match="0_exp.npy: it holds no label"):
         read_image_folder(str(tmp_path / "a"), layout="affectnet")
+    (tmp_path / "a" / "train_set" / "annotations" / "0_exp.npy").write_bytes(b"")
+    with pytest.raises(DataError, match="0_exp.npy: it holds no label"):
+        read_image_folder(str(tmp_path / "a"), layout="affectnet")
 
 
 @pytest.mark.parametrize("common", [False, True])
