@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fer_lightning.data.ferplus import OPTIONS
+from fer_lightning.data.picture_file import SUFFIXES
 from fer_lightning.process.errors import DataError
 from fer_lightning.safety.untrusted_files import check_file, read_text
 
@@ -24,7 +25,6 @@ PART_NAMES = {
     **dict.fromkeys(("test", "testing", "test_set"), TEST),
 }
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 LEFT_BY_SYSTEMS = ("thumbs.db", "desktop.ini")
 
 RAFDB = dict(zip("1234567", ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral"), strict=True))

@@ -17,6 +17,7 @@ LARGEST_FILE = 100_000_000
 
 # Not EPS, which Pillow passes to Ghostscript, and no format whose decoder few people review.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+SUFFIXES = (".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
 
 # Twelve or fourteen bits of a camera, stored in sixteen, stay below a quarter of white.
 DARK = 64

@@ -5,11 +5,11 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from fer_lightning.data.picture_file import SUFFIXES
 from fer_lightning.process.errors import UserError
 from fer_lightning.shipping.networks import is_network
 
-PICTURES = {".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
-VIDEOS = {".3gp", ".avi", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv"}
+VIDEOS = (".3gp", ".avi", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv")
 
 
 def split_names(names: list[str]) -> tuple[list[Path], list[str]]:
@@ -23,7 +23,7 @@ def split_names(names: list[str]) -> tuple[list[Path], list[str]]:
         first = Path(rest[0])
         if first.is_dir() and not _below(first):
             raise UserError(f"{first} holds no finished run, no export, no study and no picture.")
-        if not (first.exists() or first.suffix.lower() in PICTURES | VIDEOS or rest[0] == "-" or glob.has_magic(rest[0])):
+        if not (first.exists() or first.suffix.lower() in SUFFIXES + VIDEOS or rest[0] == "-" or glob.has_magic(rest[0])):
             raise UserError(f"{first}: there is no such run, picture or folder.")
     return networks, rest
 
@@ -65,4 +65,4 @@ def _file_or_below(path):
 
 def _below(folder):
     visible = (path for path in folder.rglob("*") if not any(part.startswith(".") for part in path.relative_to(folder).parts))
-    return sorted(path for path in visible if path.suffix.lower() in PICTURES | VIDEOS and path.is_file())
+    return sorted(path for path in visible if path.suffix.lower() in SUFFIXES + VIDEOS and path.is_file())

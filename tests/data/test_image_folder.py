@@ -157,7 +157,7 @@ WRONG = {
     empty_class: "there is no image of class green. Remove it, or set data.labels={green: null}.",
     broken_images: "2 of 26 images cannot be used: ",
     bomb: "1 of 25 images cannot be used: ",
-    text_among_images: "notes.txt: not an image (.bmp, .gif",
+    text_among_images: "notes.txt: not an image (.bmp, .dib, .gif",
     folder_among_images: "more: a folder among images.",
     parts_and_classes: "holds parts (test, train, val) and other folders (amber): leave one kind there.",
     link_to_a_file: "x.png: a link that leads out of",

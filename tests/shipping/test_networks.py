@@ -144,3 +144,12 @@ def test_a_config_from_anyone_builds_nothing(study):
     config.write_text(yaml.safe_dump(settings))
     with pytest.raises(UserError, match=r"backbone\._target_=os\.system is refused"):
         load([run])
+
+
+def test_the_packaged_weights_answer_by_both_forms_alike(monkeypatch):
+    fast = load([])
+    assert fast.name == "the weights that come with this installation, by ONNX Runtime"
+    without_onnx_runtime(monkeypatch)
+    slow = load([])
+    assert slow.name == "the weights that come with this installation, by torch"
+    np.testing.assert_allclose(fast.answer(FACES), slow.answer(FACES), atol=1e-4)

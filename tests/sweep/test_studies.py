@@ -126,9 +126,12 @@ def check(root, name, number):
         assert re.search("(because of|not comparable:) synthetic data", report) or "Nothing that the paper prints" in report
 
 
-# The six of eight to fourteen jobs take two thirds of the time, and frozen_head_grid has 160. `make test-all` runs all studies, with their
-# own networks.
-LARGE = ("architectures", "baselines", "batch_dropout_grid", "efficientnet_ablations", "frozen_head_grid", "optimizers", "schedulers")
+# The six of eight to fourteen jobs take two thirds of the time, and the grids of heads have 40 and 160. `make test-all` runs all studies,
+# with their own networks.
+LARGE = (
+    *("architectures", "baselines", "batch_dropout_grid", "compact_head_grid", "efficientnet_ablations", "frozen_head_grid"),
+    *("optimizers", "schedulers"),
+)
 
 
 @pytest.mark.parametrize("name", [name for name in STUDIES if name not in LARGE])
