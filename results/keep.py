@@ -2,12 +2,15 @@
 
     python results/keep.py multirun/NAME [--without-predictions]
 
-Writes results/NAME/. Run it again after more jobs have finished. Predictions are packed without loss, to half their size.
+Writes results/NAME/. Run it again after more jobs have finished. Of the predictions the test part is kept, probabilities to 9 bits: 50 KB
+instead of 330 a run, and never another answer.
 """
 
 import argparse
 import json
 from pathlib import Path
+
+import numpy as np
 
 from fer_lightning.process.files import make_folder, replace_file, replacing
 from fer_lightning.runs.layout import METRICS, PREDICTIONS, RESULT
@@ -35,9 +38,19 @@ def keep(study, target, predictions=True):
 
 
 def _pack(frame, path):
-    logits = list(frame.select_dtypes("float32"))
+    frame = frame[frame["split"] == "test"].copy()
+    columns = list(frame.select_dtypes("float32"))
+    frame[columns] = shortened(frame[columns].to_numpy())
     with replacing(path) as part:
-        frame.to_parquet(part, compression="zstd", compression_level=19, use_dictionary=False, use_byte_stream_split=logits)
+        frame.to_parquet(part, compression="zstd", compression_level=19, use_dictionary=False, use_byte_stream_split=columns)
+
+
+def shortened(probabilities):
+    """Probabilities (N, C) to 9 significant bits; a row whose largest would be another one stays as it is."""
+    mantissas, exponents = np.frexp(probabilities)
+    short = np.ldexp(np.round(512 * mantissas) / 512, exponents)
+    same = short.argmax(1) == probabilities.argmax(1)
+    return np.where(same[:, None], short, probabilities).astype(probabilities.dtype)
 
 
 def main():

@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+from measures import correlations
 
 from fer_lightning.analysis import tables
 from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.markdown import to_markdown
+from fer_lightning.analysis.stability_findings import stability_findings
 from fer_lightning.analysis.statistics.findings import study_findings
 from fer_lightning.analysis.study_record import gather
 from fer_lightning.process.files import replace_file
@@ -58,7 +60,28 @@ def of_study(name, what):
         return [Finding(what, (*text, CHOICE), choices(study))]
     statistics = study_findings(study.folder, study.jobs, study.ledger["study"], study.never_begun)
     gains = [finding for finding in statistics.findings if "Gain" in finding.title]
-    return [Finding(what, (*text, statistics.verdict.paragraph, leak(study)), tables.ranking(study)), *gains]
+    opening = Finding(what, (*text, statistics.verdict.paragraph, leak(study)), tables.ranking(study))
+    return [opening, *gains, *filter(None, [tables.published(study)]), *stability(study), *prediction(study)]
+
+
+def stability(study):
+    """The stability of each cell, in the columns that the label rests on; none of a study of one run a cell."""
+    found = stability_findings(study.folder, study.jobs, study.ledger["study"])
+    if not found or len(study.done) == len(study.cells):
+        return []
+    return [Finding("Stability", found[0].text[:1], found[0].table[[title for title in SHOWN if title in found[0].table]])]
+
+
+def prediction(study):
+    """Which measure of stability predicts anything in a study of several cells."""
+    pairs = correlations(study)
+    if not len(pairs):
+        return []
+    pairs["shown"] = [f"{row.rho:+.2f}{' *' if row.p_holm < 0.05 else ''}" for row in pairs.itertuples()]
+    pairs["column"] = [f"{row.predicted} (n {row.n})" for row in pairs.itertuples()]
+    table = pairs.pivot(index="measure", columns="column", values="shown").reindex(index=pairs["measure"].unique())
+    table = table[list(dict.fromkeys(pairs["column"]))].fillna("").reset_index()
+    return [Finding("Which measure of stability predicts anything?", (PREDICTION.format(len(pairs)),), table)]
 
 
 def cost(study):
@@ -74,6 +97,17 @@ def leak(study):
     spread = f" ({gap.min():.2f} to {gap.max():.2f} in single runs)" if len(gap) > 1 else ""
     return f"The leak: accuracy is {gap.mean():.2f} points higher on all test images than on the clean ones{spread}."
 
+
+SHOWN = (
+    *("cell", "label", "S", "90 % interval of S", "spikes per 1,000 steps", "oscillation", "jitter, points"),
+    *("gradient volatility", "inactive units %", "seed SD, points", "churn %"),
+)
+
+PREDICTION = (
+    "Spearman's rank correlation of each measure (docs/stability.md) with what it may predict. Between cells: of the means over seeds. "
+    "Within cells: of single runs, each less the mean of its cell: does it say which seed is the better one? "
+    "* p below 0.05, adjusted by Holm for all {} correlations of the table."
+)
 
 CHOICE = (
     "Mean accuracy on PublicTest, in %, of three seeds that the study itself does not use; the best rate of each cell is the one that "

@@ -3,7 +3,7 @@
     result.json           status, protocol, data, model, selected epoch, metrics, timings, environment: written last (result.py)
     metrics.csv           one row an epoch, appended as the epoch ends (metrics_csv.py)
     predictions.parquet   one row an image of val and test: row, split, label, clean, p0, p1, ... (predictions.py)
-    steps.parquet         one row a training step: step, epoch, loss, grad_norm, lr; replaced as an epoch ends (steps.py)
+    steps.parquet         one row a training step: step, epoch, images, loss, grad_norm, lr; replaced as an epoch ends (steps.py)
     checkpoints/          best.ckpt (weights of the selected epoch); until the run is done, what resuming needs
     .hydra/               the config (config_files.py)
     saliency.png          where the network looks, if `python -m fer_lightning.saliency` drew it

@@ -7,7 +7,7 @@ from fer_lightning.process.first_process import first_only
 from fer_lightning.runs.layout import STEPS
 from fer_lightning.safety.untrusted_files import read_parquet
 
-COLUMNS = ("epoch", "loss", "grad_norm", "lr")
+COLUMNS = ("epoch", "images", "loss", "grad_norm", "lr")
 
 # Of the published recipes none has 100,000.
 MOST_STEPS = 50_000_000
@@ -15,8 +15,8 @@ MOST_STEPS = 50_000_000
 
 @first_only
 def write_steps(folder, steps):
-    """steps: frame with epoch, loss, grad_norm (before clipping) and lr of each training step; `step` counts them from 1."""
-    table = steps[list(COLUMNS)].astype({"epoch": "int32", "lr": "float32"})
+    """steps: frame with epoch, images (how many it saw), loss, grad_norm (before clipping) and lr of each; `step` counts them from 1."""
+    table = steps[list(COLUMNS)].astype({"epoch": "int32", "images": "int32", "lr": "float32"})
     table.insert(0, "step", range(1, len(table) + 1))
     with replacing(Path(folder) / STEPS) as part:
         table.to_parquet(part, index=False)

@@ -25,17 +25,27 @@ MEASURES = ("div", "spk", "osc", "jit", "gnv", "clip", "gtrend", "dead", "dorman
 
 ENOUGH = 334  # steps that spk, gnv, clip and gtrend need: with fewer, a single spike would exceed the 3 per 1,000 of a Low run
 LONG = 10  # epochs that jit needs: with fewer, its last five reach into the first half, where the curve bends
-GUESSING = math.log(7), 30.0  # the loss of equal probabilities, and an accuracy in % a little above that of the largest class
+GUESSING = math.log(7), 30.0  # of FER-2013's seven classes, see `guessing`
 
 
-def diverged(loss, grad_norm, val_loss, val_accuracy):
-    """Whether a loss or gradient was NaN or infinite, or the run ended with a loss above guessing, ln 7, or an accuracy below 30 %.
+def guessing(counts):
+    """(loss of equal probabilities, accuracy in % that is five points above that of the largest class). counts: images of each class"""
+    return math.log(len(counts)), 100 * max(counts) / sum(counts) + 5
 
-    loss, grad_norm: (T,); val_loss, val_accuracy in %: (E,). The end counts from three epochs on: before, no run has learnt.
+
+def diverged(loss, grad_norm, val_loss, val_accuracy, *, guess=GUESSING):
+    """Whether a loss or gradient was NaN or infinite, or the run ended no better than guessing: in accuracy, or in both losses.
+
+    loss, grad_norm: (T,); val_loss, val_accuracy in %: (E,); guess: (loss, accuracy in %) of guessing. The end counts from three epochs
+    on: before, no run has learnt. The training loss at the end is the median of the last tenth of the steps. A validation loss above
+    guessing with a small training loss is overfitting: a network that is too sure of itself, and may be the most accurate of its study.
     """
     if not (np.isfinite(loss).all() and np.isfinite(grad_norm).all()):
         return True
-    return len(val_loss) >= 3 and not bool(val_loss[-1] <= GUESSING[0] and val_accuracy[-1] >= GUESSING[1])
+    if len(val_loss) < 3:
+        return False
+    end = np.median(loss[-max(1, len(loss) // 10) :])
+    return not bool(val_accuracy[-1] >= guess[1] and math.isfinite(val_loss[-1]) and min(val_loss[-1], end) <= guess[0])
 
 
 def spike_rate(spike):
@@ -115,23 +125,23 @@ def late_median(values):
     return float(np.median(late)) if len(late) else None
 
 
-def run_stability(steps, epochs, clip_at=None):
+def run_stability(steps, epochs, clip_at=None, guess=GUESSING):
     """All measures of a run and its label: the `stability` of result.json.
 
-    steps:   {phase, loss, grad_norm, lr; spike, residual: see `find_spikes`; (T,) each}
+    steps:   {phase, loss, grad_norm, lr; full: see `full_steps`; spike, residual: see `find_spikes`; (T,) each}
     epochs:  {val_loss; val_accuracy, train_accuracy: in %; dead, dormant; eos, pred if measured; (E,) each}, NaN for what an epoch did
              not measure; an epoch without a val_accuracy was not validated
-    clip_at: the largest gradient norm that clipping allows
+    clip_at: the largest gradient norm that clipping allows; guess: see `diverged`
 
     eos and pred are medians over the second half of the epochs; dead and dormant are those of the last epoch.
     """
     steps, epochs = ({name: np.asarray(values) for name, values in table.items()} for table in (steps, epochs))
-    count = counted_steps(steps["phase"], steps["lr"])
+    count = counted_steps(steps["phase"], steps["lr"], steps["full"])
     norm = steps["grad_norm"][count]
     validated = ~np.isnan(epochs["val_accuracy"])
     val_loss, val_accuracy, train_accuracy = (epochs[name][validated] for name in ("val_loss", "val_accuracy", "train_accuracy"))
     measures = {
-        "div": diverged(steps["loss"], steps["grad_norm"], val_loss, val_accuracy),
+        "div": diverged(steps["loss"], steps["grad_norm"], val_loss, val_accuracy, guess=guess),
         "spk": spike_rate(steps["spike"][count]),
         "osc": oscillation(val_loss),
         "jit": jitter(val_accuracy),

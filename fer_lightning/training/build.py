@@ -10,10 +10,12 @@ from omegaconf import OmegaConf
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from fer_lightning.config.targets import build, plain
+from fer_lightning.data.faces import CLASSES
 from fer_lightning.model.head import make_head
 from fer_lightning.model.losses import prior_bias
 from fer_lightning.process.errors import ConfigError
 from fer_lightning.runs.scores import direction
+from fer_lightning.stability.measures import GUESSING, guessing
 from fer_lightning.training.averaging import TrainedAveraging
 from fer_lightning.training.checkpoints import AtomicCheckpoints
 from fer_lightning.training.module import FERModule
@@ -214,7 +216,8 @@ def build_monitor(cfg, data, folder):
     train = data.split.train
     probe = np.random.default_rng(cfg.seed).choice(train, min(cfg.stability.probe, len(train)), replace=False)
     rows = torch.from_numpy(probe)
-    settings = {"batch_size": data.batch_size, "sharpness_every": cfg.stability.sharpness_every}
+    guess = GUESSING if data.classes == CLASSES else guessing(data.class_counts.tolist())
+    settings = {"batch_size": data.batch_size, "sharpness_every": cfg.stability.sharpness_every, "guess": guess}
     return StabilityMonitor(folder, data.pixels[rows], data.targets[rows], rows, **settings)
 
 

@@ -11,9 +11,9 @@ from torch.nn.utils import get_total_norm
 
 from fer_lightning.model.metrics import answers
 from fer_lightning.runs.steps import write_steps
-from fer_lightning.stability.measures import gradient_volatility, run_stability, spike_rate
+from fer_lightning.stability.measures import GUESSING, gradient_volatility, run_stability, spike_rate
 from fer_lightning.stability.sharpness import edge_ratio, predictiveness
-from fer_lightning.stability.spikes import counted_steps, find_spikes
+from fer_lightning.stability.spikes import counted_steps, find_spikes, full_steps
 from fer_lightning.stability.units import inactive_units
 
 SHARPNESS = {"eos": edge_ratio, "pred": predictiveness}
@@ -29,6 +29,7 @@ class StabilityMonitor(Callback):
     pixels, targets, rows: of the probe: training images (N, 1, 48, 48) uint8, never augmented, their training targets and their rows
     batch_size:      how many of them are passed at a time
     sharpness_every: measure `eos` and `pred` after every so many epochs; None: never
+    guess:           (loss, accuracy in %) of guessing, see `fer_lightning.stability.measures.guessing`
 
     One object monitors a run through all its phases. Logged each epoch as stability/*: spk and gnv of the run so far; dead, dormant, gap
     (percentage points) and the median grad_norm of this epoch; eos and pred if they are measured, NaN in the epochs between. A training
@@ -43,17 +44,19 @@ class StabilityMonitor(Callback):
     A loss that is NaN or infinite ends the training within `CHECK_EVERY` steps; `diverged` is then true. This is a result, not a failure.
     """
 
-    def __init__(self, folder, pixels, targets, rows, *, batch_size, sharpness_every=None):
+    def __init__(self, folder, pixels, targets, rows, *, batch_size, sharpness_every=None, guess=GUESSING):
         self.folder = folder
         self.pixels = pixels
         self.rows = rows
         self.targets = targets
         self.batch_size = batch_size
         self.sharpness_every = sharpness_every
+        self.guess = guess
         self.steps = pd.DataFrame()
         self.epochs = []
         self._phase = -1
-        self._losses, self._norms, self._lrs, self._parts = [], [], [], []
+        self._losses, self._norms, self._lrs, self._parts, self._images = [], [], [], [], []
+        self._seen = 0
         self._validated = {}
         self.diverged = False
 
@@ -63,7 +66,7 @@ class StabilityMonitor(Callback):
             "phase": self._phase,
             "steps": {name: torch.tensor(column.to_numpy()) for name, column in self.steps.items()},
             "epochs": self.epochs,
-            "under_way": {name: getattr(self, name) for name in ("_losses", "_norms", "_lrs", "_parts")},
+            "under_way": {name: getattr(self, name) for name in ("_losses", "_norms", "_lrs", "_parts", "_images", "_seen")},
             "diverged": self.diverged,
             "clip_at": self._clip_at,
         }
@@ -95,10 +98,13 @@ class StabilityMonitor(Callback):
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
         self._parts.append(outputs["loss"])
+        self._seen += len(batch[0])
         if len(self._norms) > len(self._losses):  # a step was taken; with accumulated gradients, after several batches
             # Lightning divides the loss of each batch by the number of batches in a step.
             self._losses.append(torch.stack(self._parts).mean().float() * trainer.accumulate_grad_batches)
+            self._images.append(self._seen)
             self._parts.clear()
+            self._seen = 0
             if len(self._losses) % CHECK_EVERY == 0:
                 self._stop_unless_finite(trainer, torch.stack(self._losses[-CHECK_EVERY:]).isfinite().all().item())
 
@@ -131,7 +137,7 @@ class StabilityMonitor(Callback):
         self.epochs.append(epoch)
         write_steps(self.folder, self.steps)
 
-        count = counted_steps(self.steps["phase"].to_numpy(), self.steps["lr"].to_numpy())
+        count = counted_steps(*(self.steps[name].to_numpy() for name in ("phase", "lr", "full")))
         so_far = {
             "spk": spike_rate(self.steps["spike"].to_numpy()[count]),
             "gnv": gradient_volatility(self.steps["residual"].to_numpy()[count]),
@@ -146,19 +152,22 @@ class StabilityMonitor(Callback):
 
     def summary(self):
         """All measures of the run so far and their label; see `fer_lightning.stability.measures.run_stability`."""
-        return run_stability(self.steps, pd.DataFrame(self.epochs), self._clip_at)
+        return run_stability(self.steps, pd.DataFrame(self.epochs), self._clip_at, self.guess)
 
     def _gather(self, trainer):
         """The steps of this epoch with their spikes and residuals, as a frame; they are added to the steps of the run."""
         loss, norm = torch.stack([torch.stack(self._losses), torch.stack(self._norms)]).cpu().numpy()
-        new = pd.DataFrame({"phase": self._phase, "epoch": trainer.current_epoch, "loss": loss, "grad_norm": norm, "lr": self._lrs})
+        seen = {"phase": self._phase, "epoch": trainer.current_epoch, "images": self._images}
+        new = pd.DataFrame(seen | {"loss": loss, "grad_norm": norm, "lr": self._lrs})
         if getattr(trainer.precision_plugin, "scaler", None):
             # Half precision: if the scaled gradient overflows, no step is taken and the scale is halved.
             new = new[new["grad_norm"] < math.inf].copy()
-        self._losses, self._norms, self._lrs = [], [], []
+        self._losses, self._norms, self._lrs, self._images = [], [], [], []
         before = self.steps[self.steps["phase"] == self._phase] if len(self.steps) else self.steps
         phase = pd.concat([before, new])
-        new["spike"], new["residual"] = find_spikes(phase["loss"], phase["grad_norm"], since=len(before))
+        full = full_steps(phase["images"])
+        new["full"] = full[len(before) :]
+        new["spike"], new["residual"] = find_spikes(phase["loss"], phase["grad_norm"], full, since=len(before))
         self.steps = pd.concat([self.steps, new], ignore_index=True)
         return new
 

@@ -133,7 +133,8 @@ def test_a_damaged_row_is_refused(tmp_path, row):
 
 
 def test_steps_are_read_as_written(tmp_path):
-    steps = pd.DataFrame({"epoch": [0, 0, 1], "loss": [1.5, np.nan, 0.5], "grad_norm": [1.0, np.inf, 2.0], "lr": [0.5, 0.25, 0.125]})
+    values = {"loss": [1.5, np.nan, 0.5], "grad_norm": [1.0, np.inf, 2.0], "lr": [0.5, 0.25, 0.125]}
+    steps = pd.DataFrame({"epoch": [0, 0, 1], "images": [8, 3, 8]} | values)
     write_steps(tmp_path, steps)
     read = read_steps(tmp_path)
     assert read["step"].tolist() == [1, 2, 3]

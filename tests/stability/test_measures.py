@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from fer_lightning.data.published_copy import OFFICIAL_COUNTS
 from fer_lightning.stability import spikes
 from fer_lightning.stability.measures import (
+    GUESSING,
     MEASURES,
     clip_share,
     diverged,
@@ -18,13 +20,14 @@ from fer_lightning.stability.measures import (
     gap,
     gradient_trend,
     gradient_volatility,
+    guessing,
     jitter,
     oscillation,
     run_stability,
     spike_rate,
 )
 from fer_lightning.stability.run_label import CUT_OFFS, provisional_label
-from fer_lightning.stability.spikes import find_spikes
+from fer_lightning.stability.spikes import find_spikes, full_steps
 
 STEPS = 1000
 
@@ -42,7 +45,7 @@ def test_planted_spikes_are_found_and_nothing_else():
     loss, norm = calm()
     loss[[300, 301, 700]] += 1.0
     norm[500] *= 20
-    spike, _ = find_spikes(loss, norm)
+    spike, _ = find_spikes(loss, norm, np.ones(len(loss), bool))
     assert np.flatnonzero(spike).tolist() == [300, 301, 500, 700]
     assert spike_rate(spike) == 4.0
 
@@ -51,7 +54,7 @@ def test_a_fall_is_no_spike():
     loss, norm = calm()
     loss[400:] -= 1.5
     norm[400:] /= 50
-    assert not find_spikes(loss, norm)[0].any()
+    assert not find_spikes(loss, norm, np.ones(len(loss), bool))[0].any()
 
 
 def test_windows_are_the_128_steps_before_from_32_on():
@@ -71,7 +74,8 @@ def test_windows_are_the_128_steps_before_from_32_on():
 def test_epoch_by_epoch_gives_the_same_spikes_as_all_at_once(n, since, seed):
     rng = np.random.default_rng(seed)
     loss, norm = rng.standard_cauchy(n), np.exp(rng.standard_cauchy(n).clip(-9, 9))
-    at_once, part = find_spikes(loss, norm), find_spikes(loss, norm, min(since, n))
+    full = rng.random(n) < 0.9
+    at_once, part = find_spikes(loss, norm, full), find_spikes(loss, norm, full, min(since, n))
     for a, b in zip(at_once, part):
         np.testing.assert_array_equal(a[min(since, n) :], b)
 
@@ -79,7 +83,7 @@ def test_epoch_by_epoch_gives_the_same_spikes_as_all_at_once(n, since, seed):
 @settings(max_examples=50, deadline=None)
 @given(arrays(float, 200, elements=st.floats(allow_nan=True, allow_infinity=True, width=32)), st.floats(0.01, 100))
 def test_no_series_breaks_the_search_for_spikes(loss, scale):
-    spike, residual = find_spikes(loss, np.abs(loss) * scale)
+    spike, residual = find_spikes(loss, np.abs(loss) * scale, np.ones(200, bool))
     assert spike.shape == residual.shape == (200,)
     assert spike[np.isnan(loss)].all()  # a NaN is a spike
 
@@ -87,7 +91,7 @@ def test_no_series_breaks_the_search_for_spikes(loss, scale):
 def test_nan_and_infinity_do_not_spoil_the_steps_after_them():
     loss, norm = calm()
     loss[400:420], norm[400:420] = np.nan, np.inf
-    spike, residual = find_spikes(loss, norm)
+    spike, residual = find_spikes(loss, norm, np.ones(len(loss), bool))
     assert np.flatnonzero(spike).tolist() == list(range(400, 420))
     assert np.isfinite(residual[420:]).all()
 
@@ -113,9 +117,9 @@ def test_warm_up_ends_where_the_rate_first_peaks(lr, steps):
 def test_each_phase_has_its_own_warm_up_and_its_own_first_steps():
     rise_and_fall = np.r_[np.linspace(0.1, 1, 40), np.linspace(1, 0, 60)[1:]]
     phase = np.repeat([0, 1, 2], [99, 99, 60])
-    count = spikes.counted_steps(phase, np.r_[rise_and_fall, rise_and_fall, np.ones(60)])
+    count = spikes.counted_steps(phase, np.r_[rise_and_fall, rise_and_fall, np.ones(60)], np.ones(258, bool))
     assert np.flatnonzero(count).tolist() == [*range(40, 99), *range(139, 198), *range(230, 258)]
-    assert len(spikes.counted_steps(np.zeros(0), np.zeros(0))) == 0
+    assert len(spikes.counted_steps(np.zeros(0), np.zeros(0), np.zeros(0, bool))) == 0
 
 
 @pytest.mark.parametrize(
@@ -124,8 +128,10 @@ def test_each_phase_has_its_own_warm_up_and_its_own_first_steps():
         ([1.0, 1.0], [1.8, 1.2, 1.0], [30, 50, 60], False),
         ([1.0, np.nan], [1.8, 1.2, 1.0], [30, 50, 60], True),
         ([1.0, np.inf], [1.8, 1.2, 1.0], [30, 50, 60], True),
-        ([1.0, 1.0], [1.8, 1.2, 1.95], [30, 50, 60], True),  # above ln 7
-        ([1.0, 1.0], [1.8, 1.2, 1.94], [30, 50, 60], False),
+        ([1.0, 1.95], [1.8, 1.2, 1.95], [30, 50, 60], True),  # both above ln 7
+        ([1.0, 1.94], [1.8, 1.2, 1.95], [30, 50, 60], False),
+        ([1.0, 1.95], [1.8, 1.2, 1.94], [30, 50, 60], False),
+        ([2.0, 0.3], [1.8, 1.2, 9.9], [30, 50, 60], False),  # overfitting: too sure of itself
         ([1.0, 1.0], [1.8, 1.2, 1.5], [30, 50, 29.9], True),
         ([1.0, 1.0], [1.8, 1.2, np.nan], [30, 50, 60], True),
         ([1.0, 1.0], [2.5, 2.2], [10, 12], False),  # two epochs teach nothing
@@ -134,6 +140,28 @@ def test_each_phase_has_its_own_warm_up_and_its_own_first_steps():
 )
 def test_diverged(loss, val_loss, val_accuracy, expected):
     assert diverged(np.array(loss), np.ones(2), np.array(val_loss), np.array(val_accuracy)) is expected
+
+
+def test_guessing_depends_on_the_classes():
+    loss, accuracy = guessing([10, 10, 20])
+    assert loss == pytest.approx(np.log(3)) and accuracy == 55
+    assert guessing(OFFICIAL_COUNTS["Training"].values()) == pytest.approx(GUESSING, abs=0.15)  # 7,215 of 28,709 are happy
+    ends = np.array([0.5, 1.2]), np.ones(2), np.array([1.0, 1.1, 1.2]), np.array([40.0, 50.0, 60.0])
+    assert diverged(*ends, guess=(loss, accuracy)) and not diverged(*ends)
+
+
+def test_the_short_last_batch_of_an_epoch_is_no_spike():
+    """28,709 images in batches of 512: the last batch has 37, and its gradient is longer. Seen: a spike an epoch."""
+    epochs, steps = 20, 57
+    loss, norm = calm(epochs * steps)
+    images = np.tile([512] * (steps - 1) + [37], epochs)
+    norm[images == 37] *= 4
+    assert find_spikes(loss, norm, np.ones(len(loss), bool))[0].sum() >= epochs - 2
+    full = full_steps(images)
+    spike, residual = find_spikes(loss, norm, full)
+    assert not spike.any() and np.isnan(residual[images == 37]).all() and np.isfinite(residual[200:][full[200:]]).all()
+    count = spikes.counted_steps(np.zeros(len(loss)), np.ones(len(loss)), full)
+    assert count.sum() == full[32:].sum()
 
 
 def test_an_infinite_gradient_is_divergence():
@@ -172,7 +200,7 @@ def test_jitter_is_the_residual_deviation_of_the_last_fifth():
 
 
 def test_volatility_is_the_robust_deviation_of_the_log_norm():
-    _, residual = find_spikes(np.ones(20000), np.exp(3 + 0.4 * noise(4, 20000)))
+    _, residual = find_spikes(np.ones(20000), np.exp(3 + 0.4 * noise(4, 20000)), np.ones(20000, bool))
     assert gradient_volatility(residual) == pytest.approx(0.4, rel=0.03)
     assert gradient_volatility(residual[:360]) is None  # 328 numbers
 
@@ -197,7 +225,8 @@ def make_run(steps=STEPS, epochs=20, spikes=(), **changed):
     loss, norm = calm(steps)
     loss[list(spikes)] += 2
     table = {"phase": np.zeros(steps), "loss": loss, "grad_norm": norm, "lr": np.linspace(1, 0, steps)}
-    table["spike"], table["residual"] = find_spikes(loss, norm)
+    table["full"] = np.ones(steps, bool)
+    table["spike"], table["residual"] = find_spikes(loss, norm, table["full"])
     accuracy = np.linspace(40, 70, epochs)
     per_epoch = {"val_loss": np.linspace(1.8, 0.9, epochs), "val_accuracy": accuracy, "train_accuracy": accuracy + 4}
     return table, per_epoch | {"dead": np.full(epochs, 0.01), "dormant": np.zeros(epochs)} | changed

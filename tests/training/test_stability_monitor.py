@@ -46,11 +46,11 @@ def test_losses_rates_and_unclipped_norms_are_those_of_a_bare_loop(tmp_path):
             loss.backward()
             norm = torch.cat([p.grad.flatten() for p in parameters]).norm().item()
             torch.nn.utils.clip_grad_norm_(parameters, 0.05)
-            rows.append((len(rows) + 1, epoch, loss.item(), norm, optimizer.param_groups[0]["lr"]))
+            rows.append((len(rows) + 1, epoch, len(pixels), loss.item(), norm, optimizer.param_groups[0]["lr"]))
             optimizer.step()
             schedule.step()
     steps = pd.read_parquet(tmp_path / "steps.parquet")
-    assert list(steps) == ["step", "epoch", "loss", "grad_norm", "lr"]
+    assert list(steps) == ["step", "epoch", "images", "loss", "grad_norm", "lr"]
     assert steps.to_numpy() == pytest.approx(pd.DataFrame(rows).to_numpy(), rel=1e-4)
     assert (steps["grad_norm"] > 0.05).all() and monitor._clip_at == 0.05
 
@@ -61,7 +61,7 @@ def test_accumulated_batches_are_one_step(tmp_path):
     fit(make_module(channels_last=False, freeze="norms"), whole, callbacks=[one])
     fit(make_module(channels_last=False, freeze="norms"), thirds, callbacks=[three], accumulate_grad_batches=3)
     assert len(three.steps) == EPOCHS
-    for name in ("loss", "grad_norm"):
+    for name in ("images", "loss", "grad_norm"):
         assert three.steps[name].to_numpy() == pytest.approx(one.steps[name].to_numpy(), rel=1e-3)
 
 
@@ -142,6 +142,7 @@ def test_behind_a_frozen_backbone_only_the_head_is_watched(tmp_path):
 def test_a_step_that_half_precision_skips_is_no_step(tmp_path):
     monitor = make_monitor(tmp_path, make_data())
     monitor._losses, monitor._norms, monitor._lrs = [torch.ones(())] * 3, [torch.tensor(n) for n in (torch.inf, 1.0, 2.0)], [0.1] * 3
+    monitor._images = [6] * 3
     trainer = SimpleNamespace(precision_plugin=SimpleNamespace(scaler=object()), current_epoch=0)
     assert monitor._gather(trainer)["grad_norm"].tolist() == [1.0, 2.0]
 
