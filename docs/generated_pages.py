@@ -4,6 +4,7 @@
     reference.md   every file of conf/, by group
     examples.md    every script of examples/
     run_folder.md  multirun/README.md
+    results.md     results/README.md
 """
 
 import ast
@@ -19,6 +20,7 @@ LINKS = {
     r"\]\((\.\./)?docs/": "](",
     r"\]\((\.\./)?README\.md": "](index.md",
     r"\]\((\.\./)?multirun/README\.md": "](run_folder.md",
+    r"\]\((\.\./)?results/README\.md": "](results.md",
     r"\]\((\.\./)?conf(/[^)#]*)?(?=[)#])": "](reference.md",
     r"\]\((\.\./)?examples(/[^)#]*)?(?=[)#])": "](examples.md",
 }
@@ -36,6 +38,7 @@ def on_files(files, config):
         "reference.md": reference(ROOT / "conf"),
         "examples.md": examples(ROOT / "examples"),
         "run_folder.md": (ROOT / "multirun" / "README.md").read_text("utf-8"),
+        "results.md": (ROOT / "results" / "README.md").read_text("utf-8"),
     }
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))

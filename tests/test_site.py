@@ -5,7 +5,10 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+from functools import partial
 from html import unescape
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from helpers.project import CONF, ROOT
@@ -59,8 +62,21 @@ def test_links_to_files_of_the_checkout_lead_to_their_pages(site):
         assert [link for link in links if "://" not in link and not (site / link.partition("?")[0]).exists()] == [], page.name
 
 
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def address(site):
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=site)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
 @pytest.mark.slow
-def test_no_request_leaves_the_site_and_no_page_is_wider_than_a_phone(site):
+def test_in_a_browser_nothing_leaves_the_site_no_page_is_wider_than_a_phone_and_the_search_finds(site, address):
     sync_api = pytest.importorskip("playwright.sync_api", reason="no browser test: playwright is not installed")
     if BROWSER is None:
         pytest.skip("no browser test: there is no Chromium")
@@ -68,11 +84,16 @@ def test_no_request_leaves_the_site_and_no_page_is_wider_than_a_phone(site):
     with sync_api.sync_playwright() as playwright:
         tab = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"]).new_page()
         tab.set_default_timeout(120_000)
-        tab.on("request", lambda request: troubles.append(request.url) if not request.url.startswith(("data:", "blob:", "file:")) else None)
+        own = (address, "data:", "blob:")
+        tab.on("request", lambda request: None if request.url.startswith(own) else troubles.append(request.url))
         tab.on("pageerror", lambda error: troubles.append(str(error)))
-        for width in (1400, 390):
+        for width in (390, 1400):
             tab.set_viewport_size({"width": width, "height": 900})
             for page in sorted(site.glob("*.html")):
-                tab.goto(page.as_uri())
+                tab.goto(address + page.name)
                 assert tab.evaluate("document.documentElement.scrollWidth") <= width, page.name
+        tab.goto(address + "index.html")
+        tab.click("input[name=query]")
+        tab.keyboard.type("churn")
+        tab.wait_for_selector(".md-search-result__item a[href*='stability.html']", state="attached")
     assert troubles == []
