@@ -67,10 +67,12 @@ def restore_module(folder):
     if not weights.exists():
         raise UserError(f"{weights} is missing: the weights of this run were removed, so it can be reported but not run again.")
     checkpoint = read_checkpoint(weights)
-    cfg = read_config(folder)
-    cfg = follow_moves(OmegaConf.masked_copy(cfg, [key for key in cfg if key not in OF_TRAINING]))
+    whole = follow_moves(read_config(folder))
+    cfg = OmegaConf.masked_copy(whole, [key for key in whole if key not in OF_TRAINING])
     try:
-        check_config(OmegaConf.create({key: plain(cfg[key]) for key in ("backbone", "head", "evaluation") if key in cfg}))
+        network = {key: plain(whole[key]) for key in ("backbone", "head", "evaluation") if key in whole}  # may refer to what is left out
+        check_config(OmegaConf.create(network))
+        cfg.update(network)
         check_targets(cfg)
     except ConfigError as error:
         made = result.get("environment", {})

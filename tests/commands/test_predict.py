@@ -305,3 +305,9 @@ def test_a_video_gives_times_and_a_chart(pictures, run_main, tmp_path):
     assert table.time.tolist() == [0, 0.5, 1, 1.5] and (table.face == 1).all() and abs(table.left - 178).max() < 8
     with Image.open("drawn/clip.mp4.jpg") as chart:
         assert chart.width > 800 and chart.convert("L").getextrema() == (0, 255)
+
+
+def test_a_network_whose_config_refers_to_its_training_is_restored(command, tmp_path):
+    assert command(*TINY, "logger=csv", "head.dropout=${optimizer.momentum}", "hydra.run.dir=run").code == 0
+    cfg, module = restore_module(tmp_path / "run")
+    assert cfg.head.dropout == next(layer.p for layer in module.head if isinstance(layer, torch.nn.Dropout)) == 0.9
