@@ -118,12 +118,13 @@ def test_ours_beside_no_peer_says_what_is_left_out(benchmark):
 
 @pytest.mark.parametrize("options, sentence", [
     ("--fer no/python", "--fer no/python: there is no such program"),
+    ("--fer false", "--fer false: it has no package fer"),
     ("--human .", "--human .: there is no node_modules/@vladmandic/human"),
     ("--data .", "No copy of FER-2013 in"),
 ])  # fmt: skip
 def test_a_peer_that_is_not_there_is_one_sentence(benchmark, monkeypatch, options, sentence):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    monkeypatch.setattr(import_module("against_peers").shutil, "which", lambda name: None if "/" in str(name) else str(name))
+    monkeypatch.setattr(import_module("against_peers").shutil, "which", lambda name: None if name == "no/python" else name)
     done = benchmark("against_peers", f"{'' if '--data' in options else '--drawn 14 '}--rounds 1 {options}")
     assert done.code == 1 and sentence in done.text and "Traceback" not in done.text, done.text
 
