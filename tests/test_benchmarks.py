@@ -1,5 +1,6 @@
 """Each benchmark script starts, and those that need no process of their own run to the end on next to nothing."""
 
+import json
 import os
 import re
 import subprocess
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from helpers.project import ROOT
+
+from fer_lightning.data.faces import CLASSES
 
 SCRIPTS = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if "argparse" in path.read_text())
 NET = "backbone.widths=[4,4,8]"
@@ -40,6 +43,7 @@ TINY = {
     "training_loop": f"--images 64 --batch 32 --rounds 1 {NET} logger=csv",
 }
 MINUTES = {
+    "against_peers": "--drawn 14 --rounds 1",
     "cost_curves": "--jobs 2 --tiles 1 --sizes 48",
     "fast_recipe": f"--seeds 2 data=synthetic data.train=64 data.val=32 data.test=32 epochs=2 {NET}",
     "packing": f"--jobs 2 {NET} data=synthetic data.train=64 epochs=1",
@@ -99,3 +103,34 @@ def test_a_difference_that_is_just_of_interest_is_seldom_called_additive(monkeyp
     words = false_alarms.alarms(world, np.random.default_rng(5), studies=150, images=3589, seeds=(80,))
     both, alone = (words[:, 0, :, 0] == "additive").mean(0)
     assert both < 0.09 < alone + 0.02 and both < alone
+
+
+def test_ours_beside_no_peer_says_what_is_left_out(benchmark):
+    done = benchmark("against_peers", "--drawn 14 --rounds 1 --no-exports")
+    assert done.code == 0, done.text
+    assert "@vladmandic/human is left out" in done.text and "fer is left out" in done.text
+    (line,) = re.findall(r"\| ours, packaged weights.*", done.text)
+    numbers = [float(number) for number in re.findall(r"(?<=[ (])[\d.]+", line)]
+    assert len(numbers) == 11 and min(numbers[4:]) > 0, line
+    rows = re.findall(r"^(?:angry|disgust|fear|happy|sad|surprise|neutral) +([\d ]+)$", done.text, re.MULTILINE)
+    assert len(rows) == 7 and sum(int(count) for row in rows for count in row.split()) == 14
+
+
+@pytest.mark.parametrize("options, sentence", [
+    ("--fer no/python", "--fer no/python: there is no such program"),
+    ("--fer false", "--fer false: it has no package fer"),
+    ("--human .", "--human .: there is no node_modules/@vladmandic/human"),
+    ("--data .", "No copy of FER-2013 in"),
+])  # fmt: skip
+def test_a_peer_that_is_not_there_is_one_sentence(benchmark, monkeypatch, options, sentence):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.setattr(import_module("against_peers").shutil, "which", lambda name: None if name == "no/python" else name)
+    done = benchmark("against_peers", f"{'' if '--data' in options else '--drawn 14 '}--rounds 1 {options}")
+    assert done.code == 1 and sentence in done.text and "Traceback" not in done.text, done.text
+
+
+def test_the_classes_of_a_peer_are_taken_by_their_names(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    said = {"classes": sorted(CLASSES), "probabilities": [[float(name == "happy") for name in sorted(CLASSES)]]}
+    (tmp_path / "out.json").write_text(json.dumps(said))
+    assert import_module("against_peers").read_logits(tmp_path / "out.json").argmax(1).tolist() == [CLASSES.index("happy")]
