@@ -1,10 +1,13 @@
-"""Write results/README.md from the records beside it. With --check: say whether it is what they say.
+"""Write results/README.md, its picture and the measured part of the front page from the records here.
 
     python results/page.py [--check]
+
+With --check: say whether both pages are what the records say.
 """
 
 import argparse
 import sys
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -12,14 +15,17 @@ from measures import correlations
 
 from fer_lightning.analysis import tables
 from fer_lightning.analysis.finding import Finding
-from fer_lightning.analysis.markdown import to_markdown
+from fer_lightning.analysis.markdown import markdown_table, to_markdown
 from fer_lightning.analysis.stability_findings import stability_findings
 from fer_lightning.analysis.statistics.findings import study_findings
 from fer_lightning.analysis.study_record import gather
 from fer_lightning.process.files import replace_file
 
 HERE = Path(__file__).parent
-PAGE = HERE / "README.md"
+PAGE, FRONT = HERE / "README.md", HERE.parent / "README.md"
+PICTURE = HERE.parent / "docs" / "measured.png"
+HEADLINE = "frozen_head_grid"  # the study of the front page
+MARKS = "<!-- measured: written by results/page.py -->\n", "<!-- /measured -->\n"
 
 # What there is to measure, in this order. A study without a folder here has not been run.
 STUDIES = {
@@ -35,6 +41,18 @@ STUDIES = {
     "efficientnet_two_phase": "S2: two phases on EfficientNet-Lite0 at 112 pixels, 3 seeds",
 }
 
+# What each paper concludes (docs/papers.md), and the studies above that ask.
+CLAIMS = {
+    "S0": (
+        "Batch norm in the head adds about 3 points to every activation; GELU with it is best (S0-22 to S0-29)",
+        ["frozen_head_grid", "compact_head_grid"],
+    ),
+    "S1": ("With batch norm a small CNN reaches 98 % of training and 62 % of validation (S1-17, S1-18)", ["cnn_batchnorm"]),
+    "S2": ("Two phases of EfficientNet-B2 reach 68.78 % on both test parts together", ["efficientnet_two_phase"]),
+    "S3": ("SE-ResNet34 is the best of 13 networks, with 70.80 %; augmentation helps", ["augmentation_ladder", "architectures"]),
+    "S4": ("Nesterov momentum is the best of seven optimizers, the plateau of six schedules (S4-27, S4-29)", ["optimizers", "schedulers"]),
+}
+
 OPENING = (
     "What this framework has measured on the real FER-2013, each number read from the records in this folder by `results/page.py`. "
     "`python -m fer_lightning.report results/NAME` rebuilds the whole report of a study; `results/keep.py` put it here. "
@@ -43,22 +61,38 @@ OPENING = (
 
 
 def findings():
-    measured, absent = [], []
+    shown, absent = [], []
     for name, what in STUDIES.items():
         if (HERE / name / "study.json").exists():
-            measured += of_study(name, what)
+            shown += of_study(name, what)
         else:
             absent.append((f"`{name}`", what))
     table = pd.DataFrame(absent, columns=["study", "what"])
-    return [*measured, Finding("Not run yet", ("For want of computing time.",) if absent else (), table)]
+    return [in_short(), *shown, Finding("Not run yet", ("For want of computing time.",) if absent else (), table)]
+
+
+def in_short():
+    """The papers' conclusions and what the records say of them."""
+    rows = []
+    for paper, (claim, names) in CLAIMS.items():
+        said = [f"{name}: {measured(name)[1].verdict.conclusion}" for name in names if (HERE / name / "study.json").exists()]
+        said = said or ["Not measured, so it cannot be decided."]
+        rows.append({"paper": paper, "what it concludes": claim, "what was measured here": " ".join(said)})
+    return Finding("In short", (), pd.DataFrame(rows))
+
+
+@cache
+def measured(name):
+    """(StudyRecord, StudyStatistics) of a study that is kept here."""
+    study = gather(HERE / name)
+    return study, study_findings(study.folder, study.jobs, study.ledger["study"], study.never_begun)
 
 
 def of_study(name, what):
-    study = gather(HERE / name)
+    study, statistics = measured(name)
     text = [f"`results/{name}`: {len(study.done)} of {study.planned} jobs. {cost(study)}"]
     if name == "frozen_head_rates":
         return [Finding(what, (*text, CHOICE), choices(study))]
-    statistics = study_findings(study.folder, study.jobs, study.ledger["study"], study.never_begun)
     gains = [finding for finding in statistics.findings if "Gain" in finding.title]
     opening = Finding(what, (*text, statistics.verdict.paragraph, leak(study)), tables.ranking(study))
     return [opening, *gains, *filter(None, [tables.published(study)]), *stability(study), *prediction(study)]
@@ -128,14 +162,42 @@ def choices(study):
     return table.assign(chosen=[f"{rates[cell]:g}" for cell in zip(table["head.act"], table["head.norm"], strict=True)])
 
 
+def front(text):
+    """The text of the front page with its measured part anew: the verdict and the ranking of the headline study."""
+    before, _, rest = text.partition(MARKS[0])
+    _, found, after = rest.partition(MARKS[1])
+    if not found or not (HERE / HEADLINE / "study.json").exists():
+        return text
+    study, statistics = measured(HEADLINE)
+    about = f"{STUDIES[HEADLINE]}; {len(study.done)} runs on the real FER-2013. {statistics.verdict.conclusion}"
+    link = "[All that was measured, and what was not](results/README.md)."
+    table = markdown_table(tables.ranking(study).drop(columns="s"))
+    parts = [MARKS[0], about, f"![Every cell, every seed](docs/{PICTURE.name})", table, link, MARKS[1]]
+    return before + "\n\n".join(part.strip("\n") for part in parts) + "\n" + after
+
+
+def draw():
+    """Write the picture of the headline study."""
+    from fer_lightning.analysis.page.study_figures import ranking
+    from fer_lightning.figures.matplotlib_files import write_figures
+
+    if (HERE / HEADLINE / "study.json").exists():
+        write_figures({PICTURE.stem: ranking(gather(HERE / HEADLINE))}, PICTURE.parent, "png")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
-    page = to_markdown("Measured", OPENING, findings())
-    if not parser.parse_args().check:
-        replace_file(PAGE, page)
-    elif PAGE.read_text() != page:
-        sys.exit("results/README.md is not what the records say: run python results/page.py")
+    page = to_markdown("Measured", OPENING, findings(), [("Every cell, every seed", f"../docs/{PICTURE.name}")] if PICTURE.exists() else [])
+    written = {PAGE: page, FRONT: front(FRONT.read_text("utf-8"))}
+    if parser.parse_args().check:
+        wrong = [path.relative_to(HERE.parent) for path, text in written.items() if path.read_text("utf-8") != text]
+        if wrong:
+            sys.exit(f"{', '.join(map(str, wrong))}: not what the records say. Run python results/page.py")
+        return
+    for path, text in written.items():
+        replace_file(path, text)
+    draw()
 
 
 if __name__ == "__main__":

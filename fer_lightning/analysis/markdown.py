@@ -12,7 +12,7 @@ def to_markdown(heading, remarks, findings, figures=()):
         parts.append(f"## {_plain(finding.title)}")
         parts += map(_plain, finding.text)
         if finding.table is not None and len(finding.table):
-            parts.append(_table(finding.table))
+            parts.append(markdown_table(finding.table))
     parts += [f"![{title}]({path})" for title, path in figures]
     return "\n\n".join(parts) + "\n"
 
@@ -22,7 +22,8 @@ def _plain(text):
     return " ".join(text.splitlines()).replace("&", "&amp;").replace("<", "&lt;").replace("](", "]\\(")
 
 
-def _table(frame):
+def markdown_table(frame):
+    """A frame as a table of Markdown."""
     rows = [list(map(str, frame.columns)), ["---"] * len(frame.columns), *frame.astype(str).values.tolist()]
     return "\n".join("| " + " | ".join(_plain(cell).replace("|", "\\|") for cell in row) + " |" for row in rows)
 
