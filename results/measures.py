@@ -19,7 +19,11 @@ def correlations(study):
     Between cells: means over the seeds of each cell. Within cells: of single runs, each less the mean of its cell.
     """
     measured = measured_runs(study.jobs, registered(study.ledger["study"]).reference)
-    cells, runs = stability_table(study.folder, measured), measured.runs[~measured.runs["diverged"]]
+    return between_and_within(measured.runs[~measured.runs["diverged"]], stability_table(study.folder, measured))
+
+
+def between_and_within(runs, cells):
+    """`correlations` of the runs (see `MeasuredRuns`) that did not diverge and of the table of their cells (see `stability_table`)."""
     within = runs.groupby("cell").transform(lambda values: values - values.mean() if values.dtype == float else values)
     pairs = []
     for name in MEASURES[1:]:

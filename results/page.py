@@ -191,9 +191,9 @@ def main():
     page = to_markdown("Measured", OPENING, findings(), [("Every cell, every seed", f"../docs/{PICTURE.name}")] if PICTURE.exists() else [])
     written = {PAGE: page, FRONT: front(FRONT.read_text("utf-8"))}
     if parser.parse_args().check:
-        wrong = [path.relative_to(HERE.parent) for path, text in written.items() if path.read_text("utf-8") != text]
+        wrong = [str(path) for path, text in written.items() if path.read_text("utf-8") != text]
         if wrong:
-            sys.exit(f"{', '.join(map(str, wrong))}: not what the records say. Run python results/page.py")
+            sys.exit(f"{', '.join(wrong)}: not what the records say. Run python results/page.py")
         return
     for path, text in written.items():
         replace_file(path, text)

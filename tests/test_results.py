@@ -3,6 +3,8 @@
 import shutil
 from importlib import import_module
 
+import numpy as np
+import pandas as pd
 import pytest
 from helpers.project import ROOT
 
@@ -23,7 +25,32 @@ def test_the_page_is_what_the_records_say(page, command):
 def test_a_page_that_says_something_else_is_noticed(page, command, tmp_path, monkeypatch):
     (tmp_path / "README.md").write_text((RESULTS / "README.md").read_text().replace("1", "2"))
     monkeypatch.setattr(page, "PAGE", tmp_path / "README.md")
-    assert command("--check", main=page.main).code == 1
+    done = command("--check", main=page.main)
+    assert done.code == 1 and f"{tmp_path / 'README.md'}: not what the records say" in done.text
+
+
+def test_kept_probabilities_are_short_and_answer_as_before(page):
+    keep = import_module("keep")
+    exact = np.random.default_rng(0).dirichlet(np.full(7, 0.3), 5000).astype(np.float32)
+    exact[0], exact[1] = [0.25, 0.25001, *[0.1] * 5], 1 / 7
+    short = keep.shortened(exact)
+    assert (short.argmax(1) == exact.argmax(1)).all() and (short[0] == exact[0]).all() and (short != exact).any()
+    np.testing.assert_allclose(short, exact, rtol=1 / 512)
+
+
+def test_a_measure_that_predicts_is_told_from_one_that_does_not():
+    """Six cells of eight seeds: jitter follows the accuracy of the cell, gap that of the run, oscillation nothing."""
+    measures, random = import_module("measures"), np.random.default_rng(0)
+    cell, noise = np.repeat(np.arange(6), 8), random.normal(size=48)
+    runs = pd.DataFrame({"name": list(map(str, range(48))), "cell": cell, "test_accuracy": 0.6 + cell / 100 + noise / 500})
+    empty = dict.fromkeys(measures.MEASURES[1:], np.full(48, np.nan))
+    runs = runs.assign(**empty | {"jit": cell + random.normal(size=48) / 9, "gap": noise, "osc": random.normal(size=48)})
+    table = runs.groupby("cell").mean(numeric_only=True).assign(ssd=np.nan, churn=np.nan)
+    found = measures.between_and_within(runs, table).set_index(["measure", "predicted"])
+    assert found.loc[("jit", "test accuracy, between cells"), "rho"] == 1
+    assert found.loc[("gap", "test accuracy, within cells"), ["rho", "n"]].tolist() == [1, 48]
+    assert found.loc[("osc", "test accuracy, within cells"), "p_holm"] > 0.05
+    assert set(found["p_holm"] >= found["p"]) == {True} and not any("churn" in what for _, what in found.index)
 
 
 @pytest.mark.skipif(not STUDIES, reason="no study is measured yet")

@@ -98,7 +98,7 @@ class StabilityMonitor(Callback):
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
         self._parts.append(outputs["loss"])
-        self._seen += len(batch[0])
+        self._seen += len(batch[2])  # images, not the crops that augmentation may make of each
         if len(self._norms) > len(self._losses):  # a step was taken; with accumulated gradients, after several batches
             # Lightning divides the loss of each batch by the number of batches in a step.
             self._losses.append(torch.stack(self._parts).mean().float() * trainer.accumulate_grad_batches)
