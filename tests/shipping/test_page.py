@@ -166,12 +166,14 @@ def test_a_square_is_drawn_moved_and_sized(open_page, pictures, run):
     tab = open_page()
     tab.set_input_files("#file", pictures / "wide.png")
     before = answered(tab)
+    assert tab.locator("#best").inner_text().startswith("No face is framed yet. The middle of the picture: ")
     box = tab.locator("#picture").bounding_box()
     tab.mouse.move(box["x"] + 150, box["y"] + 40)
     tab.mouse.down()
     tab.mouse.move(box["x"] + 290, box["y"] + 170, steps=3)
     tab.mouse.up()
     before = answered(tab, before)
+    assert tab.locator("#best").inner_text().split(",")[0] in CLASSES
     for key in ("ArrowRight", "ArrowDown", "+", "-", "-", "ArrowLeft", "ArrowUp"):
         tab.locator("#stage").press(key)
         before = answered(tab, before)

@@ -3,7 +3,8 @@ const [canvas, crop] = [$("picture"), $("crop")];
 const [ink, cropInk] = [canvas, crop].map((surface) => surface.getContext("2d", { willReadFrequently: true }));
 const SIZE = crop.width;
 const LARGEST = 16e6; // pixels; a larger photo is scaled down before its square is cut out
-let session, ort, picture, square, stream;
+const CUT_OUT = 64; // pixels: as for `predict`, a smaller picture is a face that is cut out already
+let session, ort, picture, square, framed, stream;
 let turn = 0; // counts pictures and cameras, so that an answer that comes late is dropped
 
 const say = (text) => { $("status").textContent = text; };
@@ -72,7 +73,9 @@ function cut(grey, { x, y, side }) {
 
 // The square, its crop, the answer.
 
-function place(next) {
+// framed: whether the browser or the user chose the square, or the picture is a face as it is; else it is the middle of a photo.
+function place(next, isFramed = true) {
+  framed = isFramed;
   const { width, height } = canvas, side = Math.min(Math.max(next.side, 8), width, height);
   const inside = (value, most) => Math.min(Math.max(value, 0), most - side);
   square = { x: inside(next.x, width), y: inside(next.y, height), side };
@@ -104,7 +107,9 @@ async function compute() {
     bar.querySelector(".value").textContent = `${(100 * values[c]).toFixed(1)} %`;
   });
   const best = values.indexOf(Math.max(...values));
-  $("best").textContent = best < 0 ? "no answer" : `${bars[best].firstChild.textContent}, ${(100 * values[best]).toFixed(0)} %`;
+  const said = best < 0 ? "no answer" : `${bars[best].firstChild.textContent}, ${(100 * values[best]).toFixed(0)} %`;
+  $("best").textContent = framed ? said : `No face is framed yet. The middle of the picture: ${said}`;
+  $("answer").classList.toggle("unframed", !framed);
   $("answer").hidden = false;
 }
 
@@ -113,9 +118,10 @@ async function compute() {
 async function findFace() {
   const { width, height } = canvas, side = Math.min(width, height);
   const middle = { x: (width - side) / 2, y: (height - side) / 2, side };
-  if (!("FaceDetector" in window)) return [middle, "Drag a square around the face, tight from the eyebrows to the chin."];
+  if (Math.max(width, height) <= CUT_OUT) return [middle, "So small a picture is taken for a face that is cut out."];
+  if (!("FaceDetector" in window)) return [middle, "Drag a square around the face, tight from the eyebrows to the chin.", false];
   const faces = await new FaceDetector({ maxDetectedFaces: 20 }).detect(canvas).catch(() => []);
-  if (!faces.length) return [middle, "No face was found. Drag a square around it, tight from the eyebrows to the chin."];
+  if (!faces.length) return [middle, "No face was found. Drag a square around it, tight from the eyebrows to the chin.", false];
   const box = faces.map((face) => face.boundingBox).sort((a, b) => b.width * b.height - a.width * a.height)[0];
   const size = Math.max(box.width, box.height);
   const found = { x: box.x + (box.width - size) / 2, y: box.y + (box.height - size) / 2, side: size };
@@ -141,8 +147,8 @@ async function open(file) {
   }
   ink.clearRect(0, 0, canvas.width, canvas.height);
   paint(bitmap, bitmap.width, bitmap.height);
-  const [found, text] = await findFace();
-  await place(found);
+  const [found, text, isFramed] = await findFace();
+  await place(found, isFramed);
   say(text);
 }
 
@@ -162,10 +168,10 @@ async function start() {
   for (let first = true, mine = stream; stream === mine; first = false) {
     paint(video, video.videoWidth, video.videoHeight);
     if (first || "FaceDetector" in window) {
-      const [found, text] = await findFace();
+      const [found, text, isFramed] = await findFace();
       if (stream !== mine) return;
       say(text);
-      await place(found);
+      await place(found, isFramed);
     } else await answer();
     await new Promise((done) => setTimeout(done, 100));
   }
