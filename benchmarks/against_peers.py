@@ -22,6 +22,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -258,10 +259,14 @@ def main():
     parser.add_argument("--no-exports", action="store_true", help="of ours, only the packaged weights")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--core", metavar="N", help="of this machine, which every tool is kept on by taskset")
+    arguments = parser.parse_args()
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))  # the faces are deleted then too
     try:
-        compare(parser.parse_args())
+        compare(arguments)
     except UserError as error:
         sys.exit(str(error))
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":
