@@ -7,6 +7,7 @@ With --check: say whether both pages are what the records say.
 
 import argparse
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from fer_lightning.analysis.markdown import markdown_table, to_markdown
 from fer_lightning.analysis.stability_findings import stability_findings
 from fer_lightning.analysis.statistics.findings import study_findings
 from fer_lightning.analysis.study_record import gather
+from fer_lightning.analysis.wording import listed
 from fer_lightning.process.files import replace_file
 
 HERE = Path(__file__).parent
@@ -75,10 +77,18 @@ def in_short():
     """The papers' conclusions and what the records say of them."""
     rows = []
     for paper, (claim, names) in CLAIMS.items():
-        said = [f"{name}: {measured(name)[1].verdict.conclusion}" for name in names if (HERE / name / "study.json").exists()]
+        said = [f"{name}: {conclusion(measured(name)[1])}" for name in names if (HERE / name / "study.json").exists()]
         said = said or ["Not measured, so it cannot be decided."]
         rows.append({"paper": paper, "what it concludes": claim, "what was measured here": " ".join(said)})
     return Finding("In short", (), pd.DataFrame(rows))
+
+
+def conclusion(statistics):
+    """The verdict of a study in one sentence, with the gains of one axis at each level of the other, if it has two."""
+    gains = statistics.contrasts[statistics.contrasts["kind"] == "gain"]
+    rows = (100 * gains.set_index("name")[["estimate", "low", "high"]]).itertuples()
+    points = [f"{name} {gain:+.2f} ({low:+.2f} to {high:+.2f})" for name, gain, low, high in rows]
+    return f"{statistics.verdict.conclusion} In points: {listed(points)}." if points else statistics.verdict.conclusion
 
 
 @cache
@@ -92,10 +102,18 @@ def of_study(name, what):
     study, statistics = measured(name)
     text = [f"`results/{name}`: {len(study.done)} of {study.planned} jobs. {cost(study)}"]
     if name == "frozen_head_rates":
-        return [Finding(what, (*text, CHOICE), choices(study))]
+        return [Finding(what, (*text, CHOICE, beyond(study)), choices(study))]
     gains = [finding for finding in statistics.findings if "Gain" in finding.title]
     opening = Finding(what, (*text, statistics.verdict.paragraph, leak(study)), tables.ranking(study))
-    return [opening, *gains, *filter(None, [tables.published(study)]), *stability(study), *prediction(study)]
+    return [opening, *gains, *beside_the_paper(study), *stability(study), *prediction(study)]
+
+
+def beside_the_paper(study):
+    """The paper's accuracies beside ours; none of a study that repeats no paper."""
+    found = tables.published(study)
+    if found is None or found.table is None:
+        return []
+    return [replace(found, table=found.table[found.table["number"].str.contains("accuracy")])]
 
 
 def stability(study):
@@ -153,6 +171,15 @@ def chosen(study):
     """{(activation, norm): the rate with the best mean validation accuracy}"""
     means = study.done.groupby(["head.act", "head.norm", "optimizer.lr"])["val_accuracy"].mean()
     return {cell: float(rates.droplevel([0, 1]).idxmax()) for cell, rates in means.groupby(level=[0, 1])}
+
+
+def beyond(study):
+    """Which cells chose the largest or the smallest rate that was tried."""
+    tried = sorted(map(float, study.done["optimizer.lr"].unique()))
+    at_the_end = [f"{act}-{norm}" for (act, norm), rate in chosen(study).items() if rate in (tried[0], tried[-1])]
+    if not at_the_end:
+        return "No cell chose the largest or the smallest rate."
+    return f"{listed(at_the_end)} chose the largest or the smallest of the rates: beyond it there may be a better one."
 
 
 def choices(study):

@@ -5,9 +5,9 @@ from fer_lightning.data.faces import classes_of, size_of
 FER2013 = """FER-2013's labels say which of seven words people chose for a face. Other people choose the same word for about two thirds of
 the faces. """
 
-MISUSE = """A network for facial expressions says how a face would be labelled, not what somebody feels. Do not use it to judge people: not in
-hiring, schooling, policing, border control, medicine or advertising. It was not measured per age, sex or skin colour, so it may serve
-some groups worse than others."""
+MISUSE = """A network for facial expressions says how a face would be labelled, not what somebody feels. Do not use it to judge people:
+not in hiring, schooling, policing, border control, medicine or advertising. It was not measured per age, sex or skin colour, so it may
+serve some groups worse than others."""
 
 
 def facts(result, cfg):
