@@ -23,13 +23,14 @@ def facts(study):
     results = list(study.results.values())
     sizes = sorted({f"{n / 1e6:.2f} M" for n in study.jobs["parameters"].dropna()})
     counts = {f"{sum(part.values()):,}" for r in results if (part := ((r.get("data") or {}).get("counts") or {}).get("train"))}
+    seeds = study.done["seed"].sort_values(kind="stable", key=lambda column: pd.to_numeric(column, errors="coerce"))
     known = {
         "Model": ", ".join(filter(None, [models(study), f"{listed(sizes, 3)} parameters" if sizes else ""])),
         "Epochs": _setting(study, "trainer.max_epochs"),
         "Training images": listed(sorted(counts), 3),
         "Data": listed(sorted(study.done["verdict"].dropna().astype(str).unique())) or "none yet",
         "Protocol": ", ".join(protocols(study.done)) or "none yet",
-        "Seeds": listed(pd.unique(study.done["seed"].astype(str)), 6),
+        "Seeds": listed(pd.unique(seeds.astype(str)), 6),
         "Run": _days(results),
     }
     return [(what, value) for what, value in known.items() if value]

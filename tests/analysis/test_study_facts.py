@@ -43,6 +43,13 @@ def test_a_reader_learns_model_epochs_data_and_days(tmp_path):
     }
 
 
+def test_seeds_are_in_the_order_of_numbers(tmp_path):
+    record = make_record(tmp_path)
+    for seed, result in zip((10, 9), record.results.values(), strict=True):
+        result["job"]["seed"] = seed
+    assert dict(facts(record))["Seeds"] == "9 and 10"
+
+
 def test_what_is_not_known_is_left_out(tmp_path):
     bare = StudyRecord(tmp_path, with_defaults({}), {"a": {"status": "running", "job": {"cell": {}, "seed": 0}}}, [])
     assert facts(bare) == [("Data", "none yet"), ("Protocol", "none yet")] and title(bare) == tmp_path.name
