@@ -58,7 +58,7 @@ def compare(backbone, arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backbones", nargs="+", default=BACKBONES)
+    parser.add_argument("--backbones", default=",".join(BACKBONES), help="separated by commas")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
@@ -69,7 +69,7 @@ def main():
         print(json.dumps(measure(arguments.batch, arguments.steps, arguments.overrides)))
         return
     print(machine())
-    for backbone in arguments.backbones:
+    for backbone in arguments.backbones.split(","):
         compare(backbone, arguments)
 
 

@@ -32,14 +32,14 @@ B="$HERE/benchmarks"
 NET=()
 DATA=()
 LOOP=()
-PACK=(--processes 1 2 4 8 data=fer2013 epochs=2)
+PACK=(--processes 1,2,4,8 data=fer2013 epochs=2)
 FEW=()
 SLOWER=1
 if [ "${SMALL:-}" ]; then
     NET=("backbone.widths=[4,4,8]")
     DATA=(data=synthetic data.train=64 data.val=32 data.test=32 batch_size=32)
     LOOP=(--images 64 --rounds 1)
-    PACK=(--jobs 2 --processes 1 2 data=synthetic data.train=64 epochs=1)
+    PACK=(--jobs 2 --processes 1,2 data=synthetic data.train=64 epochs=1)
     FEW=(epochs=1)
     SLOWER=10
 fi

@@ -1,6 +1,6 @@
 """What it brings to run small jobs side by side on one device: the same sweep in one process, and cut among several that run at once.
 
-    python benchmarks/packing.py [--jobs 8] [--processes 1 2] [overrides]
+    python benchmarks/packing.py [--jobs 8] [--processes 1,2] [overrides]
 
 Wall time from the first start to the last end, imports included; the speed-up is against one process. On a GPU the processes share it
 (defaults 1 2 4 8); on the CPU they share its cores, one process with all of them against two with half each.
@@ -41,13 +41,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cuda = torch.cuda.is_available()
     parser.add_argument("--jobs", type=int, default=8)
-    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4, 8] if cuda else [1, 2])
+    parser.add_argument("--processes", default="1,2,4,8" if cuda else "1,2", help="separated by commas")
     parser.add_argument("overrides", nargs="*", default=["data=synthetic", "epochs=2"], help="config overrides, such as data=fer2013")
     arguments = parser.parse_args()
     overrides = ["logger=csv", *arguments.overrides]
     print(machine())
     alone = side_by_side(1, arguments.jobs, overrides)
-    for processes in arguments.processes:
+    for processes in map(int, arguments.processes.split(",")):
         seconds = alone if processes == 1 else side_by_side(processes, arguments.jobs, overrides)
         print(f"{arguments.jobs} jobs, {processes} at a time: {seconds:7.1f} s, speed-up {alone / seconds:.2f}", flush=True)
     if not cuda:
