@@ -48,6 +48,7 @@ def run(arguments):
     from fer_lightning.photos.outputs import Outputs
     from fer_lightning.photos.sources import find_files, split_names
     from fer_lightning.process.errors import UserError
+    from fer_lightning.process.visible import visible
     from fer_lightning.shipping.networks import load
 
     folders, names = split_names(arguments.names)
@@ -60,7 +61,7 @@ def run(arguments):
         Detector()  # says that it is not installed before anything is computed
     files, wrong = find_files(names)
     for sentence in wrong:
-        print(sentence, file=sys.stderr)
+        print(visible(sentence), file=sys.stderr)
     if not files and arguments.camera is None:
         return 1
     network = load(folders)
