@@ -89,7 +89,7 @@ def test_the_seven_come_first_in_their_order():
 
 def test_names_that_hydra_reads_in_no_map_are_read_in_a_text():
     names = ["glücklich", "it's (so) & so", "joy"]
-    text = compose("data=image_folder", "data.labels=\"{glücklich: happy, it's (so) & so: null}\"").data.labels
+    text = compose("data=image_folder", 'data.labels="{glücklich: happy, it\'s (so) & so: null}"').data.labels
     assert renamed(names, text, "data.labels") == {"glücklich": "happy", "joy": "joy"}
 
 
