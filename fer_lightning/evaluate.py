@@ -18,7 +18,7 @@ from fer_lightning.process.errors import UserError
 
 SETTING = re.compile(r"(on|on\.[\w.]+|labels)=", re.DOTALL)
 # In a sentence about the settings of a training: what was typed here.
-AS_TYPED = re.compile(r"\bdata(?=(=image_folder|\.(root|layout|size|labels|cache_dir|accept_modified|ferplus)\b))")
+AS_TYPED = re.compile(r"(?<![\w./-])data(?==|\.[a-z_]+\b)")
 
 
 def add_arguments(parser):

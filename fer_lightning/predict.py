@@ -27,14 +27,14 @@ def add_arguments(parser):
     parser.add_argument("--margin", type=_number(-0.5, 2), help="added to a found face, as a share of it; default: framed like FER-2013")
     every = _number(0.001, 86400)
     parser.add_argument("--every", type=every, default=1.0, metavar="SECONDS", help="between frames of a video or camera; default: 1")
-    parser.add_argument("--camera", type=int, nargs="?", const=0, metavar="NUMBER", help="look at a camera until Ctrl-C")
+    parser.add_argument("--camera", type=_number(0, 99, int), nargs="?", const=0, metavar="NUMBER", help="look at a camera until Ctrl-C")
 
 
-def _number(least, most):
+def _number(least, most, kind=float):
     def number(text):
         try:
-            if least <= float(text) <= most:
-                return float(text)
+            if least <= kind(text) <= most:
+                return kind(text)
         except ValueError:
             pass
         raise argparse.ArgumentTypeError(f"{text!r} is no number from {least} to {most}")
@@ -48,6 +48,7 @@ def run(arguments):
     from fer_lightning.photos.outputs import Outputs
     from fer_lightning.photos.sources import find_files, split_names
     from fer_lightning.process.errors import UserError
+    from fer_lightning.process.visible import visible
     from fer_lightning.shipping.networks import load
 
     folders, names = split_names(arguments.names)
@@ -60,7 +61,7 @@ def run(arguments):
         Detector()  # says that it is not installed before anything is computed
     files, wrong = find_files(names)
     for sentence in wrong:
-        print(sentence, file=sys.stderr)
+        print(visible(sentence), file=sys.stderr)
     if not files and arguments.camera is None:
         return 1
     network = load(folders)

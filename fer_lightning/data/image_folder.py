@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from fer_lightning.data.faces import CLASSES, SIZE
 from fer_lightning.data.image_layouts import LAYOUTS, PARTS
 from fer_lightning.data.picture_file import read_picture
 from fer_lightning.process.errors import ConfigError, DataError, UserError, near
+from fer_lightning.safety.untrusted_files import parse_yaml
 
 BATCH = 256
 LEAST_PIXELS, MOST_PIXELS = 16, 1024
@@ -70,11 +72,16 @@ def find_images(root, layout, size, labels):
 def renamed(names, labels, key, others=CLASSES):
     """{class: class that it becomes}, without the classes that are left out.
 
-    names: of the classes; labels: {class: another of them, or one of the others, or None: left out}
+    names: of the classes; labels: {class: another of them, or one of the others, or None: left out}, or the text of such a map, because
+           Hydra reads none whose names have letters that are not English or & ' ( )
     key: where the labels come from, for the ConfigError if they name what there is not, or are ambiguous
     """
+    text = labels
+    if isinstance(text, str):
+        with suppress(ValueError):
+            labels = parse_yaml(text)
     if not isinstance(labels, Mapping):
-        raise ConfigError(f"{key}={labels}: give a class for each class that changes, such as {key}={{joy: happy, contempt: null}}.")
+        raise ConfigError(f"{key}={text}: give a class for each class that changes, such as {key}={{joy: happy, contempt: null}}.")
     labels = {str(name): target if target is None else str(target) for name, target in labels.items()}
     for name, target in labels.items():
         if name not in names:

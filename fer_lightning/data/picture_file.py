@@ -67,7 +67,8 @@ def _upright(path):
     except UserError:
         raise
     except Exception as error:  # Pillow raises whatever its decoders raise
-        raise UserError(f"{path}: cannot be read as a picture ({error or type(error).__name__}).") from error
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise UserError(f"{path}: cannot be read as a picture ({reason}).") from error
 
 
 def _is_deep(image, path):

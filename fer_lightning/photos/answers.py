@@ -1,5 +1,6 @@
 """What a network sees in pictures and videos: the faces in each, and the probabilities of their expressions."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +40,7 @@ class Face:
 class Seen:
     """One picture, or one frame of a video.
 
-    source: as the user named it; time: seconds into a video, None of a picture
+    source: as the user named it, a byte that is no UTF-8 as \\xff; time: seconds into a video, None of a picture
     faces:  the largest first; error: why there is none, a sentence; unread: whether the file could not be read
     note:   what else is to be said of it
     image:  upright, if it was to be kept
@@ -107,9 +108,9 @@ class Finder:
             if is_video(file):
                 yield from self.frames(file)
             else:
-                yield self.faces_in(read_photo(file), Seen(str(file)))
+                yield self.faces_in(read_photo(file), Seen(_name(file)))
         except UserError as error:
-            yield Seen(str(file), error=str(error), unread=True)
+            yield Seen(_name(file), error=str(error), unread=True)
 
     def frames(self, source: Path | int) -> Iterator[Seen]:
         """A Seen of a frame every `every` seconds of a video file or a camera."""
@@ -118,7 +119,7 @@ class Finder:
         if self.looking.detect is None and self._detector is None:
             self._detector = Detector()
         for time, image in frames(source, self.looking.every):
-            yield self.faces_in(image, Seen(str(source), time=time))
+            yield self.faces_in(image, Seen(_name(source), time=time))
 
     def faces_in(self, image: Image.Image, seen: Seen) -> Seen:
         """Add to a Seen the faces in its image."""
@@ -139,6 +140,10 @@ class Finder:
             where = seen.source if seen.time is None else f"{seen.source} at {seen.time:.1f} s"
             seen.error = f"{where}: no face found{f', but {seen.note}' if tiny else ''}. With --no-detect it is taken as one face."
         return seen
+
+
+def _name(source):
+    return os.fsencode(str(source)).decode("utf-8", "backslashreplace")
 
 
 def cut(image: Image.Image, box: Box, margin: float = MARGIN, size: int = SIZE) -> np.ndarray:

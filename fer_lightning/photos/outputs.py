@@ -30,6 +30,8 @@ class Outputs:
 
                 check_writable(path)
                 check_replaced(path.parent, {path.name: OURS[kind]})
+        if csv and json and csv.resolve() == json.resolve():
+            raise UserError(f"--csv and --json are both {csv}: name two files.")
         if draw:
             for folder in (name for name in inputs if Path(name).is_dir()):
                 if draw.resolve().is_relative_to(Path(folder).resolve()):

@@ -1,6 +1,7 @@
 """Which files a user means: names, folders, patterns, a list on stdin."""
 
 import glob
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,37 +22,23 @@ def split_names(names: list[str]) -> tuple[list[Path], list[str]]:
         raise UserError(f"{late} is a run, an export or a study: name it before the pictures.")
     if rest and not networks:
         first = Path(rest[0])
-        if first.is_dir() and not _below(first):
+        if os.path.isdir(first) and _below(first) == ([], []):
             raise UserError(f"{first} holds no finished run, no export, no study and no picture.")
-        if not (first.exists() or first.suffix.lower() in SUFFIXES + VIDEOS or rest[0] == "-" or glob.has_magic(rest[0])):
+        if not (os.path.exists(first) or first.suffix.lower() in SUFFIXES + VIDEOS or rest[0] == "-" or glob.has_magic(rest[0])):
             raise UserError(f"{first}: there is no such run, picture or folder.")
     return networks, rest
 
 
 def find_files(names: Iterable[str]) -> tuple[list[Path], list[str]]:
-    """(files, sentences on names that lead to none). Of a folder: the pictures and videos in it and below it, without hidden ones.
+    """(files, sentences on what cannot be read). Of a folder: the pictures and videos in it and below it, without hidden ones.
 
     names: of files, of folders, patterns such as `*.jpg` that the shell has left, `-` for a list of names on stdin, one a line
     """
     files, wrong = [], []
     for name in names:
-        if name == "-":
-            more = find_files(sys.stdin.read().splitlines())
-            files, wrong = files + more[0], wrong + more[1]
-            continue
-        if not name.strip():
-            continue
-        path = Path(name)
-        if path.is_dir():
-            found = _below(path)
-            sentence = "no picture and no video in this folder"
-        elif path.exists() or not glob.has_magic(name):
-            found, sentence = [path] * path.exists(), "there is no such file or folder"
-        else:
-            found = [file for match in sorted(glob.glob(name, recursive=True)) for file in _file_or_below(Path(match))]
-            sentence = "no picture fits this pattern"
+        found, sentences = _listed() if name == "-" else _meant_by(name)
         files += found
-        wrong += [] if found else [f"{name}: {sentence}."]
+        wrong += sentences
     return files, wrong
 
 
@@ -59,10 +46,31 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEOS
 
 
-def _file_or_below(path):
-    return _below(path) if path.is_dir() else [path]
+def _listed():
+    lines = map(os.fsdecode, sys.stdin.buffer.read().splitlines())  # as a name on the command line is decoded
+    names = [name for name in lines if name.strip() not in ("", "-")]
+    return find_files(names) if names else ([], ["-: there is no name on stdin."])
+
+
+def _meant_by(name):
+    try:
+        os.stat(name)
+    except (OSError, ValueError) as error:
+        if glob.has_magic(name) and not os.path.lexists(name):
+            matches = sorted(glob.glob(name, recursive=True))
+            return find_files(matches) if matches else ([], [f"{name}: no picture fits this pattern."])
+        missing = isinstance(error, FileNotFoundError)
+        return [], [f"{name}: {'there is no such file or folder' if missing else getattr(error, 'strerror', error)}."]
+    if not os.path.isdir(name):
+        return [Path(name)], []
+    files, wrong = _below(name)
+    return files, wrong if files or wrong else [f"{name}: no picture and no video in this folder."]
 
 
 def _below(folder):
-    visible = (path for path in folder.rglob("*") if not any(part.startswith(".") for part in path.relative_to(folder).parts))
-    return sorted(path for path in visible if path.suffix.lower() in SUFFIXES + VIDEOS and path.is_file())
+    """(the pictures and videos in and below a folder, without hidden ones; sentences on the folders in it that cannot be read)"""
+    files, wrong = [], []
+    for place, folders, names in os.walk(folder, onerror=lambda error: wrong.append(f"{error.filename}: {error.strerror}.")):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files += [Path(place, name) for name in names if not name.startswith(".")]
+    return sorted(path for path in files if path.suffix.lower() in SUFFIXES + VIDEOS), wrong

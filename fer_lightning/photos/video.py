@@ -26,7 +26,7 @@ def frames(source: Path | int, every: float = 1.0) -> Iterator[tuple[float, Imag
     camera = isinstance(source, int)
     if not camera and not source.is_file():
         raise UserError(f"{source}: cannot be read as a video (it is no file).")
-    capture = cv2.VideoCapture(source if camera else str(source))
+    capture = cv2.VideoCapture(source if camera else os.fsencode(source))  # a name that is no UTF-8 ends the process as a str
     begin, due = time.monotonic(), 0.0
     try:
         while capture.grab():

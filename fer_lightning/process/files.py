@@ -6,6 +6,7 @@ what a killed process leaves can be told by `TEMPORARY`.
 
 import os
 import re
+import stat
 from contextlib import contextmanager, suppress
 from uuid import uuid4
 
@@ -26,8 +27,9 @@ def replacing(path):
     except BaseException as error:
         with suppress(OSError):
             part.unlink()
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a full disk does not say which file was too large for it
+        # A full disk does not say which file was too large for it, and nobody knows the temporary one.
+        if isinstance(error, OSError) and error.filename in (None, str(part)):
+            error.filename = str(path)
         raise
 
 
@@ -44,9 +46,23 @@ def make_folder(path):
     if path.is_symlink():
         raise UserError(f"{path} is a link, which is not followed: remove it.")
     path.mkdir(parents=True, exist_ok=True)
+    _check_access(path)
 
 
 def check_writable(path):
-    """UserError if a file cannot be written. Called before the work whose result the file will hold."""
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise UserError(f"{path} cannot be written: {'it is a folder' if path.is_dir() else f'there is no folder {path.parent}'}.")
+    """UserError if a file cannot be written, or is a link or device that it would replace. Called before the work that it will hold."""
+    folder = path.absolute().parent
+    if os.path.isdir(path):
+        reason = "it is a folder"
+    elif not os.path.isdir(folder):
+        reason = f"there is no folder {path.parent}"
+    elif os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        reason = "it is a link, a pipe or a device, which would be replaced"
+    else:
+        return _check_access(path.parent)
+    raise UserError(f"{path} cannot be written: {reason}.")
+
+
+def _check_access(folder):
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"You may not write to the folder {folder}: choose another one.")

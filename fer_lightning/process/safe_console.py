@@ -12,3 +12,6 @@ class SafeConsole(Console):
     def render(self, renderable, options=None):
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
+    def on_broken_pipe(self):
+        raise  # to `silent_pipe`, as from any print; rich would exit with 1

@@ -62,8 +62,12 @@ def read_json(path):
 
 
 def read_yaml(path):
+    """What `parse_yaml` makes of a file."""
+    return parse_yaml(read_text(path, LONGEST))
+
+
+def parse_yaml(text):
     """Plain containers. Aliases are refused: a few lines of them expand to more than any memory, and Hydra writes none."""
-    text = read_text(path, LONGEST)
     depth = 0
     try:
         for event in yaml.parse(text, Loader=LOADER):

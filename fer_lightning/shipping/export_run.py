@@ -10,12 +10,12 @@ from fer_lightning.config.targets import build
 from fer_lightning.data.faces import classes_of, size_of
 from fer_lightning.data.twins import clean_test
 from fer_lightning.process.errors import UserError
-from fer_lightning.process.files import check_writable, replace_file
+from fer_lightning.process.files import replace_file
 from fer_lightning.runs.result import read_result
 from fer_lightning.shipping.card import card, facts
 from fer_lightning.shipping.onnx_file import check_onnx, quantise, write_onnx
 from fer_lightning.shipping.onnx_session import ONNX, run_onnx, session
-from fer_lightning.shipping.page import RUNTIME, read_runtime, write_page
+from fer_lightning.shipping.page import RUNTIME, check_page, read_runtime, write_page
 from fer_lightning.shipping.weights_folder import NETWORK, WEIGHTS, write_weights
 from fer_lightning.shipping.whole_network import WholeNetwork, run_torch
 from fer_lightning.training.restore import restore_data, restore_module
@@ -35,7 +35,7 @@ def export(run, folder, *, int8=True, page=None, runtime=None):
     """
     _check_ours(folder)
     if page:
-        check_writable(page)
+        check_page(page)
         runtime = read_runtime(runtime or RUNTIME)
     cfg, module = restore_module(run)
     try:

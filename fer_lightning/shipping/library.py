@@ -1,6 +1,6 @@
 """A finished run for a user's own program: `load_run` and `predict` of `fer_lightning`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from os import PathLike
@@ -92,6 +92,8 @@ def predict(
 
     UserError for what is no finished run, for a file that is no picture, and for a run that diverged.
     """
+    if not isinstance(run, str | PathLike | FinishedRun | WholeNetwork):
+        raise UserError(f"A run is a folder, what load_run gives, or its network(); found: {type(run).__name__}.")
     if not isinstance(run, WholeNetwork):
         network = load([run.folder if isinstance(run, FinishedRun) else Path(run)])
         return network.answer(_faces(pictures, network.size))
@@ -104,7 +106,10 @@ def _faces(pictures, size):
         if faces.dtype != np.uint8 or faces.shape[1:] != (1, size, size) or not len(faces):
             raise UserError(f"Images must be a NumPy array, uint8 (N, {size}, {size}); found: {pictures.dtype} {pictures.shape}.")
         return np.ascontiguousarray(faces)  # torch takes no array that is read backwards
-    paths = [pictures] if isinstance(pictures, str | PathLike) else list(pictures)
+    paths = [pictures] if isinstance(pictures, str | PathLike) or not isinstance(pictures, Iterable) else list(pictures)
+    other = next((type(path).__name__ for path in paths if not isinstance(path, str | PathLike)), None)
+    if other:
+        raise UserError(f"Pictures are files, or one NumPy array, uint8 (N, {size}, {size}); found: {type(pictures).__name__} of {other}.")
     if not paths:
         raise UserError("There is no picture to predict.")
     return np.stack([read_picture(path, size) for path in paths])

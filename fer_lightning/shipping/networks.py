@@ -4,6 +4,7 @@ ONNX Runtime answers where an export lies; torch, which takes seconds to import,
 """
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -45,7 +46,9 @@ class Network:
 def is_network(folder: Path) -> bool:
     """Whether `load` takes it for a network: a run, even an unfinished one, an export or a study, or an ONNX file."""
     inside = (RESULT, LEDGER, ".hydra", *EXPORT)
-    return folder.suffix == ".onnx" or any((folder / name).exists() for name in inside) or bool(run_folders(folder))
+    return folder.suffix == ".onnx" or (
+        os.path.isdir(folder) and (any(os.path.exists(folder / name) for name in inside) or bool(run_folders(folder)))
+    )
 
 
 def load(folders: list[Path]) -> Network:

@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from fer_lightning.process.errors import UserError
-from fer_lightning.process.files import replace_file
+from fer_lightning.process.files import check_writable, replace_file
 from fer_lightning.safety.untrusted_files import check_file
 from fer_lightning.shipping.card import MISUSE
 
@@ -25,7 +25,20 @@ SCRIPT, WASM = "package/dist/ort.wasm.bundle.min.mjs", "package/dist/ort-wasm-si
 # A browser reads the page into one string and decodes it in memory; Chromium's strings end at 512 MB.
 LARGEST = 200_000_000
 
+# With what a page says that it was written here, near its beginning.
+TITLE = b"<title>Which expression does the network see?</title>"
+
 TEMPLATES = Path(__file__).parent / "templates"
+
+
+def check_page(path):
+    """UserError if a page cannot be written, or would replace a file that is neither a page nor empty."""
+    check_writable(path)
+    if path.exists():
+        with open(path, "rb") as file:
+            start = file.read(2000)
+        if start and TITLE not in start:
+            raise UserError(f"{path} is not of this program, which would replace it. Move it, or name another file.")
 
 
 def read_runtime(path):

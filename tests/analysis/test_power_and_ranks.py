@@ -93,6 +93,7 @@ def test_seeds_that_would_tell_a_cell_from_the_first():
     said = seeds_for_pairs(0.004, 1, Analysis())
     assert "residual standard deviation of 0.40 points" in said and "13 seeds to show a difference of 0.50 points" in said
     assert "8 to 25 seeds" in seeds_for_pairs(np.nan, 1, Analysis())
+    assert "no number of seeds on 512 images is enough to show" in seeds_for_pairs(np.nan, 1, Analysis(), floor=0.05, images=512)
     assert "17 seeds" in seeds_for_pairs(0.004, 3, Analysis())  # Bonferroni over three comparisons
 
 

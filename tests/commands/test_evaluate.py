@@ -139,9 +139,11 @@ HERE = ["on=image_folder", "on.root=images"]
     [
         (["on=image_folder"], "on=image_folder needs on.root=FOLDER"),
         (["on=image_folder", "on.root=gone"], "gone does not exist. Name the folder of your images with on.root=FOLDER."),
-        (["on=image_folders"], "image_folder"),
-        ([*HERE, "on.sise=48"], "sise"),
+        (["on=image_folders"], "on=image_folders: there is no such option"),
+        (["on=synthetic", "on.sed=1"], "'on.sed'"),
+        ([*HERE, "on.sise=48"], "'on.sise'"),
         ([*HERE, "labels={ambre: null}"], "labels names ambre, and there is no such class. Did you mean amber?"),
+        ([*HERE, "labels={ämber: null}"], "labels names ämber, and there is no such class. Did you mean amber?"),
         ([*HERE, "labels={amber: red}"], "labels turns amber into red, and there is no such class."),
         ([*HERE, "labels=amber"], "labels=amber: give a class for each class that changes"),
         ([*HERE, "labels={amber"], "labels={amber: give a class for each class that changes"),

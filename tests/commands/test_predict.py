@@ -251,6 +251,8 @@ def test_wrong_calls_are_one_sentence(pictures, run_main, tmp_path):
         ("run", "gone.png"): "gone.png: there is no such file or folder.",
         ("run", "pics/a.png", "--every", "0"): "'0' is no number from 0.001 to 86400",
         ("run", "pics/a.png", "--margin", "nan"): "'nan' is no number from -0.5 to 2",
+        ("run", "--camera", "-1"): "'-1' is no number from 0 to 99",  # OpenCV would end the process
+        ("run", "pics/a.png", "--csv", "out", "--json", "./out"): "--csv and --json are both out: name two files",
     }
     for call, sentence in calls.items():
         error, _ = run_main(COMMAND, *call)

@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 from helpers.own_images import COLOURS, draw_images
+from helpers.project import compose
 from PIL import Image
 
 from fer_lightning.data import image_folder, protocols
@@ -86,6 +87,12 @@ def test_the_seven_come_first_in_their_order():
     assert in_order(reversed(CLASSES)) == CLASSES
 
 
+def test_names_that_hydra_reads_in_no_map_are_read_in_a_text():
+    names = ["glücklich", "it's (so) & so", "joy"]
+    text = compose("data=image_folder", 'data.labels="{glücklich: happy, it\'s (so) & so: null}"').data.labels
+    assert renamed(names, text, "data.labels") == {"glücklich": "happy", "joy": "joy"}
+
+
 @pytest.mark.parametrize(
     "labels, words",
     [
@@ -94,6 +101,8 @@ def test_the_seven_come_first_in_their_order():
         ({"joy": "awe", "awe": "happy"}, "data.labels turns joy into awe, and awe into happy: name what joy becomes in the end."),
         ({"joy": "awe", "awe": None}, "data.labels turns joy into awe, and awe into None"),
         ("joy", "data.labels=joy: give a class for each class that changes"),
+        ("{joy", "data.labels={joy: give a class for each class that changes"),
+        ("{jöy: null}", "data.labels names jöy, and there is no such class. Did you mean joy?"),
     ],
 )
 def test_a_wrong_map_of_labels_is_named(labels, words):

@@ -1,5 +1,8 @@
 """Pictures and videos of every kind: their faces, as the network sees them, or a sentence."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from helpers.photographs import admiral, astronaut
@@ -8,6 +11,7 @@ from PIL import ExifTags, Image
 from fer_lightning.photos import answers
 from fer_lightning.photos.answers import Finder, Looking, answer
 from fer_lightning.photos.detector import is_installed
+from fer_lightning.photos.tables import as_csv
 from fer_lightning.process.errors import UserError
 from fer_lightning.shipping.networks import Network
 
@@ -62,6 +66,15 @@ def test_what_cannot_be_read_is_an_error_and_the_rest_goes_on(tmp_path):
     for name, seen in zip(names, broken, strict=False):
         assert seen.unread and seen.faces == [] and seen.error.startswith(str(tmp_path / name)), seen
     assert face.error is None and face.faces[0].probabilities.tolist() == [7, 7]
+
+
+def test_a_name_that_is_no_utf_8_is_written_out(tmp_path):
+    face = Path(tmp_path, os.fsdecode(b"caf\xe9.png"))
+    Image.new("L", (48, 48), 7).save(face)
+    gone = face.with_name(os.fsdecode(b"g\xff.png"))
+    seen = list(answer(HALVES, [face, gone]))
+    assert [Path(one.source).name for one in seen] == [r"caf\xe9.png", r"g\xff.png"] and seen[1].unread
+    assert r"caf\xe9.png,left,7" in as_csv(seen, HALVES.classes)
 
 
 def test_a_face_that_is_cut_out_is_taken_as_it_is(tmp_path):

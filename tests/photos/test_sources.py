@@ -1,5 +1,6 @@
 """What names of files, folders, patterns and lists lead to, and which of them are networks."""
 
+import errno
 import io
 import os
 from pathlib import Path
@@ -36,8 +37,16 @@ def test_patterns_that_the_shell_has_left_are_filled_in():
 
 
 def test_a_list_comes_from_stdin(monkeypatch):
-    monkeypatch.setattr("sys.stdin", io.StringIO("a.jpg\n\ntrip\nnone.jpg\n"))
-    assert found("-") == (["a.jpg", "trip/b.PNG", "trip/clip.MP4", "trip/deep/c.webp"], ["none.jpg: there is no such file or folder."])
+    def listing(content):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content), "utf-8"))
+        return found("-")
+
+    files = ["a.jpg", "trip/b.PNG", "trip/clip.MP4", "trip/deep/c.webp"]
+    assert listing(b"a.jpg\r\n\n  \ntrip\nnone.jpg\n-\n") == (files, ["none.jpg: there is no such file or folder."])
+    assert listing(b"") == listing(b"\n\r\n") == ([], ["-: there is no name on stdin."])
+    odd = os.fsdecode(b"caf\xe9 \xe2\x80\xa8.jpg")  # not UTF-8, and with what Python takes for the end of a line
+    Path(odd).touch()
+    assert listing(os.fsencode(odd)) == ([odd], [])
 
 
 def test_names_that_lead_nowhere_are_named_and_the_rest_is_found():
@@ -49,6 +58,23 @@ def test_names_that_lead_nowhere_are_named_and_the_rest_is_found():
         "empty: no picture and no video in this folder.",
         "*.gif: no picture fits this pattern.",
     ]
+
+
+def test_what_may_not_be_read_is_named_and_the_rest_is_found(monkeypatch):
+    endless = "a" * 300 + ".jpg"
+    assert found(endless, "nul\0.jpg", "a.jpg") == (["a.jpg"], [f"{endless}: File name too long.", "nul\0.jpg: embedded null byte."])
+    assert split_names(["trip", endless]) == ([], ["trip", endless])
+
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("deep"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert found("trip") == (["trip/b.PNG", "trip/clip.MP4"], ["trip/deep: Permission denied."])
+    assert split_names(["trip/deep", "a.jpg"]) == ([], ["trip/deep", "a.jpg"])
 
 
 def test_networks_come_first():

@@ -1,5 +1,6 @@
 """Frames of a video at the times asked for, and a sentence where there is no video or no camera."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,12 @@ def test_frames_are_those_of_the_times_asked_for(tmp_path, name, code):
         seen = list(frames(path, every))
         assert [round(10 * time) for time, _ in seen] == list(wanted)
         np.testing.assert_allclose([np.asarray(frame).mean() for _, frame in seen], [8 * k for k in wanted], atol=4)
+
+
+def test_a_name_that_is_no_utf_8_is_read_too(tmp_path):
+    path = write_clip(tmp_path / "clip.mp4", [Image.new("L", (64, 64))] * 5)
+    (one,) = answer(EVEN, [path.rename(path.with_name(os.fsdecode(b"cl\xffp.mp4")))], Looking(detect=False))
+    assert one.source.endswith(r"cl\xffp.mp4") and one.faces
 
 
 def test_the_faces_of_each_frame_are_found(tmp_path):

@@ -32,6 +32,13 @@ def test_a_command_without_a_reader_ends_without_a_word(tmp_path, arguments, whe
     assert done.returncode == 0 and not done.stderr, done.stderr
 
 
+def test_a_table_without_a_reader_ends_as_any_output(tmp_path):
+    table = "from fer_lightning.process.command_line import exit_code; from fer_lightning.process.terminal import console; "
+    table += "exit_code(lambda: [console().print('x' * 100) for _ in range(10_000)])"
+    done = shell(f"{sys.executable} -c {shlex.quote(table)} | head -1; exit ${{PIPESTATUS[0]}}", tmp_path)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 def test_a_full_disk_behind_the_output_is_one_sentence(tmp_path):
     done = shell(f"{sys.executable} -m fer_lightning --help >/dev/full", tmp_path)
     assert (done.returncode, done.stderr) == (1, "The output cannot be written: No space left on device.\n")

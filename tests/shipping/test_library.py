@@ -9,6 +9,7 @@ from importlib import import_module
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from helpers.made_run import make_run
 from helpers.project import ROOT
@@ -121,6 +122,9 @@ def test_predict_gives_the_probabilities_of_the_runs_own_evaluation(run, tmp_pat
         (np.zeros((0, 48, 48), np.uint8), r"found: uint8 \(0, 48, 48\)"),
         ([], "There is no picture"),
         ("nowhere.png", "nowhere.png: cannot be read"),
+        ([np.zeros((48, 48), np.uint8)], "found: list of ndarray"),
+        (torch.zeros(1, 48, 48), "found: Tensor of Tensor"),
+        (None, "found: NoneType of NoneType"),
     ],
 )
 def test_what_is_no_picture_is_one_sentence(run, pictures, sentence):
@@ -133,6 +137,8 @@ def test_what_is_no_finished_run_is_one_sentence(run, tmp_path):
         load_run(tmp_path)
     with pytest.raises(UserError, match="holds no finished run"):
         predict(tmp_path / "nowhere", np.zeros((1, 48, 48), np.uint8))
+    with pytest.raises(UserError, match="A run is a folder, what load_run gives, or its network.*; found: Linear"):
+        predict(torch.nn.Linear(1, 1), np.zeros((1, 48, 48), np.uint8))
     ensemble = load_run(make_run(tmp_path / "bare", 1))
     for part in (lambda: ensemble.config, lambda: ensemble.metrics, ensemble.module, ensemble.network, ensemble.data):
         with pytest.raises(UserError):

@@ -38,12 +38,18 @@ def test_a_page_needs_the_release_that_it_was_tested_with(command, tmp_path):
     done = command("nowhere", "--page", "no/demo.html", main=main)
     assert done.code == 1 and "there is no folder no" in done.text
     assert "Traceback" not in done.text and not list(tmp_path.glob("**/*.html"))
+    (tmp_path / "index.html").write_text("<title>Of the user</title>")
+    done = command("nowhere", "--page", "index.html", main=main)
+    assert done.code == 1 and "index.html is not of this program, which would replace it" in done.text
 
 
 def test_a_page_holds_everything_and_allows_no_request(tmp_path, monkeypatch):
     (tmp_path / "x.onnx").write_bytes(b"a network")
     runtime, facts = {"script": b"a script", "wasm": b"code"}, {"network": "</dd><script>alert(1)</script>"}
-    page.write_page(tmp_path / "x.html", tmp_path / "x.onnx", runtime=runtime, facts=facts, classes=CLASSES, size=48)
+    (tmp_path / "x.html").touch()  # as mktemp leaves it
+    for _ in range(2):  # also over its own page
+        page.check_page(tmp_path / "x.html")
+        page.write_page(tmp_path / "x.html", tmp_path / "x.onnx", runtime=runtime, facts=facts, classes=CLASSES, size=48)
     text = (tmp_path / "x.html").read_text("utf-8")
     packed = dict(re.findall(r'<script type="text/plain" id="(\w+)">(.*?)</script>', text))
     assert {name: gzip.decompress(base64.b64decode(content)) for name, content in packed.items()} == {

@@ -143,7 +143,7 @@ def _effect(effect):
 def _seeds(powers, effect, images):
     """How many seeds an effect needs, "12 seeds"; for several powers the least and the most."""
     found = [power.seeds_needed(of, effect) for of in powers]
-    if found == [np.inf]:
+    if set(found) == {np.inf}:
         return f"no number of seeds on {images:,.0f} images is enough" if images > 0 else "no number of seeds is enough"
     return f"{' to '.join(map(_number, found))} seeds"
 
