@@ -145,6 +145,8 @@ def _onnx(path):
     """(network, {key: text} that the file says of itself) of an ONNX file, which may come from anyone."""
     if not find_spec("onnxruntime"):
         raise UserError(f"{path} needs ONNX Runtime: pip install 'fer_lightning[photos]'")
+    if not path.exists():
+        raise UserError(f"{path}: there is no such file.")
     try:
         check_file(path, LARGEST)
         running = session(path)

@@ -146,6 +146,11 @@ def test_a_config_from_anyone_builds_nothing(study):
         load([run])
 
 
+def test_an_onnx_file_that_is_not_there_is_not_called_damaged(tmp_path):
+    with pytest.raises(UserError, match=r"missing\.onnx: there is no such file\.$"):
+        load([tmp_path / "missing.onnx"])
+
+
 def test_the_packaged_weights_answer_by_both_forms_alike(monkeypatch):
     fast = load([])
     assert fast.name == "the weights that come with this installation, by ONNX Runtime"
