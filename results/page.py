@@ -88,7 +88,8 @@ def conclusion(statistics):
     gains = statistics.contrasts[statistics.contrasts["kind"] == "gain"]
     rows = (100 * gains.set_index("name")[["estimate", "low", "high"]]).itertuples()
     points = [f"{name} {gain:+.2f} ({low:+.2f} to {high:+.2f})" for name, gain, low, high in rows]
-    return f"{statistics.verdict.conclusion} In points: {listed(points)}." if points else statistics.verdict.conclusion
+    none = " No gain by itself differs from 0." if len(gains) and (gains["low"] <= 0).all() and (gains["high"] >= 0).all() else ""
+    return f"{statistics.verdict.conclusion} In points: {listed(points)}.{none}" if points else statistics.verdict.conclusion
 
 
 @cache
@@ -196,7 +197,7 @@ def front(text):
     if not found or not (HERE / HEADLINE / "study.json").exists():
         return text
     study, statistics = measured(HEADLINE)
-    about = f"{STUDIES[HEADLINE]}; {len(study.done)} runs on the real FER-2013. {statistics.verdict.conclusion}"
+    about = f"{STUDIES[HEADLINE]}; {len(study.done)} runs on the real FER-2013. {conclusion(statistics)}"
     link = "[All that was measured, and what was not](results/README.md)."
     table = markdown_table(tables.ranking(study).drop(columns="s"))
     parts = [MARKS[0], about, f"![Every cell, every seed](docs/{PICTURE.name})", table, link, MARKS[1]]
