@@ -3,6 +3,7 @@
     python -m fer_lightning.ensemble RUN RUN ... [--average probabilities|logits] [--out FOLDER]
     python -m fer_lightning.ensemble multirun/NAME --cell head.act=gelu head.norm=bn
 
+If every member was evaluated on several views of each image (evaluation=ten_crop), so is the ensemble.
 Name the members beforehand: each by its folder, or all of a study or a cell at once. No score chooses among them.
 """
 
@@ -50,9 +51,9 @@ def show(out, result):
     table = Table("part", "images", "ensemble %", "clean %", "members' mean %", "best", "worst", "gain, 95 % interval", "without one")
     for part, entry in result["gain"].items():
         best, worst = (f"{100 * accuracy:.2f} {name}" for accuracy, name in (choose(zip(entry["members"], names)) for choose in (max, min)))
-        clean = result["metrics"][part].get("accuracy_clean")
+        clean = entry.get("clean")
         table.add_row(
-            part,
+            part.replace("_", ", ", 1).replace("_", " "),
             f"{entry['n']:,}",
             f"{100 * entry['accuracy']:.2f}",
             "" if clean is None else f"{100 * clean:.2f}",

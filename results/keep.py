@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from fer_lightning.process.files import make_folder, replace_file, replacing
-from fer_lightning.runs.layout import METRICS, PREDICTIONS, RESULT
-from fer_lightning.runs.predictions import read_predictions
+from fer_lightning.runs.layout import METRICS, PREDICTIONS_OF_VIEWS, RESULT
+from fer_lightning.runs.predictions import predictions_file, read_predictions
 from fer_lightning.runs.result import read_results
 
 HERE = Path(__file__).parent
@@ -31,8 +31,9 @@ def keep(study, target, predictions=True):
         replace_file(folder / RESULT, json.dumps(result, indent=1) + "\n")
         for file in (METRICS, ".hydra/config.yaml"):
             replace_file(folder / file, (study / name / file).read_text())
-        if predictions:
-            _pack(read_predictions(study / name), folder / PREDICTIONS)
+        for kind in (None, *PREDICTIONS_OF_VIEWS) if predictions else ():
+            if predictions_file(study / name, kind).exists():
+                _pack(read_predictions(study / name, kind), predictions_file(folder, kind))
     replace_file(target / "study.json", (study / "study.json").read_text())
     return len(done)
 

@@ -2,7 +2,8 @@
 
     result.json           status, protocol, data, model, selected epoch, metrics, timings, environment: written last (result.py)
     metrics.csv           one row an epoch, appended as the epoch ends (metrics_csv.py)
-    predictions.parquet   one row an image of val and test: row, split, label, clean, p0, p1, ... (predictions.py)
+    predictions.parquet   one row an image of val and test: row, split, label, clean, p0, p1, ... (predictions.py);
+                          predictions_ten_crop.parquet and the like: of several views of each image
     steps.parquet         one row a training step: step, epoch, images, loss, grad_norm, lr; replaced as an epoch ends (steps.py)
     checkpoints/          best.ckpt (weights of the selected epoch); until the run is done, what resuming needs
     .hydra/               the config (config_files.py)
@@ -24,6 +25,7 @@ from fer_lightning.safety.untrusted_files import links_in
 RESULT = "result.json"
 METRICS = "metrics.csv"
 PREDICTIONS = "predictions.parquet"
+PREDICTIONS_OF_VIEWS = {kind: f"predictions_{kind}.parquet" for kind in ("flip", "five_crop", "ten_crop")}  # several views of each image
 STEPS = "steps.parquet"
 LAST = "last.ckpt"
 BEST = "best.ckpt"
@@ -39,7 +41,7 @@ LEFT_OVER = re.compile(r"\.(.+)\.(\w{6,}\.tmp|[0-9a-f]{32}|[0-9]+)")
 
 # The names that a run gives to its files, those of its config and checkpoints included.
 WRITTEN = re.compile(
-    r"(result|svm|evaluation-[0-9a-f]{8})\.json|(predictions|steps)\.parquet|(saliency|explain(_pictures)?)\.png"
+    r"(result|svm|evaluation-[0-9a-f]{8})\.json|(predictions(_flip|_five_crop|_ten_crop)?|steps)\.parquet|(saliency|explain(_pictures)?)\.png"
     r"|(config|hydra|overrides)\.yaml|(last|best.*)\.ckpt"
 )
 
@@ -64,7 +66,7 @@ def refuse_links(folder):
 @first_only
 def clear(folder):
     """Remove what an earlier, unfinished attempt at the same job left, so that its epochs are not taken for this one's."""
-    for name in (RESULT, METRICS, PREDICTIONS, STEPS):
+    for name in (RESULT, METRICS, PREDICTIONS, *PREDICTIONS_OF_VIEWS.values(), STEPS):
         (Path(folder) / name).unlink(missing_ok=True)
     drop_unfinished(folder)
     (checkpoints_of(folder) / BEST).unlink(missing_ok=True)

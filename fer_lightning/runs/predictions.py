@@ -12,7 +12,7 @@ import pandas as pd
 
 from fer_lightning.process.files import replacing
 from fer_lightning.process.first_process import first_only
-from fer_lightning.runs.layout import PREDICTIONS
+from fer_lightning.runs.layout import PREDICTIONS, PREDICTIONS_OF_VIEWS
 from fer_lightning.safety.untrusted_files import only_value_errors, read_parquet
 
 # FER-2013 has 35,887 images, 7,178 of them in val and test. No row number reaches this, and no file has more rows.
@@ -40,13 +40,13 @@ def write_predictions(folder, parts, clean=None, views=None):
         known = clean is not None and split == "test"
         frame.insert(3, "clean", pd.array(clean if known else [None] * len(frame), dtype="boolean"))
         frames.append(frame)
-    with replacing(_file(folder, views)) as part:
+    with replacing(predictions_file(folder, views)) as part:
         pd.concat(frames).to_parquet(part, index=False)
 
 
 def read_predictions(folder, views=None):
     """The table of a run folder, checked: it may come from anyone. OSError if there is no such file; ValueError if it is damaged."""
-    table = read_parquet(_file(folder, views), _known_columns, MOST_ROWS)
+    table = read_parquet(predictions_file(folder, views), _known_columns, MOST_ROWS)
     with only_value_errors():
         _check_values(table)
         frame = table.to_pandas()
@@ -55,9 +55,9 @@ def read_predictions(folder, views=None):
     return frame
 
 
-def _file(folder, views):
-    path = Path(folder) / PREDICTIONS
-    return path.with_stem(f"{path.stem}_{views}") if views else path
+def predictions_file(folder, views=None):
+    """The file of a run folder; views: of the average of several views of each image."""
+    return Path(folder) / (PREDICTIONS_OF_VIEWS[views] if views else PREDICTIONS)
 
 
 def part_of(table, split):

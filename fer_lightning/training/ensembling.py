@@ -13,11 +13,12 @@ from fer_lightning.data.faces import classes_of
 from fer_lightning.model.metrics import score_parts
 from fer_lightning.process.errors import UserError, near
 from fer_lightning.runs.finished_run import difference, read_record, read_run
-from fer_lightning.runs.layout import RESULT, run_folders
-from fer_lightning.runs.predictions import write_predictions
+from fer_lightning.runs.layout import PREDICTIONS_OF_VIEWS, RESULT, run_folders
+from fer_lightning.runs.predictions import class_columns, part_of, predictions_file, probabilities, read_predictions, write_predictions
 from fer_lightning.runs.result import write_result
 from fer_lightning.runs.study_file import LEDGER
 from fer_lightning.training.environment import environment
+from fer_lightning.training.evaluate import add_views
 
 
 def members(paths, cell=None):
@@ -55,11 +56,32 @@ def refuse(runs):
         reason = difference(first, run)
         if reason:
             raise UserError(f"No ensemble: {reason}")
+    _refuse_tables(runs, [run.table for run in runs])
+
+
+def _refuse_tables(runs, tables):
+    """UserError if their predictions are not of the same images, or not finite."""
+    for run, table in zip(runs, tables, strict=True):
         for split in ("val", "test"):
-            if not first.part(split).index.equals(run.part(split).index):
-                raise UserError(f"No ensemble: {first.name} and {run.name} scored other {split} images.")
-        if not np.isfinite(run.table[run.probabilities].to_numpy()).all():
+            same = class_columns(table) == class_columns(tables[0])
+            if not same or not part_of(tables[0], split).index.equals(part_of(table, split).index):
+                raise UserError(f"No ensemble: {runs[0].name} and {run.name} scored other {split} images.")
+        if not np.isfinite(probabilities(table)).all():
             raise UserError(f"No ensemble: {run.name} diverged, its probabilities are NaN or infinite.")
+
+
+def _tables_of_views(runs):
+    """{kind of several views: the predictions of each member}, of the kinds that every member was evaluated on. UserError as `refuse`."""
+    found = {}
+    for kind in PREDICTIONS_OF_VIEWS:
+        files = [predictions_file(run.folder, kind) for run in runs]
+        if all(file.exists() for file in files):
+            try:
+                found[kind] = [read_predictions(run.folder, kind) for run in runs]
+            except ValueError as error:
+                raise UserError(f"No ensemble: one of {', '.join(map(str, files))} is damaged ({error}).") from error
+            _refuse_tables(runs, found[kind])
+    return found
 
 
 def average(probabilities, of):
@@ -103,8 +125,8 @@ def ensemble(runs, of="probabilities", out=None):
     identity = digest({"average": of, "members": sorted(f"{run.name} {run.result['job']['id']}" for run in runs)})
     out = Path(out) if out else Path("outputs") / "ensembles" / f"{_cell_name(runs)}-x{len(runs)}-{identity[:6]}"
     _refuse_other(out, identity)
-    parts, gains, clean = _predictions(runs, of)
     results = [run.result for run in runs]
+    metrics, gains, written = _averages(runs, of)
     record = {
         "status": "done",
         # Each ensemble is a cell of its own, so that a report never takes two with common members for repeats of one cell.
@@ -120,31 +142,48 @@ def ensemble(runs, of="probabilities", out=None):
         "members": [{"folder": str(run.folder), **run.result["job"]} for run in runs],
         "environment": environment(),
         "selected": {"epoch": None, "monitor": None, "value": None},
-        "metrics": {**score_parts(parts, clean, classes_of(results[0])), "train": None},
+        "metrics": {**metrics, "train": None},
         "gain": gains,
         "stability": None,
         "time": {name: sum(result["time"][name] for result in results) for name in ("fit_s", "test_s", "total_s")},
     }
     out.mkdir(parents=True, exist_ok=True)
-    arrays = {part: (logits.softmax(1).numpy(), labels.numpy(), rows.numpy()) for part, (logits, labels, rows) in parts.items()}
-    write_predictions(out, arrays, None if clean is None else clean.numpy())
+    for kind, (arrays, clean) in written.items():
+        write_predictions(out, arrays, clean, kind)
     write_result(out, record)
     return out, record
 
 
-def _predictions(runs, of):
+def _averages(runs, of):
+    """(scores of each part, gains of each part, {kind of views: (arrays, clean) of `write_predictions`}), of one view and of several."""
+    metrics, gains, written = {}, {}, {}
+    for kind, tables in {None: [run.table for run in runs], **_tables_of_views(runs)}.items():
+        parts, gained, clean = _predictions(tables, of)
+        scores = score_parts(parts, clean, classes_of(runs[0].result))
+        if kind:
+            add_views(metrics, scores, kind)
+        else:
+            metrics = scores
+        gains |= {f"{part}_{kind}" if kind else part: entry for part, entry in gained.items()}
+        arrays = {part: (logits.softmax(1).numpy(), labels.numpy(), rows.numpy()) for part, (logits, labels, rows) in parts.items()}
+        written[kind] = arrays, None if clean is None else clean.numpy()
+    return metrics, gains, written
+
+
+def _predictions(tables, of):
     """({split: (log-probabilities, labels, rows)}, {split: gain}, mask of the clean test images; None if not known)."""
     parts, gains, clean = {}, {}, None
     for split in ("val", "test"):
-        tables = [run.part(split) for run in runs]
-        if tables[0].empty:
+        members = [part_of(table, split) for table in tables]
+        if members[0].empty:
             continue
-        probabilities = np.stack([table[runs[0].probabilities].to_numpy() for table in tables])
-        labels, rows = tables[0]["label"].to_numpy(), tables[0].index.to_numpy()
-        parts[split] = tuple(torch.tensor(values) for values in (average(probabilities, of), labels, rows))
-        gains[split] = gain(probabilities, labels, of)
-        if split == "test" and all("clean" in table and table["clean"].notna().all() for table in tables):
-            clean = torch.tensor(np.all([table["clean"].to_numpy(bool) for table in tables], axis=0))
+        stacked = np.stack([probabilities(member) for member in members])
+        labels, rows = members[0]["label"].to_numpy(), members[0].index.to_numpy()
+        parts[split] = tuple(torch.tensor(values) for values in (average(stacked, of), labels, rows))
+        gains[split] = gain(stacked, labels, of)
+        if split == "test" and all("clean" in member and member["clean"].notna().all() for member in members):
+            clean = torch.tensor(np.all([member["clean"].to_numpy(bool) for member in members], axis=0))
+            gains[split]["clean"] = float((average(stacked, of).argmax(1) == labels)[clean.numpy()].mean())
     return parts, gains, clean
 
 

@@ -24,10 +24,15 @@ def evaluate(trainer, module, data, faces, *, views, folder, photos=None):
     record = partial(_record, faces=faces, split=data.split, folder=folder, photos=photos)
     metrics = record(logits_of_parts(trainer, module, data))
     if views.count > 1:
-        for part, scores in record(logits_of_parts(trainer, module, data, views), views=views.kind).items():
-            if scores:
-                metrics[part] |= {_of_views(name, views.kind): value for name, value in scores.items() if name not in COUNTS}
+        add_views(metrics, record(logits_of_parts(trainer, module, data, views), views=views.kind), views.kind)
     return metrics
+
+
+def add_views(metrics, averaged, kind):
+    """Add to the scores of each part those of the average of several views of each image, named for their kind."""
+    for part, scores in averaged.items():
+        if scores:
+            metrics[part] |= {_of_views(name, kind): value for name, value in scores.items() if name not in COUNTS}
 
 
 def _of_views(name, kind):

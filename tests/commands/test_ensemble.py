@@ -13,6 +13,7 @@ from helpers.written_runs import read_jobs
 from fer_lightning import compare, ensemble, report
 from fer_lightning.process.errors import UserError
 from fer_lightning.runs.finished_run import read_run
+from fer_lightning.runs.predictions import part_of, read_predictions
 from fer_lightning.runs.result import read_result, write_result
 from fer_lightning.training import ensembling
 from fer_lightning.training.ensembling import average, gain, members
@@ -62,7 +63,7 @@ def test_the_gain_by_brute_force():
 
 
 def test_an_ensemble_of_real_runs_is_a_run(command, tmp_path, run_main):
-    done = command("-m", "seed=0,1", *TINY, "data.test=64", "logger=csv", "hydra.sweep.dir=multirun/mine")
+    done = command("-m", "seed=0,1", *TINY, "data.test=64", "evaluation=ten_crop", "logger=csv", "hydra.sweep.dir=multirun/mine")
     assert done.code == 0, done.text
     folders = [tmp_path / "multirun" / "mine" / f"s{seed}" for seed in (0, 1)]
     sentence, text = run_main(ensemble, "multirun/mine")
@@ -83,6 +84,12 @@ def test_an_ensemble_of_real_runs_is_a_run(command, tmp_path, run_main):
     assert result["metrics"]["test"]["accuracy"] == pytest.approx(right[test].mean())
     assert result["metrics"]["test"]["accuracy_clean"] == pytest.approx(right[clean].mean())
     assert result["metrics"]["val"]["accuracy"] == pytest.approx(right[~test].mean())
+    crops = [part_of(read_predictions(folder, "ten_crop"), "test") for folder in folders]
+    of_crops = (crops[0][P].to_numpy() + crops[1][P].to_numpy()) / 2
+    right_of_crops = of_crops.argmax(1) == crops[0]["label"].to_numpy()
+    assert part_of(read_predictions(out, "ten_crop"), "test")[P].to_numpy() == pytest.approx(of_crops, abs=1e-6)
+    assert result["metrics"]["test"]["accuracy_ten_crop"] == pytest.approx(right_of_crops.mean())
+    assert "test, ten crop" in text and set(result["gain"]) == {"val", "test", "val_ten_crop", "test_ten_crop"}
     likelihood = mean[np.arange(len(mean)), own["label"]]
     assert result["metrics"]["test"]["loss"] == pytest.approx(-np.log(likelihood[test]).mean(), abs=1e-5)
 

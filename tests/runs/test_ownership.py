@@ -175,16 +175,18 @@ def test_a_report_replaces_reports_only(folder, name):
 def test_only_checkpoints_of_ours_are_removed(folder, config):
     write_run(folder, config, "interrupted")
     put(folder, "checkpoints/best-whole.ckpt", "checkpoints/best.ckpt", "checkpoints/precious.pth", "checkpoints/old/last.ckpt")
+    put(folder, "predictions_ten_crop.parquet", "predictions_mine.parquet")
     drop_unfinished(folder)
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {"best.ckpt", "precious.pth", "old"}
     clear(folder)
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {"precious.pth", "old"}
-    assert not (folder / "result.json").exists()
+    assert not (folder / "result.json").exists() and not (folder / "predictions_ten_crop.parquet").exists()
+    assert (folder / "predictions_mine.parquet").exists()
 
 
 def test_half_written_files_of_ours_go_and_nothing_else(folder):
     ours = [".result.json.4711", ".result.json.0123abcd.tmp", ".hydra/.config.yaml.x7_Q2wvn.tmp"]
-    ours += [f"checkpoints/.last.ckpt.{'0a' * 16}", "checkpoints/.best-whole.ckpt.0123abcd.tmp"]
+    ours += [".predictions_ten_crop.parquet.0123abcd.tmp", f"checkpoints/.last.ckpt.{'0a' * 16}", "checkpoints/.best-whole.ckpt.0123abcd.tmp"]
     theirs = [".notes.md.4711", ".result.json.swp", ".result.json.bak.tmp", "result.json.0123abcd.tmp", ".lock", "checkpoints/.m.pth.1"]
     put(folder, *ours, *theirs)
     drop_left_overs(folder)

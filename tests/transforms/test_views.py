@@ -3,10 +3,16 @@ import torch
 from torchvision.transforms.v2 import functional as tv
 
 from fer_lightning.process.errors import ConfigError
+from fer_lightning.runs.layout import PREDICTIONS_OF_VIEWS
+from fer_lightning.transforms.views import KINDS as ALL
 from fer_lightning.transforms.views import Views
 
 BATCH = torch.randint(0, 256, (3, 1, 48, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 KINDS = [("none", None), ("none", 40), ("flip", None), ("flip", 41), ("five_crop", 40), ("ten_crop", 44)]
+
+
+def test_every_kind_of_several_views_has_a_file_for_its_predictions():
+    assert set(PREDICTIONS_OF_VIEWS) == {kind for kind in ALL if kind != "none"}
 
 
 @pytest.mark.parametrize("size", [40, 41, 44, 47])
