@@ -10,9 +10,12 @@ import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from statistics import mean, stdev
 
+import numpy as np
 import pandas as pd
 from measures import correlations
+from optimizer_order import order_conclusion, order_table, order_text
 
 from fer_lightning.analysis import tables
 from fer_lightning.analysis.finding import Finding
@@ -22,6 +25,8 @@ from fer_lightning.analysis.statistics.findings import study_findings
 from fer_lightning.analysis.study_record import gather
 from fer_lightning.analysis.wording import listed
 from fer_lightning.process.files import replace_file
+from fer_lightning.runs.predictions import part_of, predictions_file, probabilities, read_predictions
+from fer_lightning.training.ensembling import average
 
 HERE = Path(__file__).parent
 PAGE, FRONT = HERE / "README.md", HERE.parent / "README.md"
@@ -35,9 +40,11 @@ STUDIES = {
     "frozen_head_rates_above": "After the pilot and the study: a fourth rate, 0.016, for the heads with batch norm",
     "frozen_head_grid": "S0: activation x norm of a small head on a frozen EfficientNet-Lite0, 20 seeds, a rate tuned per cell",
     "compact_head_grid": "The same grid in a compact net that trains whole, 5 seeds",
-    "fast_recipe": "recipe=fast, 28 and 75 epochs, 5 seeds, one view, ten crops, ensembles",
+    "fast_recipe_28": "recipe=fast, 28 epochs: one view, ten crops, an ensemble of three",
+    "fast_recipe": "recipe=fast, 75 epochs: one view, ten crops, an ensemble of three",
     "cnn_batchnorm": "S1: with and without batch norm, 5 seeds",
-    "optimizers": "S4: seven optimizers x two arms on the compact net, 3 seeds",
+    "compact_optimizers": "S4: seven optimizers at three constant rates, compact net at half its widths, 5 epochs, 3 seeds",
+    "compact_optimizers_beyond": "After it: a further rate for the optimizers whose best was the largest or the smallest",
     "schedulers": "S4: six schedules on the compact net, 3 seeds",
     "augmentation_ladder": "S3: five augmentations on the compact net, 3 seeds",
     "architectures": "S3: thirteen architectures at a reduced, equal budget, one seed",
@@ -53,7 +60,10 @@ CLAIMS = {
     "S1": ("With batch norm a small CNN reaches 98 % of training and 62 % of validation (S1-17, S1-18)", ["cnn_batchnorm"]),
     "S2": ("Two phases of EfficientNet-B2 reach 68.78 % on both test parts together", ["efficientnet_two_phase"]),
     "S3": ("SE-ResNet34 is the best of 13 networks, with 70.80 %; augmentation helps", ["augmentation_ladder", "architectures"]),
-    "S4": ("Nesterov momentum is the best of seven optimizers, the plateau of six schedules (S4-27, S4-29)", ["optimizers", "schedulers"]),
+    "S4": (
+        "Nesterov momentum is the best of seven optimizers, the plateau of six schedules (S4-27, S4-29)",
+        ["compact_optimizers", "schedulers"],
+    ),
 }
 
 OPENING = (
@@ -78,14 +88,17 @@ def in_short():
     """The papers' conclusions and what the records say of them."""
     rows = []
     for paper, (claim, names) in CLAIMS.items():
-        said = [f"{name}: {conclusion(measured(name)[1])}" for name in names if (HERE / name / "study.json").exists()]
+        said = [f"{name}: {conclusion(name)}" for name in names if (HERE / name / "study.json").exists()]
         said = said or ["Not measured, so it cannot be decided."]
         rows.append({"paper": paper, "what it concludes": claim, "what was measured here": " ".join(said)})
     return Finding("In short", (), pd.DataFrame(rows))
 
 
-def conclusion(statistics):
-    """The verdict of a study in one sentence, with the gains of one axis at each level of the other, if it has two."""
+def conclusion(name):
+    """What a study says in one sentence: its verdict, with the gains of one axis at each level of the other, if it has two."""
+    study, statistics = measured(name)
+    if name == "compact_optimizers":
+        return order_conclusion(with_further_rates(study))
     gains = statistics.contrasts[statistics.contrasts["kind"] == "gain"]
     rows = (100 * gains.set_index("name")[["estimate", "low", "high"]]).itertuples()
     points = [f"{name} {gain:+.2f} ({low:+.2f} to {high:+.2f})" for name, gain, low, high in rows]
@@ -102,14 +115,67 @@ def measured(name):
 
 def of_study(name, what):
     study, statistics = measured(name)
-    text = [f"`results/{name}`: {len(study.done)} of {study.planned} jobs. {cost(study)}"]
-    if name == "frozen_head_rates":
-        return [Finding(what, (*text, CHOICE, beyond(study)), choices(study))]
-    if name == "frozen_head_rates_above":
-        return [Finding(what, (*text, ABOVE), tables.ranking(study))]
+    about = f"`results/{name}`: {len(study.done)} of {study.planned} jobs. {cost(study)}"
+    text, table, *more = SECTIONS.get(name, grid)(study, statistics)
+    return [Finding(what, (about, *text), table), *more]
+
+
+def grid(study, statistics):
+    """Of any study: its verdict, the ranking, the gains, the paper's numbers beside ours, and stability."""
     gains = [finding for finding in statistics.findings if "Gain" in finding.title]
-    opening = Finding(what, (*text, statistics.verdict.paragraph, leak(study)), tables.ranking(study))
-    return [opening, *gains, *beside_the_paper(study), *stability(study), *prediction(study)]
+    text = (statistics.verdict.paragraph, leak(study))
+    return [text, tables.ranking(study), *gains, *beside_the_paper(study), *stability(study), *prediction(study)]
+
+
+def pilot(study, _):
+    return [(CHOICE, beyond(study)), choices(study)]
+
+
+def rates_above(study, _):
+    return [(ABOVE,), tables.ranking(study)]
+
+
+def optimizers(study, _):
+    done = with_further_rates(study)
+    return [(ORDER, order_text(done), leak(study)), order_table(done), *stability(study), *prediction(study)]
+
+
+def further_rates(study, _):
+    return [("Its runs are in the table above.",), None]
+
+
+def views(study, _):
+    return [(VIEWS, leak(study)), by_views(study), *stability(study)]
+
+
+def by_views(study):
+    """Accuracy of one view and of ten crops, of single nets and of the ensemble of the first three seeds."""
+    rows = []
+    for title, kind in (("one view", None), ("ten crops", "ten_crop")):
+        suffix = f"_{kind}" if kind else ""
+        scores = [study.results[name]["metrics"] for name in study.done["name"]]
+        columns = {
+            "val %": [score["val"][f"accuracy{suffix}"] for score in scores],
+            "test %": [score["test"][f"accuracy{suffix}"] for score in scores],
+            "test clean %": [score["test"][f"accuracy{suffix}_clean"] for score in scores],
+            "macro F1 %": [score["test"][f"macro_f1{suffix}"] for score in scores],
+        }
+        rows.append({"images": title, "nets": "single", "seeds": str(len(scores))})
+        rows[-1] |= {name: f"{100 * mean(v):.2f}" + (f" ± {100 * stdev(v):.2f}" if len(v) > 1 else "") for name, v in columns.items()}
+        members = [HERE / study.folder.name / f"s{seed}" for seed in ENSEMBLE]
+        if all(predictions_file(member, kind).exists() for member in members):
+            parts = [part_of(read_predictions(member, kind), "test") for member in members]
+            right = average(np.stack([probabilities(part) for part in parts]), "probabilities").argmax(1) == parts[0]["label"]
+            clean = parts[0]["clean"].to_numpy(bool)
+            rows.append({"images": title, "nets": "ensemble", "seeds": ", ".join(map(str, ENSEMBLE))})
+            rows[-1] |= {"test %": f"{100 * right.mean():.2f}", "test clean %": f"{100 * right[clean].mean():.2f}"}
+    return pd.DataFrame(rows).fillna("")
+
+
+def with_further_rates(study):
+    """The finished jobs of compact_optimizers with those of the rates that were added afterwards."""
+    further = HERE / "compact_optimizers_beyond"
+    return pd.concat([study.done, gather(further).done]) if (further / "study.json").exists() else study.done
 
 
 def beside_the_paper(study):
@@ -165,11 +231,29 @@ PREDICTION = (
     "* p below 0.05, adjusted by Holm for all {} correlations of the table."
 )
 
+# {study: (study, its statistics) -> sentences, a table and further Findings}; grid, if it is not here.
+SECTIONS = {
+    "frozen_head_rates": pilot,
+    "frozen_head_rates_above": rates_above,
+    "compact_optimizers": optimizers,
+    "compact_optimizers_beyond": further_rates,
+    "fast_recipe_28": views,
+    "fast_recipe": views,
+}
+
 CHOICE = (
     "Mean accuracy on PublicTest, in %, of three seeds that the study itself does not use; the best rate of each cell is the one that "
     "`study=frozen_head_grid` is to train with."
 )
 
+
+ENSEMBLE = (0, 1, 2)  # the seeds, fixed before any was trained
+VIEWS = "One view is the centre of 46 pixels. The ensemble is the mean of the probabilities of three seeds that were fixed beforehand."
+
+ORDER = (
+    "Mean accuracy on PublicTest, in %, and in brackets the place among those with that rate. The rate of each optimizer's own is the one "
+    "that is best on PublicTest. Five epochs of a small network are not S4's 300 epochs of a VGG."
+)
 
 ABOVE = "The seeds of the pilot, so its column of validation is to be set beside the pilot's. It was run afterwards and chose no rate."
 
@@ -202,8 +286,8 @@ def front(text):
     _, found, after = rest.partition(MARKS[1])
     if not found or not (HERE / HEADLINE / "study.json").exists():
         return text
-    study, statistics = measured(HEADLINE)
-    about = f"{STUDIES[HEADLINE]}; {len(study.done)} runs on the real FER-2013. {conclusion(statistics)}"
+    study, _ = measured(HEADLINE)
+    about = f"{STUDIES[HEADLINE]}; {len(study.done)} runs on the real FER-2013. {conclusion(HEADLINE)}"
     link = "[All that was measured, and what was not](results/README.md)."
     table = markdown_table(tables.ranking(study).drop(columns="s"))
     parts = [MARKS[0], about, f"![Every cell, every seed](docs/{PICTURE.name})", table, link, MARKS[1]]

@@ -186,7 +186,8 @@ def test_only_checkpoints_of_ours_are_removed(folder, config):
 
 def test_half_written_files_of_ours_go_and_nothing_else(folder):
     ours = [".result.json.4711", ".result.json.0123abcd.tmp", ".hydra/.config.yaml.x7_Q2wvn.tmp"]
-    ours += [".predictions_ten_crop.parquet.0123abcd.tmp", f"checkpoints/.last.ckpt.{'0a' * 16}", "checkpoints/.best-whole.ckpt.0123abcd.tmp"]
+    ours += [".predictions_ten_crop.parquet.0123abcd.tmp"]
+    ours += [f"checkpoints/.last.ckpt.{'0a' * 16}", "checkpoints/.best-whole.ckpt.0123abcd.tmp"]
     theirs = [".notes.md.4711", ".result.json.swp", ".result.json.bak.tmp", "result.json.0123abcd.tmp", ".lock", "checkpoints/.m.pth.1"]
     put(folder, *ours, *theirs)
     drop_left_overs(folder)
