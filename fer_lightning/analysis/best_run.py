@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from fer_lightning.analysis.study_record import gather
 from fer_lightning.process.errors import UserError
 from fer_lightning.runs.layout import RESULT, run_folders
@@ -20,5 +22,8 @@ def best_run(folder):
         raise UserError(f"{folder}: none of its runs is done yet.")
     cell, runs = next(iter(study.runs.items()))
     best = runs.sort_values("val_accuracy", ascending=False, kind="stable").iloc[0]
-    score = "" if best["val_accuracy"] != best["val_accuracy"] else f", {100 * best['val_accuracy']:.2f} %"
-    return folder / best["name"], f"Best cell of {folder} by validation: {cell}. Its best run: {best['name']}{score}."
+    if pd.isna(best["val_accuracy"]):
+        why = f"No run in {folder} has a validation part, so test accuracy chose the cell, {cell}, and the order of seeds {best['name']}."
+        return folder / best["name"], why
+    score = f"{100 * best['val_accuracy']:.2f} %"
+    return folder / best["name"], f"Best cell of {folder} by validation: {cell}. Its best run: {best['name']}, {score}."
