@@ -26,9 +26,12 @@ def run(arguments):
     from fer_lightning.data import fer2013
     from fer_lightning.data.audit import audit
     from fer_lightning.data.audit_tables import show
+    from fer_lightning.runs.ownership import check_output
 
-    for path in filter(None, (arguments.json, arguments.sheet)):
-        check_writable(path)
+    if arguments.json:
+        check_output(arguments.json, r'\{\s*"source": ')
+    if arguments.sheet:
+        check_writable(arguments.sheet)
     faces = fer2013.read(arguments.folder, accept_modified=True)
     with console().status("Reading every image" if arguments.near is None else "Searching near twins, a minute the first time"):
         findings = audit(faces, arguments.near)

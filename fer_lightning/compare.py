@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fer_lightning.process.command_line import command
 from fer_lightning.process.errors import UserError
-from fer_lightning.process.files import check_writable, replace_file
+from fer_lightning.process.files import replace_file
 
 
 def add_arguments(parser):
@@ -23,12 +23,15 @@ def run(arguments):
     from fer_lightning.analysis.comparison import changed_images, compare_runs
     from fer_lightning.analysis.comparison_findings import comparison_findings, show_findings
     from fer_lightning.runs.finished_run import read_run
+    from fer_lightning.runs.ownership import check_output
     from fer_lightning.safety.spreadsheet import to_csv
 
     if arguments.a.resolve() == arguments.b.resolve():
         raise UserError(f"{arguments.a} is named twice: name two runs.")
-    for path in filter(None, (arguments.json, arguments.csv)):
-        check_writable(path)
+    if arguments.json:
+        check_output(arguments.json, r'\{\s*"a": \{\s*"folder": ')
+    if arguments.csv:
+        check_output(arguments.csv, "row,split,label,prediction_a,")
     a, b = read_run(arguments.a), read_run(arguments.b)
     comparison = compare_runs(a, b, arguments.split)
     show_findings(comparison_findings(comparison))

@@ -10,7 +10,7 @@ from fer_lightning.photos.answers import CUT_OUT, WHOLE, Finder, Looking, Seen, 
 from fer_lightning.photos.drawing import draw_picture, draw_video
 from fer_lightning.photos.tables import OURS, as_csv, as_json, show
 from fer_lightning.process.errors import UserError
-from fer_lightning.process.files import check_writable, make_folder, replace_file
+from fer_lightning.process.files import make_folder, replace_file
 from fer_lightning.process.visible import visible
 from fer_lightning.shipping.networks import Network
 
@@ -26,10 +26,9 @@ class Outputs:
         self._seen, self._names, self._failed = [], Counter(), False
         for path, kind in ((csv, "csv"), (json, "json")):
             if path:
-                from fer_lightning.runs.ownership import check_replaced
+                from fer_lightning.runs.ownership import check_output
 
-                check_writable(path)
-                check_replaced(path.parent, {path.name: OURS[kind]})
+                check_output(path, OURS[kind])
         if csv and json and csv.resolve() == json.resolve():
             raise UserError(f"--csv and --json are both {csv}: name two files.")
         if draw:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fer_lightning.config.identity import digest, training_config
 from fer_lightning.process.errors import ConfigError, UserError
+from fer_lightning.process.files import check_writable
 from fer_lightning.runs.config_files import read_config, read_settings
 from fer_lightning.runs.layout import LAST, LOCK, METRICS, PREDICTIONS, RESULT, STEPS, checkpoints_of, run_folders
 from fer_lightning.runs.result import read_result
@@ -85,6 +86,15 @@ def check_replaced(folder, files=REPORT):
         path = Path(folder) / name
         if os.path.lexists(path) and not _says(path, pattern):
             raise ConfigError(f"{path} is not of this program, which would replace it. Move it, or choose another folder.")
+
+
+def check_output(path, pattern):
+    """UserError if a file that the user names cannot be written, or holds something that this command did not write.
+
+    pattern: what every such file of ours says; an empty file may be replaced too
+    """
+    check_writable(path)
+    check_replaced(path.parent, {path.name: rf"\A(\Z|{pattern})"})
 
 
 def difference(there, now):

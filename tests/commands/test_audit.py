@@ -289,6 +289,11 @@ def test_what_cannot_work_is_said_in_one_sentence(run, process, tmp_path):
     missing = tmp_path / "missing" / "found.json"
     assert run(tmp_path, "--json", missing) == (1, f"{missing} cannot be written: there is no folder {missing.parent}. ")
     assert run(tmp_path, "--sheet", tmp_path) == (1, f"{tmp_path} cannot be written: it is a folder. ")
+    found = tmp_path / "found.json"
+    assert run(tmp_path, "--no-near", "--json", found)[0] == run(tmp_path, "--no-near", "--json", found)[0] == 0  # over its own
+    found.write_text('{"mine": 1}')
+    code, text = run(tmp_path, "--no-near", "--json", found)
+    assert code == 1 and f"{found} is not of this program" in text and found.read_text() == '{"mine": 1}'
 
 
 # Clean scores

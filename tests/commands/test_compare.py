@@ -215,6 +215,10 @@ def test_wrong_runs_are_one_sentence(tmp_path, run_main):
     other = make_run(tmp_path / "other", 1)
     assert "there is no folder" in refusal(good, other, "--json", tmp_path / "no" / "c.json")
     assert "it is a folder" in refusal(good, other, "--csv", tmp_path)
+    record = (good / "result.json").read_text()
+    for option in ("--json", "--csv"):
+        assert f"{good / 'result.json'} is not of this program" in refusal(good, other, option, good / "result.json")
+    assert (good / "result.json").read_text() == record
 
 
 @pytest.fixture
@@ -229,6 +233,7 @@ def runs(command, tmp_path):
 def test_two_real_runs(runs, tmp_path, run_main):
     sentence, text = run_main(compare, *runs, "--json", tmp_path / "c.json", "--csv", tmp_path / "c.csv")
     assert sentence is None
+    assert run_main(compare, *runs, "--json", tmp_path / "c.json", "--csv", tmp_path / "c.csv")[0] is None  # over its own
     written = json.loads((tmp_path / "c.json").read_text())
     results = [read_result(run) for run in runs]
     for side, result in zip("ab", results):
