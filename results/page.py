@@ -51,6 +51,9 @@ STUDIES = {
     "efficientnet_two_phase": "S2: two phases on EfficientNet-Lite0 at 112 pixels, 3 seeds",
 }
 
+# Over these it is asked which measure of stability predicts anything.
+PREDICTED = ("frozen_head_grid", "compact_head_grid", "compact_optimizers")
+
 # What each paper concludes (docs/papers.md), and the studies above that ask.
 CLAIMS = {
     "S0": (
@@ -81,7 +84,8 @@ def findings():
         else:
             absent.append((f"`{name}`", what))
     table = pd.DataFrame(absent, columns=["study", "what"])
-    return [in_short(), *shown, Finding("Not run yet", ("For want of computing time.",) if absent else (), table)]
+    predicted = [prediction([measured(name)[0] for name in PREDICTED if (HERE / name / "study.json").exists()])]
+    return [in_short(), *shown, *predicted, Finding("Not run yet", ("For want of computing time.",) if absent else (), table)]
 
 
 def in_short():
@@ -124,7 +128,7 @@ def grid(study, statistics):
     """Of any study: its verdict, the ranking, the gains, the paper's numbers beside ours, and stability."""
     gains = [finding for finding in statistics.findings if "Gain" in finding.title]
     text = (statistics.verdict.paragraph, leak(study))
-    return [text, tables.ranking(study), *gains, *beside_the_paper(study), *stability(study), *prediction(study)]
+    return [text, tables.ranking(study), *gains, *beside_the_paper(study), *stability(study)]
 
 
 def pilot(study, _):
@@ -137,7 +141,7 @@ def rates_above(study, _):
 
 def optimizers(study, _):
     done = with_further_rates(study)
-    return [(ORDER, order_text(done), leak(study)), order_table(done), *stability(study), *prediction(study)]
+    return [(ORDER, order_text(done), leak(study)), order_table(done), *stability(study)]
 
 
 def further_rates(study, _):
@@ -194,16 +198,14 @@ def stability(study):
     return [Finding("Stability", found[0].text[:1], found[0].table[[title for title in SHOWN if title in found[0].table]])]
 
 
-def prediction(study):
-    """Which measure of stability predicts anything in a study of several cells."""
-    pairs = correlations(study)
-    if not len(pairs):
-        return []
-    pairs["shown"] = [f"{row.rho:+.2f}{' *' if row.p_holm < 0.05 else ''}" for row in pairs.itertuples()]
-    pairs["column"] = [f"{row.predicted} (n {row.n})" for row in pairs.itertuples()]
-    table = pairs.pivot(index="measure", columns="column", values="shown").reindex(index=pairs["measure"].unique())
-    table = table[list(dict.fromkeys(pairs["column"]))].fillna("").reset_index()
-    return [Finding("Which measure of stability predicts anything?", (PREDICTION.format(len(pairs)),), table)]
+def prediction(studies):
+    """Which measure of stability predicts anything, over the runs of several studies."""
+    pairs = correlations(studies)
+    pairs["shown"] = [f"{row.rho:+.2f}{' *' if row.p_holm < 0.05 else ''} ({row.n})" for row in pairs.itertuples()]
+    table = pairs.pivot(index="measure", columns="predicted", values="shown").reindex(index=pairs["measure"].unique())
+    table = table[list(dict.fromkeys(pairs["predicted"]))].fillna("").reset_index()
+    said = PREDICTION.format(listed([study.folder.name for study in studies]), len(pairs))
+    return Finding("Which measure of stability predicts anything?", (said,), table)
 
 
 def cost(study):
@@ -226,9 +228,9 @@ SHOWN = (
 )
 
 PREDICTION = (
-    "Spearman's rank correlation of each measure (docs/stability.md) with what it may predict. Between cells: of the means over seeds. "
-    "Within cells: of single runs, each less the mean of its cell: does it say which seed is the better one? "
-    "* p below 0.05, adjusted by Holm for all {} correlations of the table."
+    "Spearman's rank correlation of each measure (docs/stability.md) with what it may predict, over {}; in brackets how many. "
+    "Between cells: of the means over seeds. Within cells: of single runs, each less the mean of its cell: does it say which seed is the "
+    "better one? Ranks are those within a study. * p below 0.05, adjusted by Holm for all {} correlations of the table."
 )
 
 # {study: (study, its statistics) -> sentences, a table and further Findings}; grid, if it is not here.

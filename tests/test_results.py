@@ -46,7 +46,7 @@ def test_a_measure_that_predicts_is_told_from_one_that_does_not():
     empty = dict.fromkeys(measures.MEASURES[1:], np.full(48, np.nan))
     runs = runs.assign(**empty | {"jit": cell + random.normal(size=48) / 9, "gap": noise, "osc": random.normal(size=48)})
     table = runs.groupby("cell").mean(numeric_only=True).assign(ssd=np.nan, churn=np.nan)
-    found = measures.between_and_within(runs, table).set_index(["measure", "predicted"])
+    found = measures.between_and_within([runs], [table]).set_index(["measure", "predicted"])
     assert found.loc[("jit", "test accuracy, between cells"), "rho"] == 1
     assert found.loc[("gap", "test accuracy, within cells"), ["rho", "n"]].tolist() == [1, 48]
     assert found.loc[("osc", "test accuracy, within cells"), "p_holm"] > 0.05

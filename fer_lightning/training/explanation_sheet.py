@@ -62,10 +62,15 @@ def draw_test_images(folder, out=None):
 
 
 def draw_pictures(folder, pictures, out=None):
-    """Write explain_pictures.png of picture files, faces cut out as `predict` takes them. Returns as `draw_test_images`."""
+    """Write explain_pictures.png of picture files, faces cut out as `predict` takes them. Returns as `draw_test_images`.
+
+    UserError after it is written if some are no pictures, which it leaves out; before if none is one.
+    """
     result = read_run(folder).result
     names, size = classes_of(result), size_of(result)
-    pixels = torch.from_numpy(np.stack([read_picture(picture, size) for picture in pictures]))
+    pictures, pixels, errors = _read(pictures, size)
+    if not pictures:
+        raise UserError("\n".join(errors))
     _, module = restore_module(folder)
     path = _target(folder, out, EXPLAIN_PICTURES)
     methods = explanations(module, pixels[:1])
@@ -80,7 +85,21 @@ def draw_pictures(folder, pictures, out=None):
         titles = [f"{Path(p).name[-20:]}\n{names[c]} {v[c]:.2f}" for p, c, v in zip(pictures[part], classes, values[part])]
         blocks.append(Block("Your pictures" if not start else "", titles, _rows(pixels[part], methods, classes)))
     _draw(path, blocks)
+    if errors:
+        raise UserError("\n".join([*errors, f"The other {len(pictures)} are in {path}."]))
     return path, _missing(module, methods)
+
+
+def _read(pictures, size):
+    """(those that can be read, their pixels (N, 1, size, size), a sentence for each of the others)"""
+    read, pixels, errors = [], [], []
+    for picture in pictures:
+        try:
+            pixels.append(read_picture(picture, size))
+            read.append(picture)
+        except UserError as error:
+            errors.append(str(error))
+    return read, torch.from_numpy(np.stack(pixels)) if read else None, errors
 
 
 def _target(folder, out, name):

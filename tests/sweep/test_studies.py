@@ -129,8 +129,8 @@ def check(root, name, number):
 # The six of eight to fourteen jobs take two thirds of the time, and the grids of heads have 40 and 160. `make test-all` runs all studies,
 # with their own networks.
 LARGE = (
-    *("architectures", "baselines", "batch_dropout_grid", "compact_head_grid", "efficientnet_ablations", "frozen_head_grid"),
-    *("optimizers", "schedulers"),
+    *("architectures", "baselines", "batch_dropout_grid", "compact_head_grid", "compact_optimizers"),
+    *("efficientnet_ablations", "frozen_head_grid", "optimizers", "schedulers"),
 )
 
 

@@ -190,8 +190,13 @@ def test_pictures_of_ones_own(study, command, tmp_path):
         assert sheet.width == 1260 and sheet.height > 1000  # two blocks of seven columns
     (tmp_path / "broken.png").write_bytes((tmp_path / "0.png").read_bytes()[:60])
     for wrong in ("broken.png", "missing.png"):
-        done = command(str(study / "s0"), "1.png", wrong, "--out", "mine", main=main)
-        assert done.code == 1 and wrong in done.text and "Traceback" not in done.text
+        sheet = tmp_path / "mine" / "explain_pictures.png"
+        sheet.unlink(missing_ok=True)
+        done = command(str(study / "s0"), wrong, "--out", "mine", main=main)
+        assert done.code == 1 and wrong in done.text and "Traceback" not in done.text and not sheet.exists()
+        done = command(str(study / "s0"), wrong, "1.png", "2.png", "--out", "mine", main=main)
+        assert done.code == 1 and wrong in done.text and sheet.exists()
+        assert f"The other 2 are in {sheet.relative_to(tmp_path)}." in done.text
 
 
 def test_what_cannot_be_explained_is_a_sentence(study, command, tmp_path):
