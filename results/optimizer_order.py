@@ -65,7 +65,7 @@ def order_conclusion(done):
     """Who leads and who is last, at each rate and at the own ones, in one sentence."""
     at = at_rates(done)
     best = at.max(axis=1)
-    ends = [f"at {rate:g} {at[rate].idxmax()} leads and {at[rate].idxmin()} is last" for rate in at]
+    ends = [f"at {rate:g} {at[rate].idxmax()} leads and {at[rate].idxmin()} is last" for rate in at if at[rate].notna().all()]
     nesterov = places(best).get("sgd_nesterov")
     return (
         f"The order depends on the rate: {'; '.join(ends)}. With the best of these rates for each, {best.idxmax()} leads, sgd_nesterov has "

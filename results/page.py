@@ -44,7 +44,8 @@ STUDIES = {
     "fast_recipe": "recipe=fast, 75 epochs: one view, ten crops, an ensemble of three",
     "cnn_batchnorm": "S1: with and without batch norm, 5 seeds",
     "compact_optimizers": "S4: seven optimizers at three constant rates, compact net at half its widths, 5 epochs, 3 seeds",
-    "compact_optimizers_beyond": "After it: a further rate for the optimizers whose best was the largest or the smallest",
+    "compact_optimizers_above": "After it: a rate of 1 for the two optimizers whose best was the largest",
+    "compact_optimizers_below": "After it: a rate of 0.0001 for the two whose best was the smallest",
     "schedulers": "S4: six schedules on the compact net, 3 seeds",
     "augmentation_ladder": "S3: five augmentations on the compact net, 3 seeds",
     "architectures": "S3: thirteen architectures at a reduced, equal budget, one seed",
@@ -141,7 +142,7 @@ def rates_above(study, _):
 
 def optimizers(study, _):
     done = with_further_rates(study)
-    return [(ORDER, order_text(done), leak(study)), order_table(done), *stability(study)]
+    return [(ORDER, order_text(done), leak(study)), order_table(done)]
 
 
 def further_rates(study, _):
@@ -177,9 +178,14 @@ def by_views(study):
 
 
 def with_further_rates(study):
-    """The finished jobs of compact_optimizers with those of the rates that were added afterwards."""
-    further = HERE / "compact_optimizers_beyond"
-    return pd.concat([study.done, gather(further).done]) if (further / "study.json").exists() else study.done
+    """The finished jobs of compact_optimizers with those at rates that were added afterwards, which are no axis of their own studies."""
+    further = [gather(HERE / name) for name in FURTHER if (HERE / name / "study.json").exists()]
+    rated = [one.done.assign(**{"optimizer.lr": [_overrides(one, name)["optimizer.lr"] for name in one.done["name"]]}) for one in further]
+    return pd.concat([study.done, *rated])
+
+
+def _overrides(study, name):
+    return dict(override.split("=", 1) for override in study.results[name]["job"]["overrides"])
 
 
 def beside_the_paper(study):
@@ -233,12 +239,14 @@ PREDICTION = (
     "better one? Ranks are those within a study. * p below 0.05, adjusted by Holm for all {} correlations of the table."
 )
 
+FURTHER = ("compact_optimizers_above", "compact_optimizers_below")
+
 # {study: (study, its statistics) -> sentences, a table and further Findings}; grid, if it is not here.
 SECTIONS = {
     "frozen_head_rates": pilot,
     "frozen_head_rates_above": rates_above,
     "compact_optimizers": optimizers,
-    "compact_optimizers_beyond": further_rates,
+    **dict.fromkeys(FURTHER, further_rates),
     "fast_recipe_28": views,
     "fast_recipe": views,
 }

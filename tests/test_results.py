@@ -53,6 +53,26 @@ def test_a_measure_that_predicts_is_told_from_one_that_does_not():
     assert set(found["p_holm"] >= found["p"]) == {True} and not any("churn" in what for _, what in found.index)
 
 
+def test_the_order_of_optimizers_by_hand(page):
+    """Seven optimizers in S4's order at 0.001 and in the reverse one at 0.1; a rate that one alone has makes no order."""
+    order = import_module("optimizer_order")
+    arm = order.published()["four_stage_vgg_constant"].drop("adam")  # ties with adagrad
+    rows = []
+    for place, name in enumerate(arm.sort_values().index):
+        for seed in (0, 1):
+            rows.append((name, "0.001", seed, 0.4 + place / 100, 0.5))
+            rows.append((name, "0.1", seed, 0.8 - place / 100, 0.6 + seed / 100))
+    rows.append(("sgd_nesterov", "1.0", 0, 0.9, 0.7))
+    done = pd.DataFrame(rows, columns=["optimizer", "optimizer.lr", "seed", "val_accuracy", "test_accuracy"])
+    text = order.order_text(done)
+    assert "at 0.001 have a rank correlation of +1.00 (p 0.000)" in text and "and these at 0.01" not in text
+    table = order.order_table(done).set_index("optimizer")
+    assert list(table.index[:2]) == ["sgd_nesterov", "adadelta"] and table.loc["adadelta", "test %"] == "60.50 ± 0.71"
+    assert table.loc["sgd_nesterov", "val % at 0.001"] == "45.00 (1)" and table.loc["adadelta", "val % at 1"] == ""
+    said = order.order_conclusion(done)
+    assert "at 0.1 adadelta leads and sgd_nesterov is last" in said and "at 1 " not in said and "sgd_nesterov has place 1 of 6" in said
+
+
 @pytest.mark.skipif(not STUDIES, reason="no study is measured yet")
 def test_the_report_of_the_smallest_is_rebuilt_from_its_records(command, tmp_path):
     from fer_lightning.report import main

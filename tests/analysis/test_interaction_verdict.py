@@ -91,6 +91,24 @@ def test_nothing_is_additive_either_without_a_rate_of_its_own_for_each_cell():
         assert "tuned_per_cell=true" in verdict.settle and "More seeds." not in verdict.settle
 
 
+def test_a_rate_that_is_an_axis_needs_no_tuning():
+    """S4's grid: to ask that the rate be tuned in every cell of optimizers x rates has no meaning."""
+    swept = Roles("optimizer.lr", "0.001", "optimizer", "sgd")
+    verdict = decide(0.01, gains(), swept, Analysis())
+    assert verdict.word == "synergy" and "the learning rate is one of the two axes" in verdict.seen and "tuned" not in verdict.paragraph
+
+
+def test_a_paragraph_on_many_differences_names_the_largest_and_counts_the_rest():
+    rows = [gains(level=f"l{i}", estimate=0.01 * i, low=0.01 * i - 0.005, high=0.01 * i + 0.005).iloc[:1] for i in range(1, 9)]
+    many = pd.concat([*rows, gains().iloc[1:]], ignore_index=True)
+    seen = decide(0.01, many, ROLES, Analysis()).seen
+    assert "the gain differs in 8 of 9 cases, the largest by +8.00 points with l8 (+7.50 to +8.50), +7.00" in seen
+    assert "with l2" not in seen and "mish" not in seen and "Equality within ±0.50 points is not shown for 9 of the 9 differences." in seen
+    none = many.assign(low=-0.1, high=0.1)
+    seen = decide(0.01, none, ROLES, Analysis()).seen
+    assert seen.startswith("The F test of the interaction has p = 0.010. Every 95 % interval of a difference of gains includes 0.")
+
+
 def test_seeds_are_the_remedy_only_where_seeds_are_missing():
     assert decide(0.4, gains(), ROLES, TUNED, remedy="More seeds.").settle == "More seeds."
     assert "More seeds." not in decide(0.01, gains(), ROLES, Analysis(), remedy="More seeds.").paragraph

@@ -4,6 +4,7 @@ import numpy as np
 
 from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.statistics.factorial import two_way
+from fer_lightning.analysis.statistics.interaction_verdict import rate_known
 from fer_lightning.analysis.statistics.two_axes import complete
 from fer_lightning.analysis.wording import equals, listed, number, percent, percent_interval, seeds_text
 
@@ -40,12 +41,12 @@ def _methods(design, scores, cells, *, verdict, analysis, common):
         "simultaneous.",
     ]
     if verdict.word:
-        tuned = "was" if analysis.tuned_per_cell else "was not"
+        rate = rate_known(analysis, design.levels) or "the learning rate was not tuned in every cell"
         sentences += [
             "The interaction was tested by a two-way analysis of variance with seeds as blocks. Synergy was to be concluded from a "
             "significant interaction together with a significant difference of gains of at least the smallest effect of interest, with the "
             "same sign without duplicated images and on the logit scale; additivity if two one-sided tests (Schuirmann 1987) showed every "
-            f"difference of gains to be smaller than that. The learning rate {tuned} tuned in every cell with an equal budget."
+            f"difference of gains to be smaller than that. {rate[0].upper()}{rate[1:]}."
         ]
     return " ".join(sentences)
 

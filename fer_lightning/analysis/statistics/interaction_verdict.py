@@ -10,6 +10,8 @@ from fer_lightning.config.cell_names import level_name
 
 UNTUNED = "the learning rate was not tuned in every cell (study.analysis.tuned_per_cell=false)"
 GAINS = ("estimate", "p_holm", "equivalence_p", "clean", "logit")
+TUNED, SWEPT = "the learning rate was tuned in every cell", "the learning rate is one of the two axes"
+MOST_NAMED = 6  # differences of gains in a paragraph; the table has all
 TUNE = "Either word, synergy or additive, also needs a learning rate tuned in every cell (study.analysis.tuned_per_cell=true)."
 
 
@@ -43,6 +45,12 @@ def conditions(interaction_p, gains, analysis):
     return Conditions(interaction_p < analysis.alpha, significant, large, firm, gains["equivalence_p"] < analysis.alpha)
 
 
+def rate_known(analysis, axes):
+    """Why no unsuitable learning rate can be behind the verdict on two axes, as a clause; "" if one can."""
+    swept = any(axis.rpartition(".")[2] == "lr" for axis in axes)
+    return SWEPT if swept else TUNED if analysis.tuned_per_cell else ""
+
+
 def decide(interaction_p, gains, roles, analysis, *, remedy="", left_out=""):
     """The Verdict on an interaction.
 
@@ -59,7 +67,8 @@ def decide(interaction_p, gains, roles, analysis, *, remedy="", left_out=""):
     pass: Berger 1982), and the rate was tuned: a wrong rate can hide an interaction as well as make one.
     """
     met = conditions(interaction_p, {name: gains[name].to_numpy(float) for name in GAINS}, analysis)
-    word = str(met.words(analysis.tuned_per_cell))
+    rate = rate_known(analysis, (roles.treated, roles.other))
+    word = str(met.words(bool(rate)))
     significant, large, firm, apart = gains[met.significant], gains[met.large], gains[met.firm], gains[~met.equivalent]
     enough_seeds = met.interaction and len(significant) > 0
 
@@ -67,7 +76,7 @@ def decide(interaction_p, gains, roles, analysis, *, remedy="", left_out=""):
     margin = f"{percent(analysis.sesoi)} points"
     seen = " ".join(filter(None, (_seen(interaction_p, gains, reference, analysis), left_out)))
     if word == "synergy":
-        same = "The sign is the same on clean images and on the logit scale, and the learning rate was tuned in every cell."
+        same = f"The sign is the same on clean images and on the logit scale, and {rate}."
         return Verdict("synergy", f"Synergy: {_claim(firm, reference)}.", f"{seen} {same}")
     if word == "additive":
         conclusion = f"Additive: {subject} changes accuracy equally with every {other}, to within ±{margin}."
@@ -85,8 +94,9 @@ def decide(interaction_p, gains, roles, analysis, *, remedy="", left_out=""):
     else:
         doubt = f"{_claim(firm, reference)}, but {UNTUNED}, so the rate may be the cause"
     if len(apart):
-        seen += f" Equality within ±{margin} is not shown for {listed(_labels(apart))}."
-    settle = [remedy] * (not enough_seeds and len(apart) > 0) + [TUNE] * (not analysis.tuned_per_cell)
+        which = listed(_labels(apart, gains)) if len(apart) <= MOST_NAMED else f"{len(apart)} of the {len(gains)} differences"
+        seen += f" Equality within ±{margin} is not shown for {which}."
+    settle = [remedy] * (not enough_seeds and len(apart) > 0) + [TUNE] * (not rate)
     return Verdict("inconclusive", f"Inconclusive: {doubt}.", seen, " ".join(filter(None, settle)))
 
 
@@ -113,21 +123,24 @@ def _claim(rows, reference):
 
 
 def _seen(interaction_p, gains, reference, analysis):
-    """Sentences on the F test and on each difference of gains."""
+    """Sentences on the F test and on each difference of gains; of many on the largest of those that differ from 0."""
     level = f"{percent(1 - analysis.alpha, 0)} %"
+    within = (gains["low"] <= 0) & (gains["high"] >= 0)
+    many = len(gains) > MOST_NAMED
+    named = gains[~within].sort_values("estimate", key=abs, ascending=False).head(MOST_NAMED) if many else gains
     rows = [
         f"{points(row.estimate)} points with {label}{f' ({bounds})' if (bounds := points_interval(row.low, row.high)) else ''}"
-        for label, row in zip(_labels(gains), gains.itertuples(index=False))
+        for label, row in zip(_labels(named, gains), named.itertuples(index=False))
     ]
-    within = (gains["low"] <= 0) & (gains["high"] >= 0)
     every = f" Every {level} interval of a difference of gains includes 0." if len(gains) and within.all() else ""
-    return (
-        f"The F test of the interaction has p {equals(interaction_p)}. Compared with {reference}, the gain differs by {listed(rows)} "
-        f"(simultaneous {level} intervals).{every}"
-    )
+    test = f"The F test of the interaction has p {equals(interaction_p)}."
+    if many and not rows:
+        return f"{test}{every}"
+    how_many = f"in {(~within).sum()} of {len(gains)} cases, {'the largest ' if (~within).sum() > len(rows) else ''}" if many else ""
+    return f"{test} Compared with {reference}, the gain differs {how_many}by {listed(rows)} (simultaneous {level} intervals).{every}"
 
 
-def _labels(gains):
-    """Names of the rows: the level, with the treatment if there are several."""
+def _labels(rows, gains):
+    """Names of some rows of the gains: the level, with the treatment if there are several."""
     several = gains["treatment"].nunique() > 1
-    return [f"{row.level} ({row.treatment})" if several else row.level for row in gains.itertuples(index=False)]
+    return [f"{row.level} ({row.treatment})" if several else row.level for row in rows.itertuples(index=False)]

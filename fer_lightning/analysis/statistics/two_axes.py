@@ -8,7 +8,7 @@ import pandas as pd
 from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.statistics.contrasts import differences_of_gains, gains, per_block, roles
 from fer_lightning.analysis.statistics.factorial import bayes_factor, tukey_nonadditivity, two_way
-from fer_lightning.analysis.statistics.interaction_verdict import decide, untested
+from fer_lightning.analysis.statistics.interaction_verdict import decide, rate_known, untested
 from fer_lightning.analysis.statistics.paired_tests import contrast_tests, mean_floor
 from fer_lightning.analysis.statistics.robustness import aligned_ranks, mixed_model, permutation_p, residual_checks
 from fer_lightning.analysis.statistics.seeds_needed import TYPICAL_SD, StudyPower, power_finding, seeds_for_interaction
@@ -45,7 +45,7 @@ def crossed_findings(design, scores, analysis, right):
     whole = None if right is None else right[~np.isnan(scores["outcome"]).any(1)]
     chances = outlook(y, weights, differences, analysis=analysis, images=images, right=whole)
     findings = [_anova(anova, axes, len(y)), _robustness(design, scores, analysis), *tables, power_finding(study, len(y))]
-    return verdict, [*findings, outlook_finding(chances, len(y), analysis.tuned_per_cell)], frames, chances
+    return verdict, [*findings, outlook_finding(chances, len(y), bool(rate_known(analysis, axes)))], frames, chances
 
 
 def _left_out(design, table, analysis):
