@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from fer_lightning.analysis.stability_of_cells import measured_runs
-from fer_lightning.stability.run_label import CUT_OFFS, TITLES, provisional_label
+from fer_lightning.stability.run_label import CUT_OFFS, TITLES
 
 # Of these every run has a rate that was chosen for its cell, or the default recipe.
 USUAL = ("frozen_head_grid", "compact_head_grid")
@@ -41,13 +41,3 @@ def cut_off_table(usual, above):
                 row[f"{title}: above Low's"] = f"{100 * (values > low).mean():.0f} %"
         rows.append(row)
     return pd.DataFrame(rows).fillna("")
-
-
-def label_shares(runs):
-    """{label: how many} of single runs by the rule as it is now."""
-    labels = [provisional_label(_measures(run)) for run in runs.to_dict("records")]
-    return pd.Series(labels).value_counts().to_dict()
-
-
-def _measures(run):
-    return {name: None if pd.isna(run[name]) else run[name] for name in CUT_OFFS} | {"div": run["diverged"]}

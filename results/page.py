@@ -14,6 +14,7 @@ from statistics import mean, stdev
 
 import numpy as np
 import pandas as pd
+from cut_offs import cut_off_table, split_runs
 from measures import correlations
 from optimizer_order import order_conclusion, order_table, order_text
 
@@ -85,8 +86,9 @@ def findings():
         else:
             absent.append((f"`{name}`", what))
     table = pd.DataFrame(absent, columns=["study", "what"])
-    predicted = [prediction([measured(name)[0] for name in PREDICTED if (HERE / name / "study.json").exists()])]
-    return [in_short(), *shown, *predicted, Finding("Not run yet", ("For want of computing time.",) if absent else (), table)]
+    predicted = {name: measured(name)[0] for name in PREDICTED if (HERE / name / "study.json").exists()}
+    left = Finding("Not run yet", ("For want of computing time.",) if absent else (), table)
+    return [in_short(), *shown, prediction(list(predicted.values())), single_runs(predicted), left]
 
 
 def in_short():
@@ -214,6 +216,18 @@ def prediction(studies):
     return Finding("Which measure of stability predicts anything?", (said,), table)
 
 
+def single_runs(studies):
+    """The cut-offs of the label of a single run among the runs measured here."""
+    usual, above = split_runs(studies)
+    said = [f"{what}: {labels(runs)}." for what, runs in (("Suitable rates", usual), ("Too large ones", above)) if len(runs)]
+    return Finding("The cut-offs of a single run", (CUT, " ".join(said)), cut_off_table(usual, above))
+
+
+def labels(runs):
+    """How many runs have each label, in words."""
+    return listed(f"{count} {label}" for label, count in runs["label"].value_counts().items())
+
+
 def cost(study):
     """Time and machine, as the records have them."""
     machines = sorted({f"{r['environment']['device']}, {r['environment']['threads']} threads" for r in study.results.values()})
@@ -237,6 +251,11 @@ PREDICTION = (
     "Spearman's rank correlation of each measure (docs/stability.md) with what it may predict, over {}; in brackets how many. "
     "Between cells: of the means over seeds. Within cells: of single runs, each less the mean of its cell: does it say which seed is the "
     "better one? Ranks are those within a study. * p below 0.05, adjusted by Holm for all {} correlations of the table."
+)
+
+CUT = (
+    "Measures of runs with a suitable learning rate (the two grids of heads, and the optimizers at the best of three rates) and with one "
+    "above the best of their optimizer: median, 90 % and 99 % quantile, in brackets how many runs. docs/stability.md has the rule."
 )
 
 FURTHER = ("compact_optimizers_above", "compact_optimizers_below")

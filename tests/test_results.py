@@ -7,6 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.project import ROOT
+from helpers.written_runs import write_run
+
+from fer_lightning.analysis.study_record import gather
+from fer_lightning.runs.result import read_result, write_result
+from fer_lightning.stability.measures import MEASURES
 
 RESULTS = ROOT / "results"
 STUDIES = sorted((path.parent for path in RESULTS.glob("*/study.json")), key=lambda folder: len(list(folder.iterdir())))
@@ -73,6 +78,21 @@ def test_the_order_of_optimizers_by_hand(page):
     assert "at 0.1 adadelta leads and sgd_nesterov is last" in said and "at 1 " not in said and "sgd_nesterov has place 1 of 6" in said
 
 
+def test_the_runs_whose_rate_is_above_the_best_of_their_optimizer(page, tmp_path):
+    """Of adam 0.1 is above its best, 0.01; of sgd nothing is above its best, 0.1. A run of a grid of heads is a usual one."""
+    for name, axes in (("compact_optimizers", ("optimizer", "optimizer.lr")), ("frozen_head_grid", ("head.act", "head.norm"))):
+        cells = ("adam", "0.01", 0.6), ("adam", "0.1", 0.5), ("sgd", "0.01", 0.4), ("sgd", "0.1", 0.5)
+        for *levels, share in cells:
+            path = write_run(tmp_path / name, dict(zip(axes, levels)), 0, np.arange(100) < 100 * share)
+            measures = {"spk": 2.0, "osc": 0.1, "jit": None, "gnv": 0.3 if levels[1] == "0.1" else 0.1, "dead": 0.0, "div": False}
+            write_result(path, read_result(path) | {"stability": dict.fromkeys(MEASURES) | measures | {"label": "High"}})
+    cut_offs = import_module("cut_offs")
+    usual, above = cut_offs.split_runs({name: gather(tmp_path / name) for name in ("compact_optimizers", "frozen_head_grid")})
+    assert list(above["name"]) == ["adam-0.1-s0"] and list(above["label"]) == ["Low"] and len(usual) == 6
+    table = cut_offs.cut_off_table(usual, above).set_index("measure")
+    assert table.loc["spikes", "usual: above Low's"] == "100 %" and table.loc["gradient volatility", "usual: above Low's"] == "50 %"
+
+
 @pytest.mark.skipif(not STUDIES, reason="no study is measured yet")
 def test_the_report_of_the_smallest_is_rebuilt_from_its_records(command, tmp_path):
     from fer_lightning.report import main
@@ -93,7 +113,6 @@ def test_the_rates_of_the_frozen_grid_are_those_that_the_pilot_chose(page):
     """Also where the best of the three is the largest or the smallest."""
     from hydra import compose, initialize_config_dir
 
-    from fer_lightning.analysis.study_record import gather
     from fer_lightning.config.groups import CONF
 
     for (act, norm), rate in page.chosen(gather(RESULTS / "frozen_head_rates")).items():

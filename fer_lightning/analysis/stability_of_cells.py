@@ -15,7 +15,7 @@ from fer_lightning.config.cell_names import level_text
 from fer_lightning.config.registered_analysis import registered
 from fer_lightning.runs.predictions import MOST_CLASSES, NO_CLASS, part_of, predicted, probabilities, read_predictions
 from fer_lightning.stability.measures import MEASURES
-from fer_lightning.stability.run_label import CUT_OFFS
+from fer_lightning.stability.run_label import CUT_OFFS, provisional_label
 
 # No share varies more: that of half the runs is 0, of the other half 1.
 MOST_SD = 0.5
@@ -40,7 +40,8 @@ def measured_runs(jobs, reference):
     numbers = {name: pd.to_numeric(done[f"stability_{name}"], errors="coerce") for name in MEASURES if name != "div"}
     accuracy = pd.to_numeric(done["test_accuracy"], errors="coerce")
     diverged = done["stability_div"].eq(True)  # None if it is not known
-    runs = done[["name", "cell"]].assign(**numbers, test_accuracy=accuracy, diverged=diverged, label=done["stability_label"])
+    runs = done[["name", "cell"]].assign(**numbers, test_accuracy=accuracy, diverged=diverged)
+    runs["label"] = [_label(run) for run in runs.to_dict("records")]  # by the cut-offs of today, whatever release measured the run
     if not reference:
         return MeasuredRuns(design, runs, None, "no reference cell is registered (study.analysis.reference)")
     named = ", ".join(f"{axis}={level}" for axis, level in reference.items())
@@ -56,6 +57,10 @@ def measured_runs(jobs, reference):
         why_not = f"the reference cell ({named}) has {complete} complete runs that did not diverge; {REFERENCE_SEEDS} are needed"
         return MeasuredRuns(design, runs, None, why_not)
     return MeasuredRuns(design, runs, mask)
+
+
+def _label(run):
+    return provisional_label({name: None if np.isnan(run[name]) else run[name] for name in CUT_OFFS} | {"div": run["diverged"]})
 
 
 def stability_table(folder, measured):

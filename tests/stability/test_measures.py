@@ -267,7 +267,7 @@ WORST = {name: low + 0.01 for name, (_, low) in CUT_OFFS.items()}
     ("changed", "label"),
     [
         ({}, "High"),
-        ({"spk": 0.51}, "Moderate"),
+        ({"spk": 0.81}, "Moderate"),
         ({"dead": 0.06}, "Moderate"),
         ({"spk": WORST["spk"]}, "Moderate"),
         ({"spk": WORST["spk"], "dead": WORST["dead"]}, "Low"),
