@@ -18,12 +18,13 @@ import math
 
 import numpy as np
 
-from fer_lightning.stability.run_label import provisional_label
+from fer_lightning.stability.run_label import CUT_OFFS, provisional_label
 from fer_lightning.stability.spikes import counted_steps
 
 MEASURES = ("div", "spk", "osc", "jit", "gnv", "clip", "gtrend", "dead", "dormant", "gap", "drift", "eos", "pred")
 
-ENOUGH = 334  # steps that spk, gnv, clip and gtrend need: with fewer, a single spike would exceed the 3 per 1,000 of a Low run
+ENOUGH = 334  # steps that gnv, clip and gtrend need: a tenth of them is then 33 or more
+ENOUGH_FOR_SPIKES = math.ceil(1000 / CUT_OFFS["spk"][1])  # 834: with fewer, a single spike would be a sign of Low
 LONG = 10  # epochs that jit needs: with fewer, its last five reach into the first half, where the curve bends
 GUESSING = math.log(7), 30.0  # of FER-2013's seven classes, see `guessing`
 
@@ -49,8 +50,8 @@ def diverged(loss, grad_norm, val_loss, val_accuracy, *, guess=GUESSING):
 
 
 def spike_rate(spike):
-    """Spikes per 1,000 steps. spike: (T,) of the steps that count; at least 334."""
-    return 1000 * float(np.mean(spike)) if len(spike) >= ENOUGH else None
+    """Spikes per 1,000 steps. spike: (T,) of the steps that count; at least 834."""
+    return 1000 * float(np.mean(spike)) if len(spike) >= ENOUGH_FOR_SPIKES else None
 
 
 def oscillation(val_loss):

@@ -259,6 +259,12 @@ def test_sharpness_is_the_median_of_the_later_half():
     assert measures["eos"] == pytest.approx(0.6) and measures["pred"] is None
 
 
+def test_a_single_spike_is_never_a_sign_of_low():
+    """In the shortest run that has the measure at all."""
+    one = np.eye(1, 834, dtype=bool)[0]
+    assert CUT_OFFS["spk"][0] < spike_rate(one) <= CUT_OFFS["spk"][1] and spike_rate(one[:-1]) is None
+
+
 BEST = {name: high for name, (high, _) in CUT_OFFS.items()}
 WORST = {name: low + 0.01 for name, (_, low) in CUT_OFFS.items()}
 
