@@ -48,7 +48,7 @@ STUDIES = {
     "compact_optimizers_above": "After it: a rate of 1 for the two optimizers whose best was the largest",
     "compact_optimizers_below": "After it: a rate of 0.0001 for the two whose best was the smallest",
     "schedulers": "S4: six schedules on the compact net, 3 seeds",
-    "augmentation_ladder": "S3: five augmentations on the compact net, 3 seeds",
+    "augmentation_ladder": "S3: five augmentations on the compact net at half its widths, 10 epochs with a cosine, 3 seeds",
     "architectures": "S3: thirteen architectures at a reduced, equal budget, one seed",
     "efficientnet_two_phase": "S2: two phases on EfficientNet-Lite0 at 112 pixels, 3 seeds",
 }
