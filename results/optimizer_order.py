@@ -66,10 +66,11 @@ def order_conclusion(done):
     at = at_rates(done)
     best = at.max(axis=1)
     ends = [f"at {rate:g} {at[rate].idxmax()} leads and {at[rate].idxmin()} is last" for rate in at if at[rate].notna().all()]
-    nesterov = places(best).get("sgd_nesterov")
+    own, theirs = places(best), published()["four_stage_vgg_constant"]
     return (
-        f"The order depends on the rate: {'; '.join(ends)}. With the best of these rates for each, {best.idxmax()} leads, sgd_nesterov has "
-        f"place {nesterov} of {len(best)}, and all but the last lie within {best.max() - best.nsmallest(2).iloc[-1]:.2f} points."
+        f"The order depends on the rate: {'; '.join(ends)}. With the best of these rates for each, {best.idxmax()} leads, S4's first, "
+        f"{theirs.idxmax()}, has place {own[theirs.idxmax()]} of {len(best)}, its last, {theirs.idxmin()}, place {own[theirs.idxmin()]}, "
+        f"and all but the last lie within {best.max() - best.nsmallest(2).iloc[-1]:.2f} points."
     )
 
 

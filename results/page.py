@@ -44,7 +44,7 @@ STUDIES = {
     "fast_recipe_28": "recipe=fast, 28 epochs: one view, ten crops, an ensemble of three",
     "fast_recipe": "recipe=fast, 75 epochs: one view, ten crops, an ensemble of three",
     "cnn_batchnorm": "S1: with and without batch norm, 5 seeds",
-    "compact_optimizers": "S4: seven optimizers at three constant rates, compact net at half its widths, 5 epochs, 3 seeds",
+    "compact_optimizers": "S4: seven optimizers at three constant rates and more, compact net at half its widths, 5 epochs, 3 seeds",
     "compact_optimizers_above": "After it: a rate of 1 for the two optimizers whose best was the largest",
     "compact_optimizers_below": "After it: a rate of 0.0001 for the two whose best was the smallest",
     "schedulers": "S4: six schedules on the compact net, 3 seeds",
