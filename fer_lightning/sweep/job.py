@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 import warnings
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,6 +38,9 @@ log = logging.getLogger(__name__)
 warnings.filterwarnings("ignore", message=r"\n'hydra/launcher/\w+' is validated against ConfigStore schema")
 
 DONE = "already done"
+
+# {start of a sweep: how many of its jobs this process has skipped}
+_skipped = Counter()
 
 # Seconds that a job has to reach its next step and record its end, once the process that runs the sweep is gone.
 GRACE = 60
@@ -70,6 +74,8 @@ def run_job(cfg):
             leave_to_others(folder, sweep.started)
         if skipped:
             log.info("%s  %s", heading, skipped)
+            if sweep:
+                _skipped[sweep.started] += 1
             if skipped == DONE:
                 _measure_later(cfg, folder)
         else:
@@ -191,8 +197,9 @@ def _record_end(folder, description, status, error):
 
 
 def _eta(sweep, number):
-    """How long the rest of the sweep takes if its jobs go on at the pace so far."""
-    if sweep.jobs is None or not number:
+    """How long the rest of the sweep takes if its jobs go on at the pace so far. Jobs that were skipped took no time and do not count."""
+    ran = number - _skipped[sweep.started]
+    if sweep.jobs is None or ran < 1:
         return ""
-    left = max(0.0, time.time() - sweep.started) / number * (sweep.jobs - number)  # a clock may have been set back
+    left = max(0.0, time.time() - sweep.started) / ran * (sweep.jobs - number)  # a clock may have been set back
     return f"  ETA {time.strftime('%H:%M:%S', time.gmtime(left))}" if left < 86400 else f"  ETA {left / 3600:.0f} h"

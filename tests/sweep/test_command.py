@@ -211,6 +211,7 @@ def test_the_same_command_again_keeps_what_is_done(grid, command, monkeypatch):
     shutil.rmtree(victim)
     done = command("-m", *GRID, *TINY)
     assert done.code == 0 and done.text.count("already done") == 7 and "8 of 8 jobs done" in done.text
+    assert "ETA" not in done.text, "jobs that took no time say nothing of how long one takes"
     assert read_result(victim)["metrics"] == json.loads(before.pop(victim))["metrics"]
     assert all((folder / "result.json").read_bytes() == content for folder, content in before.items())
 
