@@ -79,6 +79,63 @@ def test_the_order_of_optimizers_by_hand(page):
     assert "S4's first, sgd_nesterov, has place 1 of 6, its last, adadelta, place 2," in said
 
 
+@pytest.fixture
+def claims(monkeypatch):
+    monkeypatch.syspath_prepend(RESULTS)
+    return import_module("claims")
+
+
+def record(folder, axis, accuracies, **options):
+    """A StudyRecord of cells {level: [accuracy a seed]} along one axis, on 1,000 images."""
+    for level, shares in accuracies.items():
+        for seed, share in enumerate(shares):
+            write_run(folder, {axis: level}, seed, np.arange(1000) < 1000 * share, **options)
+    return gather(folder)
+
+
+LOW, MIDDLE, HIGH = (0.500, 0.502, 0.501, 0.503), (0.551, 0.550, 0.553, 0.552), (0.602, 0.600, 0.601, 0.603)
+
+
+def test_the_best_and_the_worst_of_three(claims, tmp_path):
+    study = record(tmp_path, "optimizer", {"adam": HIGH, "sgd": MIDDLE, "asgd": LOW})
+    words = {
+        name: (claims.first({"optimizer": name})(study).word, claims.last({"optimizer": name})(study).word)
+        for name in ("adam", "sgd", "asgd")
+    }
+    assert words == {"adam": ("yes", "no"), "sgd": ("no", "no"), "asgd": ("no", "yes")}
+    assert claims.worst({"optimizer": "asgd"})(study).word == "yes" and claims.worst({"optimizer": "sgd"})(study).word == "no"
+    assert claims.first({"optimizer": "sgd"})(study).measured.startswith("place 2 of 3; adam minus it +5.00 (")
+
+
+def test_what_the_seeds_leave_open_is_not_decided(claims, tmp_path):
+    study = record(tmp_path, "optimizer", {"adam": (0.5, 0.6, 0.52), "sgd": (0.58, 0.51, 0.55)})
+    assert claims.first({"optimizer": "sgd"})(study).word == claims.last({"optimizer": "adam"})(study).word == "not decided"
+
+
+@pytest.mark.parametrize(
+    ("gain", "noise", "word"), [(0.030, 0.001, "yes"), (0.0, 0.001, "no"), (0.030, 0.060, "not decided"), (0.060, 0.001, "no")]
+)
+def test_gains_beside_those_of_the_paper(claims, tmp_path, gain, noise, word):
+    """The paper has 2.8 to 3.4 points. Seeds shift both norms alike but for the noise."""
+    random = np.random.default_rng(0)
+    for act in ("relu", "gelu", "swish", "mish"):
+        for seed in range(8):
+            for norm, more in (("none", 0.0), ("bn", gain)):
+                share = 0.6 + more + 0.001 * seed + noise * random.normal()
+                write_run(tmp_path, {"head.act": act, "head.norm": norm}, seed, np.arange(4000) < 4000 * share)
+    answer = claims.gains(gather(tmp_path))
+    assert answer.word == word and "paper +3.4" in answer.measured
+
+
+@pytest.mark.parametrize("share, word", [(0.62, "yes"), (0.55, "no")])
+def test_a_number_of_the_paper_beside_one_run(claims, tmp_path, share, word):
+    study = record(tmp_path, "backbone.batch_norm", {"True": [share]})
+    study.ledger["study"] |= {"published": [{"cell": {"backbone.batch_norm": True}, "row": "S1-18", "test_accuracy": "62"}]}
+    study.ledger["study"] |= {"protocol": "official", "images": None, "doubts": []}
+    answer = claims.numbers({"backbone.batch_norm": True}, "test_accuracy")(study)
+    assert answer.word == word and f"test accuracy {100 * share:.1f} % (" in answer.measured and "paper 62 %" in answer.measured
+
+
 def test_the_runs_whose_rate_is_above_the_best_of_their_optimizer(page, tmp_path):
     """Of adam 0.1 is above its best, 0.01; of sgd nothing is above its best, 0.1. A run of a grid of heads is a usual one."""
     for name, axes in (("compact_optimizers", ("optimizer", "optimizer.lr")), ("frozen_head_grid", ("head.act", "head.norm"))):

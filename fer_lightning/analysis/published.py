@@ -45,7 +45,7 @@ def compare(jobs, study, *, results=None, shipped=None, folder=None):
             short = [f"ended after epoch {last:.0f}"] if reached and last < entry["epoch"] else []
             obstacles = [*obstacles_of(runs, study), *changed.values(), *short]
             for figure in _figures(entry, runs, results, reached):
-                rows.append(cell | {"row": entry["row"]} | _row(figure, obstacles, runs))
+                rows.append(cell | {"row": entry["row"]} | _row(figure, obstacles, _images(figure, runs, results)))
             rows += [cell | {"row": entry["row"], **other} for other in _others(entry, runs, words, changed)]
     return pd.DataFrame(rows)
 
@@ -148,11 +148,20 @@ def _with_views(column, runs):
     return next((view for view in views if runs[view].notna().any()), column)
 
 
-def _row(figure, obstacles, runs):
-    """A row of the frame for a Figure."""
+def _images(figure, runs, results):
+    """Of how many images a Figure is a share; None of a score that is no share, such as an F1, so one seed gives it no interval."""
+    part, _, score = figure.metric.partition(" ")[0].partition("_")
+    if score != "accuracy":
+        return None
+    if part == "test":
+        return int(runs["test_n"].iloc[0]) if runs["test_n"].notna().all() else None
+    data = results.get(runs["name"].iloc[0], {}).get("data") or {}
+    return sum(((data.get("counts") or {}).get(part) or {}).values()) or None
+
+
+def _row(figure, obstacles, images):
+    """A row of the frame for a Figure. images: of `_images`"""
     values = figure.values
-    # An F1 is no share of the images, so one seed gives it no interval.
-    images = int(runs["test_n"].iloc[0]) if figure.metric == "test_accuracy" and runs["test_n"].notna().all() else None
     bounds, mean = classical_interval(values, images, figure.share), sum(values) / len(values)
     row = {"metric": figure.metric, "unit": "%" if figure.share else "", "published": figure.shown, "measured": mean}
     row |= {"sd": np.std(values, ddof=1) if len(values) > 1 else None, "n": len(values)}

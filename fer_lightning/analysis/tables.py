@@ -66,7 +66,7 @@ def published(study):
         verdicts, common = _without_common(table["verdict"])
         text += [f"Not comparable with the paper, because of {common}."] if common else []
         text.append(
-            "The interval is Student's for the mean over seeds; with one seed it is Wilson's over the test images. "
+            "The interval is Student's for the mean over seeds; with one seed it is Wilson's over the images. "
             "Above and below: the whole interval lies on that side of the paper's number."
         )
     else:
