@@ -44,7 +44,7 @@ def models(study):
 
 
 def cut_budget(study):
-    """A sentence on runs that saw only a part of the data, because a limit was set; "" if none did."""
+    """A sentence on runs that saw less of the data in an epoch, because a limit was set; "" if none did."""
     limits = {key: {str(study.ledger["base"][key])} for key in LIMITS if study.ledger["base"].get(key) is not None}
     for result in study.results.values():
         for override in result["job"].get("overrides") or ():
@@ -54,7 +54,20 @@ def cut_budget(study):
     if not limits:
         return ""
     named = listed(f"{key}={' or '.join(sorted(values))}" for key, values in limits.items())
+    epochs = _setting(study, "trainer.max_epochs")
+    if list(limits) == list(LIMITS[:1]) and (passes := _passes(study, epochs, *limits[LIMITS[0]])) >= 1:
+        return f"Epochs are short: {named}, so {epochs} epochs are {passes:g} passes over the training images."
     return f"The budget was cut: {named}. These scores tell that the runs work, not how good they are."
+
+
+def _passes(study, epochs, limit, *others):
+    """How often a run saw each training image on average. limit: of its batches, a share or a number; 0 if there are `others` too."""
+    images = dict(facts(study)).get("Training images", "").replace(",", "")
+    try:
+        share = float(limit) if "." in limit else float(limit) * study.ledger["base"].get("batch_size", 0) / float(images)
+        return 0 if others else round(float(epochs) * share, 1)
+    except ValueError:  # an axis, or not known
+        return 0
 
 
 def _setting(study, key):

@@ -69,6 +69,24 @@ def test_a_cut_budget_is_said(tmp_path, base, overrides, named):
     assert sentence.startswith("The budget was cut: ") and named in sentence
 
 
+@pytest.mark.parametrize(
+    ("limit", "overrides", "said"),
+    [
+        (0.2, (), "Epochs are short: trainer.limit_train_batches=0.2, so 60 epochs are 12 passes over the training images."),
+        (50, (), "Epochs are short: trainer.limit_train_batches=50, so 60 epochs are 3 passes over the training images."),
+        (0.01, (), "The budget was cut: trainer.limit_train_batches=0.01."),  # 0.6 passes
+        (0.2, ("trainer.limit_train_batches=0.5",), "The budget was cut: trainer.limit_train_batches=0.2 or 0.5."),
+        (0.2, ("trainer.limit_val_batches=9",), "The budget was cut: "),
+    ],
+)
+def test_short_epochs_that_make_whole_passes_are_no_cut(tmp_path, limit, overrides, said):
+    base = {"trainer.limit_train_batches": limit, "trainer.max_epochs": 60, "batch_size": 64}
+    record = make_record(tmp_path, base=base, overrides=overrides)
+    for result in record.results.values():
+        result["data"]["counts"] = {"train": {"happy": 60000, "sad": 4000}}
+    assert cut_budget(record).startswith(said)
+
+
 def test_a_whole_budget_needs_no_warning(tmp_path):
     base = dict.fromkeys(("trainer.limit_train_batches", "trainer.limit_val_batches"))
     assert cut_budget(make_record(tmp_path, base=base, overrides=["trainer.limit_test_batches=null"])) == ""
