@@ -130,7 +130,7 @@ def check(root, name, number):
 # with their own networks.
 LARGE = (
     *("architectures", "baselines", "batch_dropout_grid", "compact_head_grid", "compact_optimizers"),
-    *("efficientnet_ablations", "frozen_head_grid", "optimizers", "schedulers"),
+    *("compact_schedules", "efficientnet_ablations", "frozen_head_grid", "optimizers", "schedulers"),
 )
 
 
