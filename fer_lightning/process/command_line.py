@@ -54,7 +54,7 @@ def command(name, doc, add_arguments, run):
 def exit_code(work):
     """Do the work of a command. Returns its exit code: an error that the user can mend is one sentence on stderr and 1."""
     try:
-        with silent_pipe(), naming_missing_packages():
+        with silent_pipe(), naming_missing_packages(), finding_interrupts():
             ensure_home()
             return work()
     except UserError as error:
@@ -73,6 +73,20 @@ def exit_code(work):
     except KeyboardInterrupt:
         return INTERRUPTED
     return FAILED
+
+
+@contextmanager
+def finding_interrupts():
+    """Ctrl-C while compiled code is imported becomes an ImportError, which a reader may take for a damaged file: it is Ctrl-C."""
+    try:
+        yield
+    except Exception as error:
+        cause = error
+        while cause is not None and not isinstance(cause, KeyboardInterrupt):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
+            raise
+        raise cause from None
 
 
 @contextmanager

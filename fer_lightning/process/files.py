@@ -6,6 +6,7 @@ what a killed process leaves can be told by `TEMPORARY`.
 
 import os
 import re
+import shutil
 import stat
 from contextlib import contextmanager, suppress
 from uuid import uuid4
@@ -31,6 +32,27 @@ def replacing(path):
         if isinstance(error, OSError) and error.filename in (None, str(part)):
             error.filename = str(path)
         raise
+
+
+@contextmanager
+def replacing_together(folder, names):
+    """A temporary folder to write to. At the end of the block its files replace `names` in `folder`, of which those not written again go.
+
+    If writing fails, nothing changes. Files of two writings are beside each other only while they are renamed, in the order of `names`.
+    """
+    folder = folder.absolute()
+    part = folder.with_name(f".{folder.name}.{uuid4().hex}.tmp")
+    part.mkdir(parents=True)
+    try:
+        yield part
+        folder.mkdir(exist_ok=True)
+        for name in names:
+            if (part / name).exists():
+                os.replace(part / name, folder / name)
+            else:
+                (folder / name).unlink(missing_ok=True)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def replace_file(path, text):

@@ -10,7 +10,7 @@ from fer_lightning.config.targets import build
 from fer_lightning.data.faces import classes_of, size_of
 from fer_lightning.data.twins import clean_test
 from fer_lightning.process.errors import UserError
-from fer_lightning.process.files import replace_file
+from fer_lightning.process.files import replace_file, replacing_together
 from fer_lightning.runs.result import read_result
 from fer_lightning.shipping.card import card, facts
 from fer_lightning.shipping.onnx_file import check_onnx, quantise, write_onnx
@@ -21,6 +21,7 @@ from fer_lightning.shipping.whole_network import WholeNetwork, run_torch
 from fer_lightning.training.restore import restore_data, restore_module
 
 INT8, CARD = "model.int8.onnx", "README.md"
+FILES = (ONNX, INT8, WEIGHTS, NETWORK, CARD)
 # Of the training part, evenly spaced: they set the ranges of int8. Of noise and faces, so many are compared with torch.
 CALIBRATION, CHECKED = 512, 256
 REPEATS = 20
@@ -45,26 +46,25 @@ def export(run, folder, *, int8=True, page=None, runtime=None):
             raise UserError(f"{error} Without the data, export with --no-int8.") from error
         faces = None
     network = WholeNetwork(module.backbone, module.head, build(cfg.evaluation, "evaluation"))
-    folder.mkdir(parents=True, exist_ok=True)
     result = read_result(run)
     classes, size = classes_of(result), size_of(result)
     about = {"classes": json.dumps(classes), "made_by": f"fer_lightning {result['environment'].get('fer_lightning')}"}
     about["job"] = result["job"]["id"]
-    write_onnx(network, folder / ONNX, about, size)
     noise = np.random.default_rng(0).integers(0, 256, (CHECKED, 1, size, size), dtype=np.uint8)
-    difference = check_onnx(folder / ONNX, network, noise if faces is None else faces.pixels[data.split.train[:CHECKED]])
-    write_weights(network, cfg, {"classes": list(classes), "size": size}, folder)
-    if int8:
-        spaced = np.linspace(0, len(data.split.train) - 1, min(CALIBRATION, len(data.split.train))).astype(int)
-        quantise(folder / ONNX, folder / INT8, faces.pixels[data.split.train[spaced]])
     test = None if faces is None or not len(data.split.test) else _test_part(faces, data.split)
     row = partial(_row, test=test, size=size)
-    rows = [row("torch", folder / WEIGHTS, partial(run_torch, network)), row("ONNX", folder / ONNX, _onnx(folder / ONNX))]
-    if int8:
-        rows.append(row("ONNX, int8", folder / INT8, _onnx(folder / INT8)))
-    if page:
-        write_page(page, folder / ONNX, runtime=runtime, facts=facts(result, cfg), classes=classes, size=size)
-    replace_file(folder / CARD, card(result, cfg, rows, difference))
+    with replacing_together(folder, FILES) as part:
+        write_onnx(network, part / ONNX, about, size)
+        difference = check_onnx(part / ONNX, network, noise if faces is None else faces.pixels[data.split.train[:CHECKED]])
+        write_weights(network, cfg, {"classes": list(classes), "size": size}, part)
+        rows = [row("torch", part / WEIGHTS, partial(run_torch, network)), row("ONNX", part / ONNX, _onnx(part / ONNX))]
+        if int8:
+            spaced = np.linspace(0, len(data.split.train) - 1, min(CALIBRATION, len(data.split.train))).astype(int)
+            quantise(part / ONNX, part / INT8, faces.pixels[data.split.train[spaced]])
+            rows.append(row("ONNX, int8", part / INT8, _onnx(part / INT8)))
+        if page:
+            write_page(page, part / ONNX, runtime=runtime, facts=facts(result, cfg), classes=classes, size=size)
+        replace_file(part / CARD, card(result, cfg, rows, difference))
     return rows
 
 
@@ -72,7 +72,7 @@ def _check_ours(folder):
     """UserError if a folder holds what an export does not write."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: name a folder for the export.")
-    others = sorted({path.name for path in folder.glob("*")} - {ONNX, INT8, CARD, WEIGHTS, NETWORK})
+    others = sorted({path.name for path in folder.glob("*")} - set(FILES))
     if others:
         raise UserError(f"{folder} holds other files ({', '.join(others[:3])}): name a new folder for the export.")
 

@@ -76,6 +76,8 @@ def load_run(folder: str | PathLike[str]) -> FinishedRun:
 
     UserError if there is none, if it is not finished, or if it is damaged.
     """
+    if not isinstance(folder, str | PathLike):
+        raise UserError(f"A run is a folder; found: {type(folder).__name__}.")
     run = read_run(folder)
     return FinishedRun(run.folder, run.result, run.table)
 

@@ -49,7 +49,7 @@ def check_onnx(path, network, faces):
         expected = network(torch.from_numpy(faces)).numpy()
     difference = float(np.abs(run_onnx(session(path), faces) - expected).max())
     if not difference <= TOLERANCE:  # NaN too
-        raise UserError(f"{path} does not compute what the run computes: probabilities differ by up to {difference:.2g}.")
+        raise UserError(f"{path.name} does not compute what the run computes: probabilities differ by up to {difference:.2g}.")
     return difference
 
 

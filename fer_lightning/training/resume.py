@@ -37,7 +37,7 @@ def continue_or_clear(attempt):
     cut_metrics(attempt.folder, entry["epochs"])
     attempt.began -= left["seconds"]
     attempt.record |= {"resumed": [*attempt.previous.get("resumed", ()), entry], "mirrors": attempt.previous.get("mirrors", {})}
-    log.info("continues after %d epochs, at step %d", entry["epochs"], entry["step"])
+    log.info("continues after epoch %d, at step %d", entry["epochs"], entry["step"])
     return saved
 
 

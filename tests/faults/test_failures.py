@@ -94,7 +94,7 @@ def test_failed_jobs_run_again_when_asked_to(command, tmp_path, monkeypatch):
     assert done.code == 1 and "already failed; study.rerun=failed runs it again" in done.text
     done = command(*sweep, "study.rerun=failed")
     assert done.code == 0, done.text
-    assert "already done" in done.text and "continues after 1 epochs, at step 3" in done.text
+    assert "already done" in done.text and "continues after epoch 1, at step 3" in done.text
     assert [row["epoch"] for row in read_metrics(study / "s1")] == [0, 1, 2]
 
 

@@ -63,3 +63,24 @@ def test_outside_of_its_environment_a_command_says_so(tmp_path, module):
 def test_names_that_are_no_texts_are_refused(tmp_path, line, sentence):
     done = shell(line.replace("PY", sys.executable), tmp_path)
     assert done.returncode == 1 and sentence in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_an_interruption_that_a_library_made_an_error_of_is_one(capsys):
+    """Ctrl-C while a compiled module is imported: an ImportError, which the reader of a network reports as a damaged file."""
+    from fer_lightning.process.command_line import exit_code
+    from fer_lightning.process.errors import UserError
+
+    def work():
+        try:
+            try:
+                raise KeyboardInterrupt
+            except KeyboardInterrupt as error:
+                raise ImportError("numpy could not be imported") from error
+        except Exception as error:
+            raise UserError("model.onnx is damaged") from error
+
+    def refuse():
+        raise UserError("no such file") from OSError("gone")
+
+    assert exit_code(work) == 130 and capsys.readouterr().err == ""
+    assert exit_code(refuse) == 1 and capsys.readouterr().err == "no such file\n"

@@ -48,11 +48,26 @@ def test_every_form_computes_what_predict_computes(run, command, tmp_path):
     test = json.loads((run / "result.json").read_text())["metrics"]["test"]
     assert f"accuracy {100 * test['accuracy']:.2f} %" in card and "Do not use it to judge people" in card and ", ".join(CLASSES) in card
     assert str(tmp_path) not in card + (tmp_path / "out" / "network.yaml").read_text()
-    # A second export replaces the first; a folder with anything else in it stays as it is.
+    # A second export replaces the first as a whole; a folder with anything else in it stays as it is.
     assert command("run", "out", "--no-int8", main=main).code == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["README.md", "model.onnx", "model.safetensors", "network.yaml"]
     (tmp_path / "out" / "mine.txt").write_text("kept")
     done = command("run", "out", main=main)
     assert done.code == 1 and "holds other files (mine.txt)" in done.text
+
+
+def test_an_export_that_fails_changes_nothing(run, command, tmp_path, monkeypatch):
+    assert command("run", "out", "--no-int8", main=main).code == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fer_lightning.shipping.export_run.card", stop)
+    for folder in ("out", "new"):
+        assert command("run", folder, "--no-int8", main=main).code == 130
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
 
 
 def test_without_the_data_there_is_no_int8(run, command, tmp_path, monkeypatch):

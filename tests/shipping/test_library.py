@@ -135,6 +135,8 @@ def test_what_is_no_picture_is_one_sentence(run, pictures, sentence):
 def test_what_is_no_finished_run_is_one_sentence(run, tmp_path):
     with pytest.raises(UserError, match="is no run folder"):
         load_run(tmp_path)
+    with pytest.raises(UserError, match="A run is a folder; found: NoneType"):
+        load_run(None)
     with pytest.raises(UserError, match="holds no finished run"):
         predict(tmp_path / "nowhere", np.zeros((1, 48, 48), np.uint8))
     with pytest.raises(UserError, match="A run is a folder, what load_run gives, or its network.*; found: Linear"):
