@@ -17,6 +17,7 @@ import pandas as pd
 from claims import CLAIMS, Answer
 from cut_offs import cut_off_table, split_runs
 from measures import correlations
+from omegaconf import OmegaConf
 from optimizer_order import order_conclusion, order_table, order_text
 
 from fer_lightning.analysis import tables
@@ -26,6 +27,7 @@ from fer_lightning.analysis.stability_findings import stability_findings
 from fer_lightning.analysis.statistics.findings import study_findings
 from fer_lightning.analysis.study_record import gather
 from fer_lightning.analysis.wording import listed, percent
+from fer_lightning.config.groups import CONF
 from fer_lightning.process.files import replace_file
 from fer_lightning.runs.predictions import part_of, predictions_file, probabilities, read_predictions
 from fer_lightning.training.ensembling import average
@@ -44,7 +46,7 @@ STUDIES = {
     "compact_head_grid": "The same grid in a compact net that trains whole, 5 seeds",
     "fast_recipe_28": "recipe=fast, 28 epochs: one view, ten crops, an ensemble of three",
     "fast_recipe": "recipe=fast, 75 epochs: one view, ten crops, an ensemble of three",
-    "cnn_batchnorm": "S1: with and without batch norm, 5 seeds",
+    "cnn_batchnorm": "S1: with and without batch norm, its network and 20 epochs, one seed",
     "compact_optimizers": "S4: seven optimizers at three constant rates and more, compact net at half its widths, 5 epochs, 3 seeds",
     "compact_optimizers_above": "After it: a rate of 1 for the two optimizers whose best was the largest",
     "compact_optimizers_below": "After it: a rate of 0.0001 for the two whose best was the smallest",
@@ -66,11 +68,16 @@ OPENING = (
 
 def findings():
     here = kept(STUDIES)
-    absent = [(f"`{name}`", what) for name, what in STUDIES.items() if name not in here]
-    left = Finding("Not run yet", ("For want of computing time.",) if absent else (), pd.DataFrame(absent, columns=["study", "what"]))
+    absent = [(f"`{name}`", what, whole_cost(name)) for name, what in STUDIES.items() if name not in here]
+    left = Finding("Not run yet", (ABSENT,) if absent else (), pd.DataFrame(absent, columns=["study", "what", "the whole study"]))
     predicted = {name: measured(name)[0] for name in kept(PREDICTED)}
     details = [finding for name in here for finding in of_study(name, STUDIES[name])]
     return [in_short(), leaks(), prediction(list(predicted.values())), single_runs(predicted), left, *details]
+
+
+def whole_cost(name):
+    """What a study costs as the paper has it, as its file says."""
+    return OmegaConf.load(CONF / "study" / f"{name}.yaml").study.cost
 
 
 def kept(names):
@@ -233,6 +240,8 @@ def cost(study):
     machines = sorted({f"{r['environment']['device']}, {r['environment']['threads']} threads" for r in study.results.values()})
     return f"{study.done['total_s'].sum() / 3600:.1f} hours of {'; '.join(machines)}, beside other work."
 
+
+ABSENT = "For want of computing time: two CPU cores, and no GPU."
 
 NOT_RUN = Answer("not run", "")
 
