@@ -51,6 +51,7 @@ STUDIES = {
     "compact_optimizers_above": "After it: a rate of 1 for the two optimizers whose best was the largest",
     "compact_optimizers_below": "After it: a rate of 0.0001 for the two whose best was the smallest",
     "compact_schedules": "S4: six schedules, compact net at half its widths, 60 epochs of a fifth of the images, 3 seeds",
+    "compact_schedules_constant": "After it: a constant 0.01",
     "augmentation_ladder": "S3: five augmentations on the compact net at half its widths, 10 epochs with a cosine, 3 seeds",
     "architectures": "S3: thirteen architectures at a reduced, equal budget, one seed",
     "efficientnet_two_phase": "S2: two phases on EfficientNet-Lite0 at 112 pixels, 3 seeds",
@@ -144,6 +145,10 @@ def pilot(study, _):
     return [(CHOICE, beyond(study)), choices(study)]
 
 
+def constant(study, _):
+    return [(CONSTANT,), tables.ranking(study)]
+
+
 def rates_above(study, _):
     return [(ABOVE,), tables.ranking(study)]
 
@@ -151,6 +156,13 @@ def rates_above(study, _):
 def optimizers(study, _):
     done = with_further_rates(study)
     return [(ORDER, order_conclusion(done), order_text(done)), order_table(done)]
+
+
+def schedules(study, statistics):
+    text, table, *more = grid(study, statistics)
+    accuracy = {row.cell.recipe: float(row.val_accuracy) for row in OmegaConf.load(CONF / "study" / "schedulers.yaml").study.published}
+    places = pd.Series(accuracy).rank(ascending=False).astype(int)
+    return [(SCHEDULES, *text), table.assign(**{"S4's place": table["recipe"].map(places)}), *more]
 
 
 def further_rates(study, _):
@@ -280,6 +292,8 @@ SECTIONS = {
     "frozen_head_rates_above": rates_above,
     "compact_optimizers": optimizers,
     **dict.fromkeys(FURTHER, further_rates),
+    "compact_schedules": schedules,
+    "compact_schedules_constant": constant,
     "fast_recipe_28": views,
     "fast_recipe": views,
 }
@@ -297,6 +311,13 @@ ORDER = (
     "Mean accuracy on PublicTest, in %, and in brackets the place among those with that rate. The rate of each optimizer's own is the one "
     "that is best on PublicTest. Five epochs of a small network are not S4's 300 epochs of a VGG."
 )
+
+SCHEDULES = (
+    "Nesterov momentum from 0.01, the constant from 0.001, as S4 has them; `four_stage_vgg` is the plateau. S4's places are those by "
+    "validation accuracy (S4-29 to S4-34)."
+)
+
+CONSTANT = "S4's constant rate is a tenth of what the other schedules start from; here it is the same."
 
 ABOVE = "The seeds of the pilot, so its column of validation is to be set beside the pilot's. It was run afterwards and chose no rate."
 
