@@ -77,8 +77,9 @@ def findings():
 
 
 def whole_cost(name):
-    """What a study costs as the paper has it, as its file says."""
-    return OmegaConf.load(CONF / "study" / f"{name}.yaml").study.cost
+    """What a study costs as the paper has it, as its file says; "" of runs that were added to another one."""
+    file = CONF / "study" / f"{name}.yaml"
+    return OmegaConf.load(file).study.cost if file.exists() else ""
 
 
 def kept(names):

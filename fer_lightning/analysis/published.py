@@ -149,14 +149,15 @@ def _with_views(column, runs):
 
 
 def _images(figure, runs, results):
-    """Of how many images a Figure is a share; None of a score that is no share, such as an F1, so one seed gives it no interval."""
-    part, _, score = figure.metric.partition(" ")[0].partition("_")
-    if score != "accuracy":
-        return None
-    if part == "test":
-        return int(runs["test_n"].iloc[0]) if runs["test_n"].notna().all() else None
+    """Of how many images a Figure is a share, if it has an interval with one seed; else None.
+
+    An F1 is no share, and the images that were trained on are no sample of others.
+    """
+    metric = figure.metric.partition(" ")[0]
+    if metric == "test_accuracy" and runs["test_n"].notna().all():
+        return int(runs["test_n"].iloc[0])
     data = results.get(runs["name"].iloc[0], {}).get("data") or {}
-    return sum(((data.get("counts") or {}).get(part) or {}).values()) or None
+    return sum(((data.get("counts") or {}).get("val") or {}).values()) or None if metric == "val_accuracy" else None
 
 
 def _row(figure, obstacles, images):
