@@ -12,6 +12,10 @@ NOT_HOW = (
 )
 
 
+# Values as they are typed.
+TYPED = {"True": "true", "False": "false", "None": "null"}
+
+
 def typed_by(result):
     """{key: value as text} of the overrides of a run, None for a key that is deleted."""
     overrides = (result.get("job") or {}).get("overrides") or ()
@@ -50,10 +54,14 @@ def changes(typed, cell, shipped):
         harmless = any(key == name or key.startswith(f"{name}.") for name in NOT_HOW) and key != "data.labels"
         if harmless or key in cell or (key in shipped and level_text(shipped[key]) == value):
             continue
-        papers = f" (paper: {shipped[key]})" if key in shipped else ""
-        changed[key] = f"{key}={value}{papers}" if value is not None else f"without {key}"
+        papers = f" (paper: {_typed(shipped[key])})" if key in shipped else ""
+        changed[key] = f"{key}={_typed(value)}{papers}" if value is not None else f"without {key}"
     # Of another backbone it does not matter which of its settings are other ones.
     return {key: text for key, text in changed.items() if not (key.startswith("backbone.") and "backbone" in changed)}
+
+
+def _typed(value):
+    return TYPED.get(str(value), value)
 
 
 def obstacles_of(runs, study):

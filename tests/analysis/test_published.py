@@ -124,12 +124,14 @@ def test_a_narrowed_axis_is_compared_by_its_value(value, typed, found):
         (["trainer.limit_train_batches=15"], "trainer.limit_train_batches=15"),
         (["trainer=smoke"], "trainer=smoke"),
         (["optimizer.lr=0.1"], "optimizer.lr=0.1"),
+        (["input_size=112", "prior_bias=true"], "input_size=112 (paper: null); prior_bias=true (paper: false)"),
+        (["ema_decay=null"], "ema_decay=null"),
         (["~augment"], "without augment"),
         (["data.labels=ferplus_majority"], "data.labels=ferplus_majority"),
     ],
 )
 def test_a_run_that_is_not_the_papers_says_what_differs(overrides, reason):
-    shipped = {"backbone": "beit_large", "epochs": "50"}
+    shipped = {"backbone": "beit_large", "epochs": "50", "input_size": "None", "prior_bias": "False"}
     (row,) = compare_typed(make_jobs([0.3, 0.31]), make_study(test_accuracy="71.02"), *overrides, shipped=shipped).to_dict("records")
     assert row["verdict"] == f"not comparable: {reason}"
 
