@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 from omegaconf import OmegaConf
 
+from fer_lightning.analysis import two_runs
 from fer_lightning.analysis.stability_of_cells import measured_runs, stability_table
 from fer_lightning.analysis.statistics.findings import study_findings
 from fer_lightning.analysis.wording import listed
 from fer_lightning.config.groups import CONF
 from fer_lightning.config.registered_analysis import registered
+from fer_lightning.runs.predictions import part_of, predicted, probabilities, read_predictions
 
 YES, NO, OPEN = "yes", "no", "not decided"
 
@@ -20,6 +22,7 @@ GELU_BN, NO_AUGMENTATION = {"head.act": "gelu", "head.norm": "bn"}, {"augment": 
 WITH, WITHOUT = {"backbone.batch_norm": True}, {"backbone.batch_norm": False}
 FLIPS_AND_CROPS, PLATEAU = {"augment": "flip_resized_crop"}, {"recipe": "four_stage_vgg"}
 ONE_CYCLE = {"recipe": "four_stage_vgg_one_cycle"}
+SE_RESNET34, SE_RESNET18, RESNET18 = ({"backbone": name} for name in ("se_resnet34", "se_resnet18", "resnet18"))
 NESTEROV, ADADELTA = {"optimizer": "sgd_nesterov"}, {"optimizer": "adadelta"}
 
 
@@ -28,6 +31,9 @@ class Answer(NamedTuple):
 
     word: str
     measured: str
+
+
+NOT_RUN = Answer("not run", "")
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,30 @@ def against(study, cell, rate=None):
     rows = found[found["kind"] == "reference"].copy()
     rows[["estimate", "low", "high"]] *= 100
     return rows
+
+
+def better(cell, than):
+    """Is the first run of a cell better than that of another one, image by image on the test part? For studies of one seed."""
+
+    def judge(study):
+        both = [_first_run(study, one) for one in (than, cell)]
+        if None in both:
+            return NOT_RUN
+        parts = [part_of(read_predictions(study.folder / name), "test") for name in both]
+        labels = parts[0]["label"].to_numpy()
+        row = two_runs.judge(labels, *(predicted(probabilities(part)) for part in parts))["accuracy"]
+        low, gain, high = (100 * row[key] for key in ("low", "difference", "high"))
+        return Answer(YES if low > 0 else NO if high < 0 else OPEN, f"{gain:+.2f} ({low:+.2f} to {high:+.2f})")
+
+    return judge
+
+
+def _first_run(study, cell):
+    """The name of a cell's finished run with the lowest seed; None without one."""
+    rows = study.done
+    for axis, level in cell.items():
+        rows = rows[rows[axis].astype(str) == str(level)]
+    return rows.sort_values("seed")["name"].iloc[0] if len(rows) else None
 
 
 def points(row):
@@ -159,6 +189,8 @@ def _beside(row):
 FROZEN = "EfficientNet-Lite0, frozen; 20 seeds"
 HALF = "compact, half its widths; {} epochs, {} seeds"
 SHORT = "compact, half its widths; 60 epochs of a fifth of the images, 3 seeds"
+LITE = "EfficientNet-Lite0 at 112 pixels, its recipe; 3 seeds"
+SHALLOW = "S3's networks and recipe, 4 epochs; 1 seed"
 OWN = "S1's network, 20 epochs; 1 seed"
 
 CLAIMS = [
@@ -171,12 +203,13 @@ CLAIMS = [
     Claim("S1", "With batch norm: 62 % of validation (S1-18)", "cnn_batchnorm", OWN, numbers(WITH, "val_accuracy after epoch 20")),
     Claim("S1", "With batch norm: 98 % of training (S1-17)", "cnn_batchnorm", OWN, numbers(WITH, "train_accuracy after epoch 20")),
     Claim("S1", "Without: less than 90 % of training (S1-20)", "cnn_batchnorm", OWN, numbers(WITHOUT, "train_accuracy after epoch 20")),
-    Claim("S2", "Two phases of EfficientNet-B2: 68.78 % (S2-21 to S2-29)", "efficientnet_two_phase", "", numbers({}, "test_accuracy")),
+    Claim("S2", "Two phases of EfficientNet-B2: 68.78 % (S2-21 to S2-29)", "efficientnet_two_phase", LITE, numbers({}, "test_accuracy")),
     Claim(
         "S3", "Each augmentation is better than none (S3-20 to S3-24)", "augmentation_ladder", HALF.format(10, 3), worst(NO_AUGMENTATION)
     ),
     Claim("S3", "Flips and crops are the best of five (S3-22)", "augmentation_ladder", HALF.format(10, 3), first(FLIPS_AND_CROPS)),
-    Claim("S3", "SE-ResNet34 is the best of 13 networks (S3-33)", "architectures", "", first({"backbone": "se_resnet34"})),
+    Claim("S3", "SE-ResNet34 is better than ResNet18, its second (S3-29, S3-33)", "architectures", SHALLOW, better(SE_RESNET34, RESNET18)),
+    Claim("S3", "Squeeze and excitation helps (S3-44), in ResNet18", "architectures", SHALLOW, better(SE_RESNET18, RESNET18)),
     Claim("S4", "Nesterov is the best of 7 optimizers at 0.001 (S4-27)", "compact_optimizers", HALF.format(5, 3), first(NESTEROV, 1e-3)),
     Claim("S4", "It is so at 0.01 (S4-27; with a plateau)", "compact_optimizers", HALF.format(5, 3), first(NESTEROV, 1e-2)),
     Claim("S4", "Adadelta is the last of them at 0.001 (S4-21)", "compact_optimizers", HALF.format(5, 3), last(ADADELTA, 1e-3)),

@@ -107,6 +107,15 @@ def test_the_best_and_the_worst_of_three(claims, tmp_path):
     assert claims.first({"optimizer": "sgd"})(study).measured.startswith("place 2 of 3; adam minus it +5.00 (")
 
 
+def test_two_networks_of_one_seed_on_the_same_images(claims, tmp_path):
+    """Each right image of one is right in the other too: 20 of 1,000 more differ from none, 2 do not."""
+    study = record(tmp_path, "backbone", {"vgg11": [0.60], "resnet18": [0.62], "vgg13": [0.602]})
+    words = {name: claims.better({"backbone": name}, {"backbone": "vgg11"})(study).word for name in ("resnet18", "vgg13", "resnet34")}
+    assert words == {"resnet18": "yes", "vgg13": "not decided", "resnet34": "not run"}
+    answer = claims.better({"backbone": "vgg11"}, {"backbone": "resnet18"})(study)
+    assert answer.word == "no" and answer.measured.startswith("-2.00 (-3.")
+
+
 def test_what_the_seeds_leave_open_is_not_decided(claims, tmp_path):
     study = record(tmp_path, "optimizer", {"adam": (0.5, 0.6, 0.52), "sgd": (0.58, 0.51, 0.55)})
     assert claims.first({"optimizer": "sgd"})(study).word == claims.last({"optimizer": "adam"})(study).word == "not decided"
