@@ -176,7 +176,8 @@ def numbers(cell, metric):
         rows = rows[rows["metric"] == metric]
         verdicts = set(rows["verdict"])
         word = YES if verdicts <= {"inside", "holds"} else NO if verdicts & {"above", "below", "does not hold"} else OPEN
-        return Answer(word, listed(_beside(row) for row in rows.itertuples()))
+        why = "".join(f"; {verdict}" for verdict in sorted(verdicts) if verdict.startswith("not comparable"))
+        return Answer(word, listed(_beside(row) for row in rows.itertuples()) + why)
 
     return judge
 

@@ -145,6 +145,14 @@ def test_a_number_of_the_paper_beside_one_run(claims, tmp_path, share, word):
     assert answer.word == word and f"test accuracy {100 * share:.1f} % (" in answer.measured and "paper 62 %" in answer.measured
 
 
+def test_a_number_of_another_network_than_the_papers_is_not_decided(claims, tmp_path):
+    study = record(tmp_path, "backbone", {"compact": [0.55]})
+    study.ledger["study"] |= {"published": [{"cell": {}, "row": "S2-21", "test_accuracy": "68.78"}]}
+    study.ledger["study"] |= {"protocol": "train_875_125", "images": None, "doubts": []}
+    answer = claims.numbers({}, "test_accuracy")(study)
+    assert answer.word == "not decided" and "paper 68.78 %; not comparable: " in answer.measured
+
+
 def test_the_runs_whose_rate_is_above_the_best_of_their_optimizer(page, tmp_path):
     """Of adam 0.1 is above its best, 0.01; of sgd nothing is above its best, 0.1. A run of a grid of heads is a usual one."""
     for name, axes in (("compact_optimizers", ("optimizer", "optimizer.lr")), ("frozen_head_grid", ("head.act", "head.norm"))):
