@@ -64,8 +64,9 @@ def wait_for_others(study, key):
         return False
     names = path.read_text("utf-8").split()
     path.unlink()
-    print(f"waiting for jobs that other processes run: {', '.join(names)}", flush=True)
-    while any(is_locked(study / name) for name in names):
+    if running := [name for name in names if is_locked(study / name)]:
+        print(f"waiting for jobs that other processes run: {', '.join(running)}", flush=True)
+    while any(is_locked(study / name) for name in running):
         time.sleep(POLL_S)
     return True
 

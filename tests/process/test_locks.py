@@ -3,12 +3,13 @@
 import errno
 import fcntl
 import logging
+from contextlib import ExitStack
 
 import pytest
 import torch
 
 from fer_lightning.process.locks import acquire, file_lock
-from fer_lightning.sweep.lock import is_locked, locked
+from fer_lightning.sweep.lock import is_locked, leave_to_others, locked, wait_for_others
 from fer_lightning.training.feature_table import Table
 
 NONE = ["ENOLCK", "EOPNOTSUPP", "EINVAL", "EIO", "ESTALE", "EACCES", "ENOSYS", "EPERM"]
@@ -62,3 +63,19 @@ def test_what_a_killed_process_left_goes_with_the_next_lock(tmp_path):
     other.release()
     with locked(tmp_path):
         assert {path.name for path in tmp_path.iterdir()} == {".lock", ".mine"}
+
+
+def test_only_jobs_that_still_run_are_waited_for(tmp_path, capsys, monkeypatch):
+    """One of two that were left to others ended long ago; the other one ends at the first look."""
+    done, running = tmp_path / "done", tmp_path / "running"
+    for folder in (done, running):
+        folder.mkdir()
+        leave_to_others(folder, "sweep")
+    with ExitStack() as other:
+        other.enter_context(locked(running))
+        monkeypatch.setattr("time.sleep", lambda _: other.close())
+        assert wait_for_others(tmp_path, "sweep")
+    assert capsys.readouterr().out == "waiting for jobs that other processes run: running\n"
+    leave_to_others(done, "sweep")
+    assert wait_for_others(tmp_path, "sweep") and capsys.readouterr().out == ""
+    assert not wait_for_others(tmp_path, "sweep")
