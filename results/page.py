@@ -56,6 +56,7 @@ STUDIES = {
     "augmentation_ladder": "S3: five augmentations on the compact net at half its widths, 10 epochs with a cosine, 3 seeds",
     "architectures": "S3: five of thirteen architectures, its recipe, 4 epochs instead of 50, one seed",
     "efficientnet_two_phase": "S2: two phases on EfficientNet-Lite0 at 112 pixels, 3 seeds",
+    "efficientnet_ablations": "S2: the same with and without label smoothing, with AdamW and Adam",
 }
 
 # Over these, all of several cells and seeds, it is asked which measure of stability predicts anything.
