@@ -5,6 +5,7 @@
     examples.md    every script of examples/
     run_folder.md  multirun/README.md
     results.md     results/README.md
+    each_study.md  results/each_study.md
 """
 
 import ast
@@ -39,6 +40,7 @@ def on_files(files, config):
         "examples.md": examples(ROOT / "examples"),
         "run_folder.md": (ROOT / "multirun" / "README.md").read_text("utf-8"),
         "results.md": (ROOT / "results" / "README.md").read_text("utf-8"),
+        "each_study.md": (ROOT / "results" / "each_study.md").read_text("utf-8"),
     }
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))

@@ -168,6 +168,29 @@ def test_the_runs_whose_rate_is_above_the_best_of_their_optimizer(page, tmp_path
     assert table.loc["spikes", "usual: above Low's"] == "100 %" and table.loc["gradient volatility", "usual: above Low's"] == "50 %"
 
 
+def test_what_was_not_run_by_hand(page, tmp_path):
+    """Two of seven optimizers at two of three rates, 0.01 typed in another way; two seeds of three."""
+    cells = [(name, rate, seed) for name in ("adam", "sgd") for rate in ("1.0e-3", "0.01") for seed in (0, 1)]
+    for name, rate, seed in cells:
+        path = write_run(tmp_path, {"optimizer": name, "optimizer.lr": rate}, seed, np.arange(100) < 50)
+        result = read_result(path)
+        result["job"]["overrides"] = [f"optimizer={name}", f"optimizer.lr={rate}", f"seed={seed}"]
+        write_result(path, result | {"time": {"total_s": 120.0}})
+    not_run, study = import_module("not_run"), gather(tmp_path)
+    levels = not_run.absent_levels(study, "compact_optimizers")
+    assert levels == "optimizer=adadelta,adagrad,amsgrad,asgd,sgd_nesterov optimizer.lr=1.0e-1"
+    assert not_run.absent_seeds(study, 3) == ("1 of 3 seeds", "4 jobs of 2 minutes on one core, as measured")
+    assert not_run.absent_seeds(study, 2) is None
+
+
+def test_every_study_of_the_papers_is_here_or_listed_as_not_run(page):
+    records = import_module("records")
+    table = import_module("not_run").not_run().table.set_index("study")
+    for name in records.studies_of_the_papers():
+        whole = f"`{name}`" in table.index and table.loc[f"`{name}`", "not run"] == "all"
+        assert whole != (RESULTS / name / "study.json").exists(), name
+
+
 @pytest.mark.skipif(not STUDIES, reason="no study is measured yet")
 def test_the_report_of_the_smallest_is_rebuilt_from_its_records(command, tmp_path):
     from fer_lightning.report import main
@@ -190,7 +213,7 @@ def test_the_rates_of_the_frozen_grid_are_those_that_the_pilot_chose(page):
 
     from fer_lightning.config.groups import CONF
 
-    for (act, norm), rate in page.chosen(gather(RESULTS / "frozen_head_rates")).items():
+    for (act, norm), rate in import_module("details").chosen(gather(RESULTS / "frozen_head_rates")).items():
         with initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = compose("config", ["study=frozen_head_grid", f"head.act={act}", f"head.norm={norm}"])
         assert cfg.optimizer.lr == pytest.approx(rate), (act, norm)

@@ -7,14 +7,17 @@ from fer_lightning.process.files import make_folder, replace_file
 
 def to_markdown(heading, remarks, findings, figures=()):
     """A page: remarks are its first paragraphs; figures: (title, path from the page) of those at its end."""
-    parts = [f"# {_plain(heading)}", *map(_plain, remarks)]
-    for finding in findings:
-        parts.append(f"## {_plain(finding.title)}")
-        parts += map(_plain, finding.text)
-        if finding.table is not None and len(finding.table):
-            parts.append(markdown_table(finding.table))
+    parts = [f"# {_plain(heading)}", *map(_plain, remarks), *map(section, findings)]
     parts += [f"![{title}]({path})" for title, path in figures]
     return "\n\n".join(parts) + "\n"
+
+
+def section(finding, level=2):
+    """A finding under a heading of some level."""
+    parts = [f"{'#' * level} {_plain(finding.title)}", *map(_plain, finding.text)]
+    if finding.table is not None and len(finding.table):
+        parts.append(markdown_table(finding.table))
+    return "\n\n".join(parts)
 
 
 def _plain(text):

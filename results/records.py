@@ -1,0 +1,36 @@
+"""The studies that are kept here."""
+
+from functools import cache
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from fer_lightning.analysis.statistics.findings import study_findings
+from fer_lightning.analysis.study_record import gather
+from fer_lightning.config.groups import CONF
+
+HERE = Path(__file__).parent
+
+
+def kept(names):
+    """Those of some studies that have records here."""
+    return [name for name in names if (HERE / name / "study.json").exists()]
+
+
+@cache
+def measured(name):
+    """(StudyRecord, StudyStatistics) of a study that is kept here."""
+    study = gather(HERE / name)
+    return study, study_findings(study.folder, study.jobs, study.ledger["study"], study.never_begun)
+
+
+def overrides(study, name):
+    """{key: value} that a run of a study was started with."""
+    return dict(override.split("=", 1) for override in study.results[name]["job"]["overrides"])
+
+
+@cache
+def studies_of_the_papers():
+    """{study: its config} of each file of conf/study that says what it costs."""
+    configs = {file.stem: OmegaConf.load(file) for file in sorted((CONF / "study").glob("*.yaml"))}
+    return {name: cfg for name, cfg in configs.items() if OmegaConf.select(cfg, "study.cost")}
