@@ -8,9 +8,14 @@ from fer_lightning.analysis.stability_of_cells import measured_runs, stability_t
 from fer_lightning.analysis.statistics.paired_tests import holm
 from fer_lightning.config.registered_analysis import registered
 from fer_lightning.stability.measures import MEASURES
+from fer_lightning.stability.run_label import TITLES
 
 OUTCOMES = {"test_accuracy": "test accuracy", "ssd": "seed SD", "churn": "churn"}
 FEWEST_CELLS, FEWEST_RUNS = 5, 20
+
+# The measures in words, as docs/stability.md defines them.
+NAMES = TITLES | {"clip": "clipped steps", "gtrend": "trend of the gradient norm", "dormant": "dormant units"}
+NAMES |= {"gap": "training less validation accuracy", "drift": "final less smallest validation loss"}
 
 
 def correlations(studies):

@@ -13,7 +13,7 @@ import details
 import pandas as pd
 from claims import CLAIMS, NO, NOT_RUN, OPEN, YES
 from cut_offs import cut_off_table, split_runs
-from measures import correlations
+from measures import NAMES, correlations
 from not_run import not_run
 from records import HERE, kept, measured
 
@@ -86,7 +86,7 @@ def conclusion(name):
 
 def prediction(studies):
     """Which measure of stability predicts anything, over the runs of several studies."""
-    pairs = correlations(studies)
+    pairs = correlations(studies).replace({"measure": NAMES})
     pairs["shown"] = [f"{row.rho:+.2f}{' *' if row.p_holm < 0.05 else ''} ({row.n})" for row in pairs.itertuples()]
     table = pairs.pivot(index="measure", columns="predicted", values="shown").reindex(index=pairs["measure"].unique())
     table = table[list(dict.fromkeys(pairs["predicted"]))].fillna("").reset_index()
