@@ -62,7 +62,12 @@ def against(study, cell, rate=None):
     about = study.ledger["study"]
     about = about | {"analysis": (about.get("analysis") or {}) | {"reference": cell}}
     found = study_findings(study.folder, jobs, about).contrasts
-    rows = found[found["kind"] == "reference"].copy()
+    return _in_points(found, "reference")
+
+
+def _in_points(contrasts, kind):
+    """The contrasts of one kind."""
+    rows = contrasts[contrasts["kind"] == kind].copy()
     rows[["estimate", "low", "high"]] *= 100
     return rows
 
@@ -120,7 +125,7 @@ def worst(cell):
     def judge(study):
         others = against(study, cell)
         differences = zip(others["name"], others.itertuples(), strict=True)
-        return Answer(_at_one_end(others, -1).word, f"minus it {listed(f'{name} {points(row)}' for name, row in differences)}")
+        return Answer(_at_one_end(others, -1).word, f"minus it: {'; '.join(f'{name} {points(row)}' for name, row in differences)}")
 
     return judge
 
@@ -135,14 +140,12 @@ def gains_of_the_paper():
 
 def gains(study):
     """Does batch norm add to each activation what S0 says it does?"""
-    found = _statistics(study).contrasts
-    found = found[found["kind"] == "gain"].copy()
-    found[["estimate", "low", "high"]] *= 100
+    found = _in_points(_statistics(study).contrasts, "gain")
     rows = dict(zip(found["name"].str.rpartition(" ")[2], found.itertuples(), strict=True))
     paper = gains_of_the_paper()
     inside = [row.low <= paper[act] <= row.high for act, row in rows.items()]
     word = YES if all(inside) and (found["low"] > 0).all() else OPEN if any(inside) else NO
-    return Answer(word, listed(f"{act} {points(row)}, paper {paper[act]:+.1f}" for act, row in rows.items()))
+    return Answer(word, "; ".join(f"{act} {points(row)}, paper {paper[act]:+.1f}" for act, row in rows.items()))
 
 
 def _statistics(study):
@@ -151,8 +154,11 @@ def _statistics(study):
 
 def synergy(study):
     """Does the gain of batch norm depend on the activation?"""
-    verdict = _statistics(study).verdict
-    return Answer({"synergy": YES, "additive": NO}.get(verdict.word, OPEN), verdict.conclusion)
+    found = _statistics(study)
+    differences = _in_points(found.contrasts, "difference of gains")
+    texts = [f"{row.name.rpartition(': ')[2]} {points(row)}" for row in differences.itertuples(index=False)]
+    word = {"synergy": YES, "additive": NO}.get(found.verdict.word, OPEN)
+    return Answer(word, f"gain of batch norm: {'; '.join(texts)}")
 
 
 def stabler(study):
@@ -163,7 +169,7 @@ def stabler(study):
     word = YES if all(bn["high"] < none["low"] for bn, none in pairs.values()) else OPEN
     word = NO if any(bn["low"] > none["high"] for bn, none in pairs.values()) else word
     texts = [f"{act} {bn['score']:.2f} with, {none['score']:.2f} without" for act, (bn, none) in pairs.items()]
-    return Answer(word, f"S of {listed(texts)}; smaller is stabler")
+    return Answer(word, f"S, smaller is stabler: {'; '.join(texts)}")
 
 
 def numbers(cell, metric):

@@ -35,8 +35,8 @@ PREDICTED = ("frozen_head_grid", "compact_head_grid", "compact_optimizers", "com
 
 OPENING = (
     "What this framework has measured on the real FER-2013, each number read from the records in this folder by `results/page.py`; "
-    "`results/keep.py` put them here. No number of a paper stands in a measured column. Each study by itself is in "
-    "[each_study.md](each_study.md)."
+    "`results/keep.py` put them here. No number of a paper stands in a measured column. Each study by itself: "
+    "[study by study](each_study.md)."
 )
 
 
