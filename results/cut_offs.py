@@ -28,13 +28,18 @@ def split_runs(studies):
     return pd.concat(usual), pd.concat(above) if above else pd.DataFrame(columns=usual[0].columns)
 
 
-def cut_off_table(usual, above):
-    """A row a measure: quantiles of the usual runs and of those above, how often one of each sort exceeds each cut-off."""
+def runs_of(studies):
+    """The measured runs of some studies, a frame of `MeasuredRuns`."""
+    return pd.concat([measured_runs(study.jobs, {}).runs for study in studies]) if studies else pd.DataFrame()
+
+
+def cut_off_table(groups):
+    """A row a measure: quantiles of each group of runs, and how many of them exceed the cut-off of Low. groups: {title: frame}"""
     rows = []
     for name, (high, low) in CUT_OFFS.items():
         row = {"measure": TITLES[name], "High up to": f"{high:g}", "Low above": f"{low:g}"}
-        for title, runs in (("usual", usual), ("rate too large", above)):
-            values = runs[name].dropna().to_numpy(float)
+        for title, runs in groups.items():
+            values = runs[name].dropna().to_numpy(float) if len(runs) else ()
             if len(values):
                 quantiles = ", ".join(f"{q:.2f}" for q in np.quantile(values, (0.5, 0.9, 0.99)))
                 row[f"{title}: median, 90 %, 99 %"] = f"{quantiles} ({len(values)})"

@@ -10,6 +10,9 @@ from fer_lightning.analysis.wording import listed
 # How many seeds there are to be. Of a study of another name its own file says so.
 SEEDS = {"cnn_batchnorm": 5, "fast_recipe_28": 5, "fast_recipe": 5, "efficientnet_ablations": 3}
 
+# Keys that change no result.
+ASIDE = ("study", "seed", "logger", "timed_passes")
+
 # What was run instead of a study for which the machine is too small.
 INSTEAD = {
     "beit_head_grid": ("frozen_head_grid", "compact_head_grid"),
@@ -25,13 +28,27 @@ WHY = (
 
 def not_run():
     studies = studies_of_the_papers()
-    rows = [(name, "all", cfg.study.cost) for name, cfg in studies.items() if not kept([name])]
-    rows += [(name, levels, studies[name].study.cost) for name in kept(studies) if (levels := absent_levels(measured(name)[0], name))]
-    rows += [(name, *absent) for name in kept(SEEDS) if (absent := absent_seeds(measured(name)[0], SEEDS[name]))]
-    table = pd.DataFrame(rows, columns=["study", "not run", "what it costs"])
-    instead = [listed(f"`{name}`" for name in kept(INSTEAD.get(study, ()))) for study in table["study"]]
-    table["study"] = [f"`{name}`" for name in table["study"]]
-    return Finding("Not run", (WHY,), table.assign(**{"run instead": instead}))
+    rows = []
+    for name, cfg in studies.items():
+        instead = listed(f"`{other}`" for other in kept(INSTEAD.get(name, ())))
+        if not kept([name]):
+            rows.append((name, "all", cfg.study.cost, instead))
+            continue
+        study, _ = measured(name)
+        if changed := changes(study, name):
+            rows.append((name, "as the paper has it", cfg.study.cost, f"with {changed}"))
+        if levels := absent_levels(study, name):
+            rows.append((name, levels, "", ""))
+    rows += [(name, *absent, "") for name in kept(SEEDS) if (absent := absent_seeds(measured(name)[0], SEEDS[name]))]
+    table = pd.DataFrame(rows, columns=["study", "not run", "what it costs", "run instead"])
+    return Finding("Not run", (WHY,), table.assign(study=[f"`{name}`" for name in table["study"]]))
+
+
+def changes(study, name):
+    """What the runs here set that is neither an axis of the study nor without effect: "epochs=4"."""
+    planned = OmegaConf.select(studies_of_the_papers()[name], "hydra.sweeper.params") or {}
+    started = overrides(study, study.done["name"].iloc[0])
+    return " ".join(f"{key}={value}" for key, value in started.items() if key not in (*planned, *study.axes, *ASIDE))
 
 
 def absent_levels(study, name):

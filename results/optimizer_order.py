@@ -6,6 +6,7 @@ import pandas as pd
 import scipy
 from omegaconf import OmegaConf
 
+from fer_lightning.analysis.wording import listed
 from fer_lightning.config.groups import CONF
 
 # The arms of S4's study: {recipe: (the rate it starts from, what it is)}. A plateau is too slow for a short run, which keeps the rate.
@@ -66,12 +67,25 @@ def order_conclusion(done):
     at = at_rates(done)
     best = at.max(axis=1)
     ends = [f"at {rate:g} {at[rate].idxmax()} leads and {at[rate].idxmin()} is last" for rate in at if at[rate].notna().all()]
+    leaders = {at[rate].idxmax() for rate in at if at[rate].notna().all()}
     own, theirs = places(best), published()["four_stage_vgg_constant"]
+    lead = "The order depends on the rate" if len(leaders) > 1 else "One optimizer leads at each rate"
+    first, last = theirs.idxmax(), theirs.idxmin()
     return (
-        f"The order depends on the rate: {'; '.join(ends)}. With the best of these rates for each, {best.idxmax()} leads, S4's first, "
-        f"{theirs.idxmax()}, has place {own[theirs.idxmax()]} of {len(best)}, its last, {theirs.idxmin()}, place {own[theirs.idxmin()]}, "
-        f"and all but the last lie within {best.max() - best.nsmallest(2).iloc[-1]:.2f} points."
+        f"{lead}: {'; '.join(ends)}. With the best of these rates for each, {best.idxmax()} leads, S4's first, {first}, has place "
+        f"{own[first]} of {len(best)}, its last, {last}, place {own[last]}, and all but the last lie within "
+        f"{best.max() - best.nsmallest(2).iloc[-1]:.2f} points.{at_the_end(at)}"
     )
+
+
+def at_the_end(at):
+    """Which optimizers are best at the smallest or the largest rate that they have, in a sentence; "" if none is. at: of `at_rates`"""
+    tried = {name: row.dropna() for name, row in at.iterrows()}
+    names = [name for name, row in tried.items() if row.idxmax() in (row.index[0], row.index[-1])]
+    if not names:
+        return ""
+    more = "has" if len(names) == 1 else "have"
+    return f" {listed(names)} {more} the best accuracy at the smallest or the largest of their rates: beyond it there may be a better one."
 
 
 def _rho(result):

@@ -34,3 +34,11 @@ def studies_of_the_papers():
     """{study: its config} of each file of conf/study that says what it costs."""
     configs = {file.stem: OmegaConf.load(file) for file in sorted((CONF / "study").glob("*.yaml"))}
     return {name: cfg for name, cfg in configs.items() if OmegaConf.select(cfg, "study.cost")}
+
+
+def cell_runs(study, cell):
+    """The finished runs of the cells that have some levels, a frame of jobs in the order of the seeds. cell: {axis: level}"""
+    rows = study.done
+    for axis, level in cell.items():
+        rows = rows[rows[axis].astype(str) == str(level)]
+    return rows.sort_values("seed", key=lambda seeds: seeds.astype(int))

@@ -114,7 +114,12 @@ def test_the_numbers_are_those_of_the_right_answers(grid):
     assert row["estimate"] == pytest.approx((gain - of_relu).mean()) and row["low"] < row["estimate"] < row["high"]
     row = contrasts.loc[("reference", "gelu-bn")]
     assert row["p"] == pytest.approx(p_of(right[:, 0], right[:, 4]))
-    assert contrasts.index.get_level_values("kind").value_counts().to_dict() == {"gain": 4, "difference of gains": 3, "reference": 7}
+    assert contrasts.index.get_level_values("kind").value_counts().to_dict() == {
+        **{"gain": 4, "gain on clean images": 4, "difference of gains": 3, "reference": 7}
+    }
+    row = contrasts.loc[("gain on clean images", "bn over none with gelu, clean images")]
+    assert row["estimate"] == pytest.approx((right[:, 0, 400:].mean(1) - right[:, 1, 400:].mean(1)).mean())
+    assert row["p"] == pytest.approx(p_of(right[:, 0, 400:], right[:, 1, 400:]))
 
 
 def test_a_report_made_again_says_the_same(grid):
@@ -138,7 +143,9 @@ def test_one_seed_is_described_and_not_tested(tmp_path):
     assert "descriptive: F(1, 2)" in text(found, "Interaction, descriptive") and "Analysis of variance" not in titles(found)
     assert found.contrasts["p"].isna().all() and found.contrasts["estimate"].notna().all()
     assert found.cells["low"].notna().all() and found.cells["sd"].isna().all()
-    assert finding(found, "Against the reference cell").table.columns.tolist() == ["cell", "seeds", "difference (points)"]
+    assert finding(found, "Against the reference cell").table.columns.tolist() == [
+        *("cell", "seeds", "difference (points)", "on clean images")
+    ]
 
 
 def test_runs_that_are_missing_failed_or_diverged_are_named(tmp_path):

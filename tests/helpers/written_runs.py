@@ -41,6 +41,7 @@ def _write_predictions(path, right, part, rows):
     frame.insert(0, "row", rows)
     frame.insert(1, "split", part)
     frame.insert(2, "label", labels)
+    frame["clean"] = np.arange(len(right)) >= len(right) // 5
     frame.to_parquet(path / PREDICTIONS, index=False)
 
 

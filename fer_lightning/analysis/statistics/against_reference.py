@@ -7,24 +7,25 @@ import pandas as pd
 import scipy
 
 from fer_lightning.analysis.finding import Finding
-from fer_lightning.analysis.statistics.contrasts import against, reference_cell
+from fer_lightning.analysis.statistics.contrasts import against, per_block, reference_cell
 from fer_lightning.analysis.statistics.descriptive import wilson_interval
 from fer_lightning.analysis.statistics.paired_tests import contrast_tests
-from fer_lightning.analysis.wording import ADJUSTED, contrast_columns, number, p_value
+from fer_lightning.analysis.wording import ADJUSTED, contrast_columns, number, p_value, points
 
 # Bootstrap draws of almost stochastic order (Dror et al. 2019).
 ASO_RESAMPLES = 1000
 
 
-def reference_finding(design, table, analysis, right):
+def reference_finding(design, table, clean, analysis, right):
     """(Finding, frame) of every cell against the reference cell.
 
-    table: (blocks, cells); right: see `contrast_tests`. The frame is that of `contrast_tests` with wilcoxon, wins, wins_low, wins_high and
-    epsilon.
+    table, clean: (blocks, cells), of all images and of the clean ones; right: see `contrast_tests`. The frame is that of `contrast_tests`
+    with wilcoxon, wins, wins_low, wins_high and epsilon.
     """
     reference = reference_cell(design, analysis.reference)
     others = [cell for cell in design.cells if cell != reference]
-    frame = contrast_tests(table, against(design, reference, others), analysis, right)
+    contrasts = against(design, reference, others)
+    frame = contrast_tests(table, contrasts, analysis, right)
     base = table[:, design.cells.index(reference)]
     rng = np.random.default_rng(0)
     extra = [_dominance(table[:, design.cells.index(cell)], base, analysis.alpha / len(others), rng) for cell in others]
@@ -34,6 +35,7 @@ def reference_finding(design, table, analysis, right):
             "cell": frame["name"],
             "seeds": frame["n"],
             **contrast_columns(frame, "difference (points)"),
+            "on clean images": pd.DataFrame(per_block(clean, contrasts)).mean().map(points),
             "Wilcoxon p": frame["wilcoxon"].map(p_value),
             "share of seeds won": [_wins_text(*row) for row in frame[["wins", "wins_low", "wins_high"]].to_numpy()],
             "ASO epsilon": frame["epsilon"].map(number),

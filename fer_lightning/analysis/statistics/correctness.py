@@ -14,6 +14,7 @@ from fer_lightning.runs.predictions import part_of, predicted, probabilities, re
 @dataclass(frozen=True)
 class Answers:
     """right: (runs, images), whether each run's most likely class was the label; None if the runs have no common images, and why says why
+    clean: (images,), which of them have no twin in the other parts; None if that is not known or not the same in all runs
     apart: whether the reason is that runs were scored on different images
     equal: groups of runs whose predictions are equal to the last bit
     calibrations: {run: its Calibration}, of those that have one
@@ -21,6 +22,7 @@ class Answers:
 
     right: np.ndarray | None
     why: str = ""
+    clean: np.ndarray | None = None
     apart: bool = False
     equal: tuple = ()
     calibrations: dict = field(default_factory=dict)
@@ -31,7 +33,7 @@ NO_ANSWERS = Answers(None)
 
 def read_answers(folder, names, part):
     """The Answers of some runs on one part (val or test). names: of the run folders"""
-    first, rights, digests, calibrations, why, apart = None, [], {}, {}, "", False
+    first, rights, cleans, digests, calibrations, why, apart = None, [], [], {}, {}, "", False
     for name in names:
         try:
             table = read_predictions(Path(folder) / name)
@@ -49,10 +51,15 @@ def read_answers(folder, names, part):
         if not np.array_equal(rows, first):
             why, apart = f"{name} was scored on other images than {names[0]}", True
         rights.append(predicted(found) == table["label"].to_numpy())
+        known = "clean" in table and table["clean"].notna().all()
+        cleans.append(table["clean"].to_numpy(bool) if known else None)
         if np.isfinite(found).all():  # runs that diverged are alike in nothing else
             digests.setdefault(hashlib.sha256(np.ascontiguousarray(found)).digest(), []).append(name)
     equal = tuple(tuple(group) for group in digests.values() if len(group) > 1)
-    return Answers(None if why else np.stack(rights), why, apart, equal, calibrations)
+    if why:
+        return Answers(None, why, None, apart, equal, calibrations)
+    same = all(clean is not None and np.array_equal(clean, cleans[0]) for clean in cleans)
+    return Answers(np.stack(rights), why, cleans[0] if same else None, apart, equal, calibrations)
 
 
 def discordance(right):

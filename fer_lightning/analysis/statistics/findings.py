@@ -33,8 +33,8 @@ class StudyStatistics:
     """verdict:   the one conclusion
     findings:  in the order in which they are read, the conclusion first
     cells:     see `describe_cells`; fractions
-    contrasts: a row each: kind (difference of gains | gain | first | reference), name, n, estimate, low, high, p, p_holm; fractions,
-               interval and p_holm adjusted within the kind
+    contrasts: a row each: kind (difference of gains | gain | gain on clean images | first | reference), name, n, estimate, low, high, p,
+               p_holm; fractions, interval and p_holm adjusted within the kind
     chances:   see `outlook`; None if the study has no interaction to judge
     reliability: (cell, curves), of the first cell, see `Calibration`; None if it is not known
     """
@@ -67,7 +67,9 @@ def study_findings(folder, jobs, study, never=()):
         images = np.where(np.isnan(images), answers.right.shape[1], images)
     scores = {"outcome": outcome, "logit": logit(outcome, images), "validation": design.table("val_accuracy"), "images": images}
     scores |= {"clean": design.table(f"{design.part}_accuracy_clean"), "near": design.table(f"{design.part}_accuracy_clean_near")}
-    verdict, findings, frames, chances = _tested(design, scores, analysis, _placed(design, answers.right))
+    right = _placed(design, answers.right)
+    clean = None if right is None or answers.clean is None else right[:, :, answers.clean]
+    verdict, findings, frames, chances = _tested(design, scores, analysis, right, clean)
     cells = describe_cells(design, scores, images)
     leads = leader(scores)
     opening = [
@@ -82,12 +84,15 @@ def study_findings(folder, jobs, study, never=()):
     return StudyStatistics(verdict, found, cells, _contrasts(frames), chances, (name, curves[name]) if name in curves else None)
 
 
-def _tested(design, scores, analysis, right):
-    """(Verdict, [Finding or None], {kind: frame of `contrast_tests`}, frame of `outlook` or None): what the layout of the study allows."""
+def _tested(design, scores, analysis, right, clean):
+    """(Verdict, [Finding or None], {kind: frame of `contrast_tests`}, frame of `outlook` or None): what the layout of the study allows.
+
+    right: of `_placed`; clean: the same of the images without a twin
+    """
     chances = None
     empty = [design.name(cell) for cell, none in zip(design.cells, np.isnan(scores["outcome"]).all(0)) if none]
     if design.crossed and not empty:
-        verdict, findings, frames, chances = crossed_findings(design, scores, analysis, right)
+        verdict, findings, frames, chances = crossed_findings(design, scores, analysis, right, clean)
     else:
         verdict, findings, frames = ranked_findings(design, scores, analysis, right)
     if design.crossed and empty:
@@ -95,7 +100,7 @@ def _tested(design, scores, analysis, right):
         settle = "What would settle it: runs in every cell, with at least two seeds."
         verdict = untested(reason, roles(design, analysis.reference), settle)
     if len(design.cells) > 1:
-        against, frames["reference"] = reference_finding(design, scores["outcome"], analysis, right)
+        against, frames["reference"] = reference_finding(design, scores["outcome"], scores["clean"], analysis, right)
         findings += [against, secondary_finding(design)]
     return verdict, findings, frames, chances
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from fer_lightning.analysis.finding import Finding, Verdict
-from fer_lightning.analysis.statistics.contrasts import against
+from fer_lightning.analysis.statistics.contrasts import against, per_block
 from fer_lightning.analysis.statistics.factorial import two_way
 from fer_lightning.analysis.statistics.paired_tests import contrast_tests, mean_floor
 from fer_lightning.analysis.statistics.rank_tests import friedman, pairwise
@@ -17,7 +17,7 @@ from fer_lightning.analysis.wording import ADJUSTED, contrast_columns, equals, l
 def ranked_findings(design, scores, analysis, right):
     """(Verdict, [Finding], {kind: frame of `contrast_tests`}) of any study; cells without a run are left out.
 
-    scores: {outcome, validation: (blocks, cells)}; right: see `contrast_tests`
+    scores: {outcome, clean, validation: (blocks, cells)}; right: see `contrast_tests`
     """
     means = pd.DataFrame(scores["outcome"]).mean()
     present = means.dropna().sort_values(ascending=False, kind="stable").index.to_list()
@@ -25,7 +25,8 @@ def ranked_findings(design, scores, analysis, right):
         return Verdict(None, "Only one cell has a score, so there is nothing to compare it with."), [], {}
     leads = leader(scores)
     first = leads.first
-    frame = contrast_tests(scores["outcome"], against(design, design.cells[first], [design.cells[i] for i in present]), analysis, right)
+    contrasts = against(design, design.cells[first], [design.cells[i] for i in present])
+    frame = contrast_tests(scores["outcome"], contrasts, analysis, right)
     table = scores["outcome"][:, present]
     complete = table[~np.isnan(table).any(1)]
     anova = two_way(complete[..., None]) if len(complete) > 1 else None
@@ -38,6 +39,7 @@ def ranked_findings(design, scores, analysis, right):
     ranks = friedman(complete, analysis.alpha)
     shown = pd.DataFrame({"cell": names, "mean %": means[present].map(percent).to_list(), "average rank": [number(r) for r in ranks.mean]})
     differences = pd.DataFrame({"cell": frame["name"], **contrast_columns(frame, "minus the first (points)")})
+    differences["on clean images"] = pd.DataFrame(per_block(scores["clean"], contrasts)).mean().map(points)
     adjusted = [ADJUSTED] if frame["p"].notna().any() else []
     text = (verdict.conclusion, *_tests(anova, ranks, len(complete), analysis), *_pairs(table, names, analysis), *adjusted)
     return verdict, [Finding("Ranking", text, shown.merge(differences, on="cell", how="left").fillna(""))], {"first": frame}

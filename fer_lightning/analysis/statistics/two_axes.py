@@ -17,15 +17,18 @@ from fer_lightning.analysis.wording import ADJUSTED, axis_word, contrast_columns
 from fer_lightning.config.cell_names import level_name
 
 
-def crossed_findings(design, scores, analysis, right):
+def crossed_findings(design, scores, analysis, right, clean=None):
     """(Verdict, [Finding], {kind: frame of `contrast_tests`}, frame of `outlook` or None) of a grid of two axes with a run in every cell.
 
-    scores: {outcome, clean, logit: (blocks, cells)}; right: see `contrast_tests`
+    scores: {outcome, clean, logit: (blocks, cells)}; right: see `contrast_tests`; clean: the same of the images without a twin
     """
     parts = roles(design, analysis.reference)
     differences, single = _contrasts(design, scores, parts=parts, analysis=analysis, right=right)
     frames = {"difference of gains": differences, "gain": single}
-    tables = [_differences(differences, parts, right), _gains(single, parts)]
+    spared = None
+    if not np.isnan(scores["clean"]).all():
+        spared = frames["gain on clean images"] = _on_clean_images(contrast_tests(scores["clean"], gains(design, parts), analysis, clean))
+    tables = [_differences(differences, parts, right), _gains(single, spared, parts)]
     y = complete(design, scores["outcome"])
     axes = {axis: len(levels) for axis, levels in design.levels.items()}
     study_power = partial(StudyPower, axes=axes, contrasts=len(differences), alpha=analysis.alpha, sesoi=analysis.sesoi)
@@ -177,8 +180,16 @@ def _differences(frame, parts, right):
     return Finding("Differences of gains", tuple(text), pd.DataFrame(rows))
 
 
-def _gains(frame, parts):
+def _on_clean_images(frame):
+    return frame.assign(name=frame["name"] + ", clean images")
+
+
+def _gains(frame, spared, parts):
+    """frame: of all images; spared: of the images without a twin, None if the runs have no score on these"""
     treated, base = axis_word(parts.treated), level_name(parts.treated, parts.base)
-    text = (f"What {treated} gains over {base}, in points, paired by seed.", *[ADJUSTED] * bool(frame["p"].notna().any()))
+    text = [f"What {treated} gains over {base}, in points, paired by seed.", *[ADJUSTED] * bool(frame["p"].notna().any())]
     rows = {"gain": frame["name"], "seeds": frame["n"], **contrast_columns(frame, "points")}
-    return Finding(f"Gain of {parts.treated}", text, pd.DataFrame(rows))
+    if spared is not None:
+        rows |= {f"clean: {title}": column for title, column in contrast_columns(spared, "points").items()}
+        text.append("Clean: on images without a twin in training or validation. A gain that these do not show is memory of twins.")
+    return Finding(f"Gain of {parts.treated}", tuple(text), pd.DataFrame(rows))
