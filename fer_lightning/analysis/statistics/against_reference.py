@@ -16,12 +16,13 @@ from fer_lightning.analysis.wording import ADJUSTED, contrast_columns, number, p
 ASO_RESAMPLES = 1000
 
 
-def reference_finding(design, table, clean, analysis, right):
+def reference_finding(design, scores, analysis, right):
     """(Finding, frame) of every cell against the reference cell.
 
-    table, clean: (blocks, cells), of all images and of the clean ones; right: see `contrast_tests`. The frame is that of `contrast_tests`
-    with wilcoxon, wins, wins_low, wins_high and epsilon.
+    scores: {outcome, clean: (blocks, cells)}; right: see `contrast_tests`. The frame is that of `contrast_tests` with wilcoxon, wins,
+    wins_low, wins_high and epsilon.
     """
+    table = scores["outcome"]
     reference = reference_cell(design, analysis.reference)
     others = [cell for cell in design.cells if cell != reference]
     contrasts = against(design, reference, others)
@@ -35,7 +36,7 @@ def reference_finding(design, table, clean, analysis, right):
             "cell": frame["name"],
             "seeds": frame["n"],
             **contrast_columns(frame, "difference (points)"),
-            "on clean images": pd.DataFrame(per_block(clean, contrasts)).mean().map(points),
+            "on clean images": pd.DataFrame(per_block(scores["clean"], contrasts)).mean().map(points),
             "Wilcoxon p": frame["wilcoxon"].map(p_value),
             "share of seeds won": [_wins_text(*row) for row in frame[["wins", "wins_low", "wins_high"]].to_numpy()],
             "ASO epsilon": frame["epsilon"].map(number),

@@ -69,7 +69,7 @@ def study_findings(folder, jobs, study, never=()):
     scores |= {"clean": design.table(f"{design.part}_accuracy_clean"), "near": design.table(f"{design.part}_accuracy_clean_near")}
     right = _placed(design, answers.right)
     clean = None if right is None or answers.clean is None else right[:, :, answers.clean]
-    verdict, findings, frames, chances = _tested(design, scores, analysis, right, clean)
+    verdict, findings, frames, chances = _tested(design, scores, analysis, right, clean=clean)
     cells = describe_cells(design, scores, images)
     leads = leader(scores)
     opening = [
@@ -84,7 +84,7 @@ def study_findings(folder, jobs, study, never=()):
     return StudyStatistics(verdict, found, cells, _contrasts(frames), chances, (name, curves[name]) if name in curves else None)
 
 
-def _tested(design, scores, analysis, right, clean):
+def _tested(design, scores, analysis, right, *, clean):
     """(Verdict, [Finding or None], {kind: frame of `contrast_tests`}, frame of `outlook` or None): what the layout of the study allows.
 
     right: of `_placed`; clean: the same of the images without a twin
@@ -92,7 +92,7 @@ def _tested(design, scores, analysis, right, clean):
     chances = None
     empty = [design.name(cell) for cell, none in zip(design.cells, np.isnan(scores["outcome"]).all(0)) if none]
     if design.crossed and not empty:
-        verdict, findings, frames, chances = crossed_findings(design, scores, analysis, right, clean)
+        verdict, findings, frames, chances = crossed_findings(design, scores, analysis, right, clean=clean)
     else:
         verdict, findings, frames = ranked_findings(design, scores, analysis, right)
     if design.crossed and empty:
@@ -100,7 +100,7 @@ def _tested(design, scores, analysis, right, clean):
         settle = "What would settle it: runs in every cell, with at least two seeds."
         verdict = untested(reason, roles(design, analysis.reference), settle)
     if len(design.cells) > 1:
-        against, frames["reference"] = reference_finding(design, scores["outcome"], scores["clean"], analysis, right)
+        against, frames["reference"] = reference_finding(design, scores, analysis, right)
         findings += [against, secondary_finding(design)]
     return verdict, findings, frames, chances
 

@@ -17,7 +17,7 @@ from fer_lightning.analysis.wording import ADJUSTED, axis_word, contrast_columns
 from fer_lightning.config.cell_names import level_name
 
 
-def crossed_findings(design, scores, analysis, right, clean=None):
+def crossed_findings(design, scores, analysis, right, *, clean=None):
     """(Verdict, [Finding], {kind: frame of `contrast_tests`}, frame of `outlook` or None) of a grid of two axes with a run in every cell.
 
     scores: {outcome, clean, logit: (blocks, cells)}; right: see `contrast_tests`; clean: the same of the images without a twin
