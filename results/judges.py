@@ -17,8 +17,13 @@ from fer_lightning.config.registered_analysis import registered
 from fer_lightning.data.faces import classes_of
 from fer_lightning.runs.predictions import part_of, predicted, probabilities, read_predictions
 
-# In the order in which they are counted. AGREES and DIFFERS: a number of the paper lies in our interval, or does not.
-WORDS = YES, AGREES, NO, DIFFERS, OPEN, OTHER, ABSENT = "yes", "agrees", "no", "differs", "not decided", "not comparable", "not run"
+YES, NO, OPEN, OTHER, ABSENT = "yes", "no", "not decided", "not comparable", "not run"
+# Of one run each, for other images but not for other seeds.
+ONCE = {YES: "yes, in one run", NO: "no, in one run", OPEN: OPEN}
+# A number of the paper lies in our interval, or does not.
+AGREES, DIFFERS = "agrees", "differs"
+# In the order in which they are counted.
+WORDS = (YES, ONCE[YES], AGREES, NO, ONCE[NO], DIFFERS, OPEN, OTHER, ABSENT)
 
 
 class Answer(NamedTuple):
@@ -156,7 +161,7 @@ def better(cell, than, part="test", paper=""):
         row = two_runs.judge(labels, *(predicted(probabilities(part)) for part in parts))["accuracy"]
         low, gain, high = (100 * row[key] for key in ("low", "difference", "high"))
         said = f"{gain:+.2f} ({low:+.2f} to {high:+.2f}){f', paper {paper}' if paper else ''}"
-        return Answer(YES if low > 0 else NO if high < 0 else OPEN, said + " of validation" * (part == "val"))
+        return Answer(ONCE[YES if low > 0 else NO if high < 0 else OPEN], said + " of validation" * (part == "val"))
 
     return judge
 

@@ -63,7 +63,7 @@ def in_short():
         rows.append(row | {"with": f"{claim.here} (`{claim.study}`)" if answer.measured else ""})
     counts = Counter(row["so here"] for row in rows)
     said = COUNTS.format(len(rows), listed(f"{counts[word]} {word}" for word in WORDS if counts[word]))
-    return Finding("In short", (said, SO_HERE), pd.DataFrame(rows))
+    return Finding("In short", (said, *SO_HERE), pd.DataFrame(rows))
 
 
 def conclusion(name):
@@ -143,12 +143,12 @@ COUNTS = "{} conclusions and numbers of the papers: {}."
 RUN = "{} runs, {:.0f} hours of one core ({}), beside other work."
 
 SO_HERE = (
-    "By accuracy on the test part, if nothing else is said; S3 and S4 compare their augmentations, optimizers and schedules on validation. "
-    "Yes and no rest on intervals of 95 % over seeds and images, adjusted for how many a study has (docs/statistics.md); on those over "
-    "images alone of two runs of one seed (Tango's); on those over seeds alone where predictions are not kept (the optimizers); and of "
-    "stability on intervals of 90 % over seeds. Not decided: the intervals allow both. Agrees, differs: the paper's number lies in our "
-    "interval, or does not; that of one run is wide. 'Against it': the accuracy of another cell less that of the one in question. "
-    "A smaller network or fewer epochs than the paper's show what holds there, not whether the paper measured well."
+    "Accuracy is that of the test part, if nothing else is said; S3 and S4 compare augmentations, optimizers and schedules on validation. A "
+    "smaller network or fewer epochs than the paper's show what holds there, not whether the paper measured well.",
+    "Yes and no rest on intervals of 95 %, adjusted for how many comparisons a study makes (docs/statistics.md). They hold for other seeds "
+    "and other images; for other seeds alone where predictions are not kept (the optimizers); for other images alone in one run each. Those "
+    "of stability are of 90 %, over seeds. Not decided: the interval allows both. Agrees, differs: the paper's number lies in our interval, or "
+    "does not. 'Against it': the accuracy of another cell minus that of the one in question.",
 )
 
 PREDICTION = (
