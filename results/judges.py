@@ -19,7 +19,7 @@ from fer_lightning.runs.predictions import part_of, predicted, probabilities, re
 
 YES, NO, OPEN, OTHER, ABSENT = "yes", "no", "not decided", "not comparable", "not run"
 # Of one run each, for other images but not for other seeds.
-ONCE = {YES: "yes, in one run", NO: "no, in one run", OPEN: OPEN}
+ONCE = {YES: "yes (one run)", NO: "no (one run)", OPEN: OPEN}
 # A number of the paper lies in our interval, or does not.
 AGREES, DIFFERS = "agrees", "differs"
 # In the order in which they are counted.

@@ -111,9 +111,9 @@ def test_two_networks_of_one_seed_on_the_same_images(judges, tmp_path):
     """Each right image of one is right in the other too: 20 of 1,000 more differ from none, 2 do not."""
     study = record(tmp_path, "backbone", {"vgg11": [0.60], "resnet18": [0.62], "vgg13": [0.602]})
     words = {name: judges.better({"backbone": name}, {"backbone": "vgg11"})(study).word for name in ("resnet18", "vgg13", "resnet34")}
-    assert words == {"resnet18": "yes, in one run", "vgg13": "not decided", "resnet34": "not run"}
+    assert words == {"resnet18": "yes (one run)", "vgg13": "not decided", "resnet34": "not run"}
     answer = judges.better({"backbone": "vgg11"}, {"backbone": "resnet18"})(study)
-    assert answer.word == "no, in one run" and answer.measured.startswith("-2.00 (-3.")
+    assert answer.word == "no (one run)" and answer.measured.startswith("-2.00 (-3.")
 
 
 def test_a_group_beats_the_rest_if_each_does(judges, tmp_path):
