@@ -147,8 +147,8 @@ SO_HERE = (
     "A smaller network or fewer epochs than the paper's show what holds there, not whether the paper measured well.",
     "Yes and no rest on intervals of 95 %, adjusted for how many comparisons a study makes (docs/statistics.md). They hold for other seeds "
     "and other images; for other seeds alone where predictions are not kept (the optimizers); for other images alone where each cell has "
-    "one run. Those of stability are of 90 %, over seeds. Not decided: the interval allows both. Agrees, differs: the paper's number lies in "
-    "our interval, or does not. 'Against it': the accuracy of another cell minus that of the one in question.",
+    "one run. Those of stability are of 90 %, over seeds. Not decided: the interval allows both. Agrees, differs: the paper's number lies "
+    "in our interval, or does not. 'Against it': the accuracy of another cell minus that of the one in question.",
 )
 
 PREDICTION = (
