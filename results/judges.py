@@ -13,6 +13,7 @@ from fer_lightning.analysis.statistics.correctness import read_answers
 from fer_lightning.analysis.statistics.findings import study_findings
 from fer_lightning.analysis.statistics.paired_tests import contrast_tests
 from fer_lightning.analysis.wording import listed
+from fer_lightning.config.cell_names import plain_level
 from fer_lightning.config.registered_analysis import registered
 from fer_lightning.data.faces import classes_of
 from fer_lightning.runs.predictions import part_of, predicted, probabilities, read_predictions
@@ -314,7 +315,7 @@ def numbers(cell, metric):
     def judge(study):
         rows = study.published
         for axis, level in cell.items():
-            rows = rows[rows[axis].astype(str).str.lower() == str(level).lower()]
+            rows = rows[rows[axis].map(plain_level) == plain_level(level)]
         rows = rows[rows["metric"] == metric]
         if len(rows) != 1:
             raise LookupError(f"{study.folder.name} has {len(rows)} numbers for {metric} of {cell}, not one.")

@@ -6,6 +6,7 @@ from records import kept, measured, overrides, studies_of_the_papers
 
 from fer_lightning.analysis.finding import Finding
 from fer_lightning.analysis.wording import listed
+from fer_lightning.config.cell_names import plain_level
 
 # How many seeds there are to be. Of a study of another name its own file says so.
 SEEDS = {"cnn_batchnorm": 5, "fast_recipe_28": 5, "fast_recipe": 5, "efficientnet_ablations": 3}
@@ -57,19 +58,11 @@ def absent_levels(study, name):
     started = [overrides(study, run) for run in study.done["name"]]
     absent = []
     for axis, levels in params.items():
-        here = {_plain(run[axis]) for run in started if axis in run}
-        left = [level.strip() for level in levels.split(",") if _plain(level) not in here]
+        here = {plain_level(run[axis]) for run in started if axis in run}
+        left = [level.strip() for level in levels.split(",") if plain_level(level) not in here]
         if axis != "seed" and left:
             absent.append(f"{axis}={','.join(left)}")
     return " ".join(absent)
-
-
-def _plain(level):
-    """One text for 1.0e-2 and 0.01, and for true and True."""
-    try:
-        return str(float(level))
-    except ValueError:
-        return level.strip().lower()
 
 
 def absent_seeds(study, planned):

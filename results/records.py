@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 
 from fer_lightning.analysis.statistics.findings import study_findings
 from fer_lightning.analysis.study_record import gather
+from fer_lightning.config.cell_names import plain_level
 from fer_lightning.config.groups import CONF
 
 HERE = Path(__file__).parent
@@ -40,5 +41,5 @@ def cell_runs(study, cell):
     """The finished runs of the cells that have some levels, a frame of jobs in the order of the seeds. cell: {axis: level}"""
     rows = study.done
     for axis, level in cell.items():
-        rows = rows[rows[axis].astype(str) == str(level)]
+        rows = rows[rows[axis].map(plain_level) == plain_level(level)]
     return rows.sort_values("seed", key=lambda seeds: seeds.astype(int))

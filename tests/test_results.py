@@ -113,6 +113,8 @@ def test_two_networks_of_one_seed_on_the_same_images(judges, tmp_path):
     words = {name: judges.better({"backbone": name}, {"backbone": "vgg11"})(study).word for name in ("resnet18", "vgg13", "resnet34")}
     assert words == {"resnet18": "yes (one run)", "vgg13": "not decided", "resnet34": "not run"}
     answer = judges.better({"backbone": "vgg11"}, {"backbone": "resnet18"})(study)
+    numbered = record(tmp_path / "b", "optimizer.lr", {"0.010": [0.6], "1": [0.5]})
+    assert judges.better({"optimizer.lr": "1e-2"}, {"optimizer.lr": 1.0})(numbered).word == "yes (one run)"
     assert answer.word == "no (one run)" and answer.measured.startswith("-2.00 (-3.")
 
 
